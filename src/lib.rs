@@ -1,0 +1,21 @@
+//! An embedded PromQL time-series engine with canary gates.
+#![allow(dead_code, unused_imports, reason = "the layers are being joined")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod chunk;
+mod codec;
+mod error;
+mod gate;
+mod ingest;
+mod model;
+mod promql;
+mod source;
+mod store;
+
+pub use error::{Error, ErrorKind, Result};
+pub use model::{
+    CounterResetHint, Label, Labels, LabelsBuilder, MatchOp, Matcher, NativeHistogram, Sample, SampleBuffer,
+    SampleValue, Span, Timestamp, Window, is_stale, stale_marker,
+};
+pub use promql::{Annotations, Engine, Evaluation, MatrixSeries, Query, Value, ValueType, VectorSample};
+pub use source::{Family, Item, SelectRequest, Series, SeriesSet, Source};

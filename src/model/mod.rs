@@ -1,0 +1,15 @@
+//! Plain values: time, labels, samples, matchers. No I/O, no locks.
+
+pub(crate) mod histogram;
+pub(crate) mod label;
+pub(crate) mod matcher;
+pub(crate) mod number;
+pub(crate) mod pattern;
+pub(crate) mod sample;
+pub(crate) mod time;
+
+pub use histogram::{CounterResetHint, NativeHistogram, Span};
+pub use label::{Label, Labels, LabelsBuilder};
+pub use matcher::{MatchOp, Matcher};
+pub use sample::{Sample, SampleBuffer, SampleValue, is_stale, stale_marker};
+pub use time::{Timestamp, Window};

@@ -1,0 +1,156 @@
+//! The seam under PromQL: where series come from.
+//!
+//! A local snapshot, a remote Prometheus and a test's fixture implement [`Source`] alike. What a source returns
+//! is *items* in label order: single series, or, when the request asks for them, classic histograms as
+//! [`Family`], whose buckets, count and sum are columns of one thing.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::chunk::{Chunk, Layout};
+use crate::error::Result;
+use crate::model::{Labels, Matcher, SampleBuffer, Window};
+
+/// Series that PromQL can read: the local store, a remote Prometheus or Thanos, a fixture in a test.
+pub trait Source: Send + Sync {
+    /// Series accepted by every matcher that have a chunk touching the window, ordered by labels.
+    ///
+    /// A series may come without any sample inside the window: reading decides. The same labels come once.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the source from answering: a limit, damaged bytes, a connection.
+    fn select(&self, request: &SelectRequest<'_>) -> Result<SeriesSet>;
+
+    /// The values of label `name` among the series accepted by every matcher with a chunk touching the window,
+    /// sorted, each once.
+    ///
+    /// # Errors
+    ///
+    /// As [`select`](Self::select).
+    fn label_values(&self, name: &str, matchers: &[Matcher], window: Window) -> Result<Vec<Arc<str>>> {
+        let set = self.select(&SelectRequest::new(matchers, window))?;
+        let mut values: Vec<Arc<str>> = set
+            .items
+            .iter()
+            .filter_map(|item| item.labels().label(name).map(|label| label.value.clone()))
+            .collect();
+        values.sort_unstable();
+        values.dedup();
+        Ok(values)
+    }
+}
+
+/// What is asked of a [`Source`].
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct SelectRequest<'a> {
+    /// A series is selected if every matcher accepts it.
+    pub matchers: &'a [Matcher],
+    /// Only samples inside are wanted: open on the left, closed on the right.
+    pub window: Window,
+    /// Whether a classic histogram may come as a [`Family`]. A source may ignore this and return its series.
+    pub families: bool,
+}
+
+impl<'a> SelectRequest<'a> {
+    /// A request for single series.
+    pub const fn new(matchers: &'a [Matcher], window: Window) -> Self {
+        Self { matchers, window, families: false }
+    }
+
+    /// The same request, taking classic histograms as families where the source has them.
+    #[must_use]
+    pub const fn with_families(mut self) -> Self {
+        self.families = true;
+        self
+    }
+}
+
+/// The answer of a [`Source`], in label order.
+#[derive(Clone, Debug, Default)]
+pub struct SeriesSet {
+    /// The items, ordered by labels; a family stands where its labels, those of the base name, sort.
+    pub items: Vec<Item>,
+}
+
+/// One selected thing.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// A single series.
+    Series(Series),
+    /// A classic histogram whose columns are wanted together.
+    Family(Family),
+}
+
+impl Item {
+    /// The item's labels; for a family those without `le`, its name without suffix.
+    pub fn labels(&self) -> &Labels {
+        match self {
+            Self::Series(series) => &series.labels,
+            Self::Family(family) => &family.labels,
+        }
+    }
+}
+
+/// A series: its labels and the chunks that hold its samples.
+#[derive(Clone, Debug)]
+pub struct Series {
+    labels: Labels,
+    chunks: SmallVec<[SeriesChunk; 2]>,
+}
+
+/// The part of a series that one chunk holds.
+#[derive(Clone, Debug)]
+pub(crate) struct SeriesChunk {
+    /// The chunk; a family's chunk is shared by its series.
+    pub(crate) chunk: Arc<Chunk>,
+    /// Which of the chunk's columns; 0 in a chunk of a single series.
+    pub(crate) column: usize,
+}
+
+impl Series {
+    /// A series with all its samples in memory: what a fixture or a remote source builds.
+    pub fn from_samples(labels: Labels, samples: SampleBuffer) -> Self {
+        let chunk = SeriesChunk { chunk: Arc::new(Chunk::from_samples(samples)), column: 0 };
+        Self { labels, chunks: SmallVec::from_iter([chunk]) }
+    }
+
+    /// A series over these chunks, which must be in time order.
+    pub(crate) fn from_chunks(labels: Labels, chunks: SmallVec<[SeriesChunk; 2]>) -> Self {
+        Self { labels, chunks }
+    }
+
+    /// The series' labels.
+    pub fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// Appends the samples inside the window to `into`, in time order, staleness markers included.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when a chunk's bytes are not what was written.
+    pub fn read(&self, window: Window, into: &mut SampleBuffer) -> Result<()> {
+        for part in &self.chunks {
+            part.chunk.read(part.column, window, into)?;
+        }
+        Ok(())
+    }
+}
+
+/// A classic histogram: one set of labels, its bucket, count and sum columns over shared times.
+#[derive(Clone, Debug)]
+pub struct Family {
+    pub(crate) labels: Labels,
+    pub(crate) layout: Arc<Layout>,
+    pub(crate) chunks: SmallVec<[Arc<Chunk>; 2]>,
+}
+
+impl Family {
+    /// The labels that all columns share: the base name, no `le`.
+    pub fn labels(&self) -> &Labels {
+        &self.labels
+    }
+}
