@@ -49,3 +49,21 @@ pub struct NativeHistogram {
     /// Upper bounds of custom buckets, without infinity.
     pub custom_values: Vec<f64>,
 }
+
+impl NativeHistogram {
+    /// Whether both hold the same bits, hint and layout included.
+    pub(crate) fn same_bits(&self, other: &Self) -> bool {
+        let same = |a: &[f64], b: &[f64]| a.iter().map(|x| x.to_bits()).eq(b.iter().map(|x| x.to_bits()));
+        self.hint == other.hint
+            && self.schema == other.schema
+            && self.positive_spans == other.positive_spans
+            && self.negative_spans == other.negative_spans
+            && same(
+                &[self.zero_threshold, self.zero_count, self.count, self.sum],
+                &[other.zero_threshold, other.zero_count, other.count, other.sum],
+            )
+            && same(&self.positive_buckets, &other.positive_buckets)
+            && same(&self.negative_buckets, &other.negative_buckets)
+            && same(&self.custom_values, &other.custom_values)
+    }
+}

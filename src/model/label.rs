@@ -7,13 +7,13 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 /// The label that holds the metric name.
-pub const METRIC_NAME: &str = "__name__";
+pub(crate) const METRIC_NAME: &str = "__name__";
 /// The label that holds the metric's type where the source gives it.
-pub const METRIC_TYPE: &str = "__type__";
+pub(crate) const METRIC_TYPE: &str = "__type__";
 /// The label that holds the metric's unit where the source gives it.
-pub const METRIC_UNIT: &str = "__unit__";
+pub(crate) const METRIC_UNIT: &str = "__unit__";
 /// The label that holds a classic histogram bucket's upper bound.
-pub const BUCKET_BOUND: &str = "le";
+pub(crate) const BUCKET_BOUND: &str = "le";
 
 /// Whether `name` is one of the labels that "drop the name" removes.
 pub(crate) fn is_metadata(name: &str) -> bool {
@@ -93,6 +93,11 @@ impl Labels {
     /// The metric name, or "" without one.
     pub fn metric_name(&self) -> &str {
         self.get(METRIC_NAME).unwrap_or("")
+    }
+
+    /// Whether both are clones of one set; sets that differ here may still be equal.
+    pub(crate) fn same_pointer(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.pairs, &other.pairs)
     }
 
     /// The labels in name order.
