@@ -12,6 +12,7 @@ mod promql;
 mod source;
 mod store;
 
+pub use chunk::FamilyBuffer;
 pub use error::{Error, ErrorKind, Result};
 pub use model::{
     CounterResetHint, Label, Labels, LabelsBuilder, MatchOp, Matcher, NativeHistogram, Sample, SampleBuffer,
@@ -19,3 +20,7 @@ pub use model::{
 };
 pub use promql::{Annotations, Engine, Evaluation, MatrixSeries, Query, Value, ValueType, VectorSample};
 pub use source::{Family, Item, SelectRequest, Series, SeriesSet, Source};
+pub use store::{
+    AppendReport, Appender, FamilyHandle, Limits, Refusal, SeriesHandle, Snapshot, Store, StoreOptions,
+    StoreStats,
+};

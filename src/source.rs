@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::chunk::{Chunk, Layout};
+pub(crate) use crate::chunk::FamilyBuffer;
+use crate::chunk::{Chunk, Column, Layout};
 use crate::error::Result;
 use crate::model::{Labels, Matcher, SampleBuffer, Window};
 
@@ -85,7 +86,7 @@ pub enum Item {
 }
 
 impl Item {
-    /// The item's labels; for a family those without `le`, its name without suffix.
+    /// The item's labels; for a family those that its buckets share.
     pub fn labels(&self) -> &Labels {
         match self {
             Self::Series(series) => &series.labels,
@@ -113,7 +114,7 @@ pub(crate) struct SeriesChunk {
 impl Series {
     /// A series with all its samples in memory: what a fixture or a remote source builds.
     pub fn from_samples(labels: Labels, samples: SampleBuffer) -> Self {
-        let chunk = SeriesChunk { chunk: Arc::new(Chunk::from_samples(samples)), column: 0 };
+        let chunk = SeriesChunk { chunk: Arc::new(Chunk::Columns(samples)), column: 0 };
         Self { labels, chunks: SmallVec::from_iter([chunk]) }
     }
 
@@ -143,14 +144,51 @@ impl Series {
 /// A classic histogram: one set of labels, its bucket, count and sum columns over shared times.
 #[derive(Clone, Debug)]
 pub struct Family {
-    pub(crate) labels: Labels,
-    pub(crate) layout: Arc<Layout>,
-    pub(crate) chunks: SmallVec<[Arc<Chunk>; 2]>,
+    labels: Labels,
+    chunks: SmallVec<[Arc<Chunk>; 2]>,
+    layout: Arc<Layout>,
 }
 
 impl Family {
-    /// The labels that all columns share: the base name, no `le`.
+    /// A family over these chunks of rows, all of this layout and in time order.
+    pub(crate) fn from_chunks(
+        labels: Labels,
+        layout: Arc<Layout>,
+        chunks: SmallVec<[Arc<Chunk>; 2]>,
+    ) -> Self {
+        Self { labels, chunks, layout }
+    }
+
+    /// The labels that all buckets share: those of `x_bucket` without `le`.
     pub fn labels(&self) -> &Labels {
         &self.labels
+    }
+
+    /// The upper bounds of the buckets, not falling; they are the first columns of a row.
+    pub fn bounds(&self) -> &[f64] {
+        self.layout.bounds()
+    }
+
+    /// The `le` value of bucket `index` as it is written.
+    pub fn bound_text(&self, index: usize) -> Option<&Arc<str>> {
+        match self.layout.columns().get(index) {
+            Some(Column::Bucket(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Appends the rows inside the window to `into`, which has to be empty, in time order. Staleness markers are
+    /// included.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when a chunk's bytes are not what was written.
+    pub fn read(&self, window: Window, into: &mut FamilyBuffer) -> Result<()> {
+        for chunk in &self.chunks {
+            if let Chunk::Rows(rows) = &**chunk {
+                rows.read(window, into)?;
+            }
+        }
+        Ok(())
     }
 }

@@ -1,0 +1,404 @@
+//! What the store holds, by labels: items, their columns, and postings.
+
+mod postings;
+mod resolve;
+mod symbols;
+
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use roaring::RoaringBitmap;
+use smallvec::SmallVec;
+
+use crate::chunk::Column;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::label::{BUCKET_BOUND, METRIC_NAME};
+use crate::model::{Label, Labels, LabelsBuilder};
+
+use super::options::Limits;
+use postings::NamePostings;
+pub(crate) use resolve::Selection;
+use symbols::Symbols;
+
+/// A series: an item, and which of its columns. A single series is column 0 of its item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SeriesRef {
+    pub(crate) item: u32,
+    pub(crate) column: u32,
+}
+
+/// What is indexed as one thing.
+#[derive(Clone, Debug)]
+pub(crate) enum Item {
+    /// One series with these labels.
+    Single(Labels),
+    /// A classic histogram: the labels that its series share, under the base name, and its columns in the order
+    /// in which they came.
+    Family { labels: Labels, columns: Vec<Column> },
+}
+
+impl Item {
+    /// The labels of one column's series.
+    pub(crate) fn series_labels(&self, column: &Column) -> Labels {
+        let bound = match column {
+            Column::Bucket(bound) => Some(Label { name: BUCKET_BOUND.into(), value: bound.clone() }),
+            Column::Count | Column::Sum => None,
+        };
+        self.column_labels(column, bound)
+    }
+
+    /// The labels that all series of the column's kind share: those of `x_bucket` without `le`.
+    pub(crate) fn shared_labels(&self, column: &Column) -> Labels {
+        self.column_labels(column, None)
+    }
+
+    fn column_labels(&self, column: &Column, mut bound: Option<Label>) -> Labels {
+        let labels = match self {
+            Self::Single(labels) => return labels.clone(),
+            Self::Family { labels, .. } => labels,
+        };
+        let mut pairs: SmallVec<[Label; 24]> = SmallVec::with_capacity(labels.len().saturating_add(1));
+        for label in labels {
+            if let Some(bound) = bound.take_if(|bound| bound.name < label.name) {
+                pairs.push(bound);
+            }
+            pairs.push(match &*label.name {
+                METRIC_NAME => {
+                    let value = column_name(&label.value, column).into();
+                    Label { name: label.name.clone(), value }
+                }
+                _ => label.clone(),
+            });
+        }
+        pairs.extend(bound);
+        Labels::from_sorted(pairs.into_iter().collect::<Arc<[Label]>>())
+    }
+}
+
+/// The metric name of the column's series.
+pub(crate) fn column_name(base: &str, column: &Column) -> String {
+    let mut name = String::with_capacity(base.len().saturating_add(7));
+    name.push_str(base);
+    name.push_str(column.suffix());
+    name
+}
+
+/// The column that labels name, and the length of the base name, if they look like a classic histogram's.
+fn histogram_column(labels: &Labels) -> Option<(Column, usize)> {
+    let name = labels.metric_name();
+    let bound = labels.label(BUCKET_BOUND);
+    let (column, suffix) = match bound {
+        Some(bound) => {
+            bound.value.parse::<f64>().ok().filter(|bound| !bound.is_nan())?;
+            (Column::Bucket(bound.value.clone()), "_bucket")
+        }
+        None if name.ends_with("_count") => (Column::Count, "_count"),
+        None => (Column::Sum, "_sum"),
+    };
+    let base = name.strip_suffix(suffix).filter(|base| !base.is_empty())?;
+    Some((column, base.len()))
+}
+
+/// Everything that is known about what the store holds, but for the samples.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    symbols: Symbols,
+    items: Vec<Arc<Item>>,
+    /// Every series by its labels: (hash, series).
+    series: HashTable<(u64, SeriesRef)>,
+    /// Every family by its shared labels: (hash, item).
+    families_by_labels: HashTable<(u64, u32)>,
+    families: Arc<RoaringBitmap>,
+    postings: HashMap<Arc<str>, Arc<NamePostings>>,
+    hasher: DefaultHashBuilder,
+    label_bytes: usize,
+}
+
+impl Index {
+    /// The series with these labels, if the store has it.
+    pub(crate) fn find(&self, labels: &Labels) -> Option<SeriesRef> {
+        let hash = self.hash(labels.iter().map(|label| (&*label.name, &*label.value)));
+        self.find_hashed(hash, labels)
+    }
+
+    /// The same, where the labels are probably those of the series after `before`: a scrape has the order of the one
+    /// before.
+    pub(crate) fn find_after(&self, before: (&Labels, SeriesRef), labels: &Labels) -> Option<SeriesRef> {
+        let (sibling, before) = before;
+        let next_column = SeriesRef { column: before.column.saturating_add(1), ..before };
+        let next_item = SeriesRef { item: before.item.saturating_add(1), column: 0 };
+        let is_last = match self.item(before.item).map(|item| &**item) {
+            Some(Item::Family { columns, .. }) => columns.len() <= next_column.column as usize,
+            Some(Item::Single(_)) | None => true,
+        };
+        let (next, sibling) = if is_last { (next_item, None) } else { (next_column, Some(sibling)) };
+        if self.is(next, labels, sibling) { Some(next) } else { self.find(labels) }
+    }
+
+    fn find_hashed(&self, hash: u64, labels: &Labels) -> Option<SeriesRef> {
+        let found =
+            self.series.find(hash, |(other, series)| *other == hash && self.is(*series, labels, None));
+        found.map(|(_, series)| *series)
+    }
+
+    /// Whether the series has these labels. `sibling`: labels that another series of the same item has.
+    fn is(&self, series: SeriesRef, labels: &Labels, sibling: Option<&Labels>) -> bool {
+        match self.item(series.item).map(|item| &**item) {
+            Some(Item::Single(own)) => series.column == 0 && own == labels,
+            Some(Item::Family { labels: shared, columns }) => {
+                let Some(column) = columns.get(series.column as usize) else { return false };
+                let bound = match column {
+                    Column::Bucket(bound) => Some(bound),
+                    Column::Count | Column::Sum => None,
+                };
+                let mut shared = shared.iter();
+                // A label that the sibling holds in the same memory needs no look at its text.
+                let is_real = |label: &&Label| !matches!(&*label.name, METRIC_NAME | BUCKET_BOUND);
+                let mut sibling = sibling.into_iter().flatten().filter(is_real);
+                let mut bound_seen = false;
+                for label in labels {
+                    let same = match &*label.name {
+                        BUCKET_BOUND => {
+                            bound_seen = true;
+                            bound == Some(&label.value)
+                        }
+                        METRIC_NAME => shared.next().is_some_and(|base| {
+                            *base.name == *METRIC_NAME
+                                && label.value.strip_suffix(column.suffix()) == Some(&*base.value)
+                        }),
+                        _ => {
+                            let own = shared.next();
+                            let same_pointers = sibling.next().is_some_and(|other| {
+                                Arc::ptr_eq(&other.name, &label.name)
+                                    && Arc::ptr_eq(&other.value, &label.value)
+                            });
+                            same_pointers || own == Some(label)
+                        }
+                    };
+                    if !same {
+                        return false;
+                    }
+                }
+                shared.next().is_none() && bound_seen == bound.is_some()
+            }
+            None => false,
+        }
+    }
+
+    /// The series with these labels, made if the store does not have it.
+    pub(crate) fn find_or_create(&mut self, labels: &Labels, limits: &Limits) -> Result<SeriesRef> {
+        let hash = self.hash(labels.iter().map(|label| (&*label.name, &*label.value)));
+        if let Some(series) = self.find_hashed(hash, labels) {
+            return Ok(series);
+        }
+        check_labels(labels, limits)?;
+        let asked = self.series.len().saturating_add(1);
+        if asked > limits.series {
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!("series limit: {asked} series asked, {} allowed; not added: {labels}", limits.series),
+            ));
+        }
+        let series = match histogram_column(labels) {
+            Some((column, base_length)) => match self.family_column(labels, &column, base_length, limits)? {
+                Some(series) => series,
+                None => self.create_single(labels)?,
+            },
+            None => self.create_single(labels)?,
+        };
+        self.series.insert_unique(hash, (hash, series), |(hash, _)| *hash);
+        Ok(series)
+    }
+
+    /// A new column of the family that these labels belong to. `None`: it is better a single series.
+    fn family_column(
+        &mut self,
+        labels: &Labels,
+        column: &Column,
+        base_length: usize,
+        limits: &Limits,
+    ) -> Result<Option<SeriesRef>> {
+        let base = labels.metric_name().get(..base_length).unwrap_or_default();
+        let mut shared = LabelsBuilder::from_labels(labels);
+        shared.set(METRIC_NAME, base).remove(BUCKET_BOUND);
+        let shared = shared.build();
+        let hash = self.hash(shared.iter().map(|label| (&*label.name, &*label.value)));
+        let known = self.families_by_labels.find(hash, |(other, item)| {
+            *other == hash
+                && matches!(self.item(*item).map(|item| &**item), Some(Item::Family { labels, .. }) if *labels == shared)
+        });
+        let item = match (known, column) {
+            (Some((_, item)), _) => *item,
+            // A count or a sum alone is an ordinary counter.
+            (None, Column::Count | Column::Sum) => return Ok(None),
+            (None, Column::Bucket(_)) => {
+                let shared = self.interned(&shared);
+                let item = self.next_item()?;
+                self.items.push(Arc::new(Item::Family { labels: shared.clone(), columns: Vec::new() }));
+                Arc::make_mut(&mut self.families).insert(item);
+                self.families_by_labels.insert_unique(hash, (hash, item), |(hash, _)| *hash);
+                for label in shared.iter().filter(|label| &*label.name != METRIC_NAME) {
+                    self.post(&label.name.clone(), &label.value.clone(), item);
+                }
+                item
+            }
+        };
+        let full_name = self.symbols.intern(&column_name(base, column));
+        let column = match column {
+            Column::Bucket(bound) => Column::Bucket(self.symbols.intern(bound)),
+            other => other.clone(),
+        };
+        let Some(Item::Family { columns, .. }) = self.items.get_mut(item as usize).map(Arc::make_mut) else {
+            return Ok(None);
+        };
+        let is_bucket = |column: &&Column| matches!(column, Column::Bucket(_));
+        if is_bucket(&&column) && columns.iter().filter(is_bucket).count() >= limits.buckets_per_family {
+            return Ok(None);
+        }
+        let position = u32::try_from(columns.len()).unwrap_or(u32::MAX);
+        columns.push(column);
+        let name: Arc<str> = self.symbols.intern(METRIC_NAME);
+        self.post(&name, &full_name, item);
+        Ok(Some(SeriesRef { item, column: position }))
+    }
+
+    fn create_single(&mut self, labels: &Labels) -> Result<SeriesRef> {
+        let labels = self.interned(labels);
+        let item = self.next_item()?;
+        for label in &labels {
+            self.post(&label.name, &label.value, item);
+        }
+        self.items.push(Arc::new(Item::Single(labels)));
+        Ok(SeriesRef { item, column: 0 })
+    }
+
+    fn next_item(&self) -> Result<u32> {
+        u32::try_from(self.items.len()).map_err(|_| {
+            Error::new(ErrorKind::Limit, "item limit: 4294967296 items asked, 4294967295 allowed")
+        })
+    }
+
+    fn interned(&mut self, labels: &Labels) -> Labels {
+        let pairs: Arc<[Label]> = labels
+            .iter()
+            .map(|label| Label {
+                name: self.symbols.intern(&label.name),
+                value: self.symbols.intern(&label.value),
+            })
+            .collect();
+        self.label_bytes = self.label_bytes.saturating_add(size_of_val(&*pairs)).saturating_add(16);
+        Labels::from_sorted(pairs)
+    }
+
+    fn post(&mut self, name: &Arc<str>, value: &Arc<str>, item: u32) {
+        let postings = self.postings.entry(name.clone()).or_default();
+        Arc::make_mut(postings).insert(value, item);
+    }
+
+    fn hash<'a>(&self, pairs: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
+        let mut state = self.hasher.build_hasher();
+        for (name, value) in pairs {
+            name.hash(&mut state);
+            value.hash(&mut state);
+        }
+        state.finish()
+    }
+
+    pub(crate) fn item(&self, item: u32) -> Option<&Arc<Item>> {
+        self.items.get(item as usize)
+    }
+
+    /// How many series there are.
+    pub(crate) fn series_count(&self) -> usize {
+        self.series.len()
+    }
+
+    /// How many families there are.
+    pub(crate) fn family_count(&self) -> usize {
+        usize::try_from(self.families.len()).unwrap_or(usize::MAX)
+    }
+
+    /// Bytes of memory for labels and for the index proper, roughly.
+    pub(crate) fn byte_size(&self) -> (usize, usize) {
+        let labels = self.symbols.byte_size().saturating_add(self.label_bytes);
+        let tables = self.series.capacity().saturating_add(self.families_by_labels.capacity());
+        let postings = self.postings.values().map(|postings| postings.byte_size());
+        let items = self.items.capacity().saturating_mul(size_of::<Item>().saturating_add(24));
+        let index = postings.fold(tables.saturating_mul(17), usize::saturating_add);
+        (labels, index.saturating_add(items))
+    }
+}
+
+/// Refuses labels that exceed a limit, or that cannot be stored.
+fn check_labels(labels: &Labels, limits: &Limits) -> Result<()> {
+    let refuse = |what: &str, asked: usize, allowed: usize| {
+        Err(Error::new(ErrorKind::Limit, format!("{what} limit: {asked} asked, {allowed} allowed")))
+    };
+    if labels.is_empty() {
+        return Err(Error::new(ErrorKind::InvalidArgument, "a series needs at least one label"));
+    }
+    if labels.len() > limits.labels_per_series {
+        return refuse("labels per series", labels.len(), limits.labels_per_series);
+    }
+    let mut total = 0_usize;
+    for label in labels {
+        if label.name.is_empty() {
+            return Err(Error::new(ErrorKind::InvalidArgument, "a label needs a name"));
+        }
+        if label.name.len() > limits.label_name_bytes {
+            return refuse("label name bytes", label.name.len(), limits.label_name_bytes);
+        }
+        if label.value.len() > limits.label_value_bytes {
+            return refuse("label value bytes", label.value.len(), limits.label_value_bytes);
+        }
+        total = total.saturating_add(label.name.len()).saturating_add(label.value.len());
+    }
+    if total > limits.series_bytes {
+        return refuse("series bytes", total, limits.series_bytes);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Label sets made from one another share memory, may lack labels, and come in any order.
+        #[test]
+        fn a_series_is_found_wherever_it_is_looked_for_first(
+            sets in proptest::collection::vec((0_usize..5, 0_u8..4, 0_usize..2), 2..40),
+        ) {
+            let bases = [
+                Labels::from_pairs([("__name__", "d"), ("job", "a"), ("zone", "z")]),
+                Labels::from_pairs([("__name__", "d"), ("a", "a"), ("job", "a")]),
+            ];
+            let labels: Vec<Labels> = sets
+                .iter()
+                .map(|(column, drop, base)| {
+                    let mut builder = LabelsBuilder::from_labels(&bases[*base]);
+                    let (name, bound) =
+                        [("d_bucket", "1"), ("d_bucket", "2"), ("d_count", ""), ("d_sum", ""), ("d", "")][*column];
+                    builder.set(METRIC_NAME, name).set(BUCKET_BOUND, bound);
+                    if *drop < 2 {
+                        builder.remove(["job", "zone"][usize::from(*drop)]);
+                    }
+                    builder.build()
+                })
+                .collect();
+            let mut index = Index::default();
+            let known: Vec<SeriesRef> = labels
+                .iter()
+                .step_by(2)
+                .map(|labels| index.find_or_create(labels, &Limits::default()).unwrap())
+                .collect();
+            for (before, series) in labels.iter().step_by(2).zip(&known) {
+                for wanted in &labels {
+                    prop_assert_eq!(index.find_after((before, *series), wanted), index.find(wanted), "{}", wanted);
+                }
+            }
+        }
+    }
+}
