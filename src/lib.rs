@@ -14,6 +14,12 @@ mod store;
 
 pub use chunk::FamilyBuffer;
 pub use error::{Error, ErrorKind, Result};
+pub use ingest::{
+    Exemplar, Exposition, ExpositionEntry, ExpositionFormat, ExpositionOptions, ExpositionSample, Gathered,
+    Intake, IntakeLimits, MetricType,
+};
+#[cfg(feature = "recordings")]
+pub use ingest::{RecordedSeries, Recording, RecordingIter};
 pub use model::{
     CounterResetHint, Label, Labels, LabelsBuilder, MatchOp, Matcher, NativeHistogram, Sample, SampleBuffer,
     SampleValue, Span, Timestamp, Window, is_stale, stale_marker,

@@ -1,1 +1,16 @@
 //! The outside, as samples.
+
+mod append;
+pub(crate) mod exposition;
+mod intake;
+pub(crate) mod limits;
+#[cfg(feature = "recordings")]
+pub(crate) mod recordings;
+
+pub use exposition::{
+    Exemplar, Exposition, ExpositionEntry, ExpositionFormat, ExpositionOptions, ExpositionSample, MetricType,
+};
+pub use intake::{Gathered, Intake};
+pub use limits::IntakeLimits;
+#[cfg(feature = "recordings")]
+pub use recordings::{RecordedSeries, Recording, RecordingIter};
