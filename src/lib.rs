@@ -24,7 +24,9 @@ pub use model::{
     CounterResetHint, Label, Labels, LabelsBuilder, MatchOp, Matcher, NativeHistogram, Sample, SampleBuffer,
     SampleValue, Span, Timestamp, Window, is_stale, stale_marker,
 };
-pub use promql::{Annotations, Engine, Evaluation, MatrixSeries, Query, Value, ValueType, VectorSample};
+pub use promql::{
+    Annotations, Engine, Evaluation, MatrixSeries, Query, QueryLimits, Value, ValueType, VectorSample,
+};
 pub use source::{Family, Item, SelectRequest, Series, SeriesSet, Source};
 pub use store::{
     AppendReport, Appender, FamilyHandle, Limits, Refusal, SeriesHandle, Snapshot, Store, StoreOptions,

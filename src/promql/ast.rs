@@ -187,24 +187,6 @@ pub(crate) enum AggregateOp {
 }
 
 impl AggregateOp {
-    /// All of them.
-    pub(crate) const ALL: [Self; 14] = [
-        Self::Sum,
-        Self::Avg,
-        Self::Count,
-        Self::Min,
-        Self::Max,
-        Self::Group,
-        Self::Stddev,
-        Self::Stdvar,
-        Self::Topk,
-        Self::Bottomk,
-        Self::CountValues,
-        Self::Quantile,
-        Self::Limitk,
-        Self::LimitRatio,
-    ];
-
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Sum => "sum",
@@ -309,7 +291,7 @@ impl BinaryOp {
 }
 
 /// How the samples of two vectors find each other.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct VectorMatching {
     pub(crate) card: Cardinality,
     /// `on (labels)` if true, else `ignoring (labels)`.
@@ -430,7 +412,6 @@ macro_rules! eq_apart_from_range {
 
 eq_apart_from_range! {
     StringLiteral { value }
-    VectorSelector { name, matchers, modifiers }
     Modifiers { offset, at, extension }
     MatrixSelector { selector, window }
     Subquery { expr, window, step, modifiers }
@@ -441,11 +422,42 @@ eq_apart_from_range! {
     Paren { expr }
 }
 
+impl PartialEq for VectorSelector {
+    /// In whatever order the matchers stand.
+    fn eq(&self, other: &Self) -> bool {
+        let count = |matchers: &[Matcher], matcher| matchers.iter().filter(|other| *other == matcher).count();
+        let same = |matcher| count(&self.matchers, matcher) == count(&other.matchers, matcher);
+        self.name == other.name
+            && self.modifiers == other.modifiers
+            && self.matchers.len() == other.matchers.len()
+            && (self.matchers == other.matchers || self.matchers.iter().all(same))
+    }
+}
+
+impl PartialEq for VectorMatching {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |a: Option<f64>, b: Option<f64>| match (a, b) {
+            (Some(a), Some(b)) => same_number(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        self.card == other.card
+            && self.on == other.on
+            && self.labels == other.labels
+            && self.include == other.include
+            && same(self.fill_left, other.fill_left)
+            && same(self.fill_right, other.fill_right)
+    }
+}
+
 impl PartialEq for NumberLiteral {
     fn eq(&self, other: &Self) -> bool {
-        (self.value == other.value || (self.value.is_nan() && other.value.is_nan()))
-            && self.is_duration == other.is_duration
+        same_number(self.value, other.value) && self.is_duration == other.is_duration
     }
+}
+
+/// NaN is written in one way only.
+fn same_number(a: f64, b: f64) -> bool {
+    a == b || (a.is_nan() && b.is_nan())
 }
 
 impl PartialEq for DurationExpr {

@@ -1,12 +1,23 @@
 //! Text to values. Sees the model and the source seam, nothing of the store.
 
+mod annotation;
 pub(crate) mod ast;
+mod check;
+pub(crate) mod duration;
 mod engine;
+mod exec;
+mod func;
+mod lex;
 pub(crate) mod parse;
+mod plan;
+pub(crate) mod pretty;
+mod print;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod roundtrip;
 pub(crate) mod signature;
 pub(crate) mod text_range;
 mod value;
 
 pub use ast::ValueType;
-pub use engine::{Engine, Query};
+pub use engine::{Engine, Query, QueryLimits};
 pub use value::{Annotations, Evaluation, MatrixSeries, Value, VectorSample};

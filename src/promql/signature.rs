@@ -25,10 +25,6 @@ macro_rules! functions {
         }
 
         impl Function {
-            /// All functions, in the order of their names.
-            #[cfg(test)]
-            pub(crate) const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
             /// The function called `name`; names are case-sensitive.
             pub(crate) fn by_name(name: &str) -> Option<Self> {
                 match name {
@@ -90,7 +86,7 @@ functions! {
     HistogramCount "histogram_count" (Vector) 0 -> Vector;
     HistogramFraction "histogram_fraction" (Scalar, Scalar, Vector) 0 -> Vector;
     HistogramQuantile "histogram_quantile" (Scalar, Vector) 0 -> Vector;
-    HistogramQuantiles "histogram_quantiles" (Vector, String, Scalar) 10 -> Vector, experimental;
+    HistogramQuantiles "histogram_quantiles" (Vector, String, Scalar, Scalar) 9 -> Vector, experimental;
     HistogramStddev "histogram_stddev" (Vector) 0 -> Vector;
     HistogramStdvar "histogram_stdvar" (Vector) 0 -> Vector;
     HistogramSum "histogram_sum" (Vector) 0 -> Vector;

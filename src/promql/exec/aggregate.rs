@@ -1,0 +1,348 @@
+//! Aggregations: groups numbered once, one accumulator per group and step.
+
+use hashbrown::HashMap;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Labels;
+use crate::model::label::METRIC_NAME;
+use crate::promql::ast::AggregateOp;
+use crate::promql::func::extremum;
+use crate::promql::func::over_time::Extreme;
+use crate::promql::func::quantile::quantile;
+use crate::promql::func::sum::{Mean, Sum};
+use crate::promql::plan::steps::Steps;
+use crate::promql::plan::{Aggregate, Node};
+
+use super::Evaluator;
+use super::column::Column;
+use super::vector::{Scalars, Vector, VectorSeries};
+
+/// Which group each series belongs to.
+pub(crate) struct Groups {
+    /// The group of each series.
+    pub(crate) ids: Vec<usize>,
+    /// Labels and drop-name flag of each group, in the order of their first series.
+    pub(crate) groups: Vec<(Labels, bool)>,
+}
+
+impl Groups {
+    pub(crate) fn new(series: &[VectorSeries], aggregate: &Aggregate<'_>) -> Self {
+        let mut groups: Vec<(Labels, bool)> = Vec::new();
+        let everything = !aggregate.without && aggregate.grouping.is_empty();
+        if everything {
+            if !series.is_empty() {
+                groups.push((Labels::empty(), series.iter().any(|series| series.drop_name)));
+            }
+            return Self { ids: vec![0; series.len()], groups };
+        }
+        let mut known: HashMap<Labels, usize> = HashMap::new();
+        let ids = series
+            .iter()
+            .map(|series| {
+                let labels = group_labels(&series.labels, aggregate.grouping, aggregate.without);
+                let id = *known.entry(labels).or_insert_with_key(|labels| {
+                    groups.push((labels.clone(), false));
+                    groups.len().saturating_sub(1)
+                });
+                if let Some(group) = groups.get_mut(id) {
+                    group.1 |= series.drop_name;
+                }
+                id
+            })
+            .collect();
+        Self { ids, groups }
+    }
+
+    /// The series of each group.
+    pub(crate) fn members(&self) -> Vec<Vec<usize>> {
+        let mut members = vec![Vec::new(); self.groups.len()];
+        for (series, id) in self.ids.iter().enumerate() {
+            if let Some(group) = members.get_mut(*id) {
+                group.push(series);
+            }
+        }
+        members
+    }
+}
+
+/// The labels of the group that a series belongs to.
+pub(crate) fn group_labels(labels: &Labels, grouping: &[String], without: bool) -> Labels {
+    labels.filtered(|label| is_grouped(&label.name, grouping, without))
+}
+
+/// Whether a label tells one group from another.
+pub(crate) fn is_grouped(name: &str, grouping: &[String], without: bool) -> bool {
+    let listed = grouping.iter().any(|other| other == name);
+    if without { !listed && name != METRIC_NAME } else { listed }
+}
+
+/// What a group adds up at one step.
+trait Accumulator: Clone + Default {
+    fn add(&mut self, value: f64);
+    /// The result; called only if something was added.
+    fn result(&self) -> f64;
+}
+
+impl Accumulator for Sum {
+    #[inline]
+    fn add(&mut self, value: f64) {
+        Self::add(self, value);
+    }
+
+    fn result(&self) -> f64 {
+        self.total()
+    }
+}
+
+impl Accumulator for Mean {
+    fn add(&mut self, value: f64) {
+        Self::add(self, value);
+    }
+
+    fn result(&self) -> f64 {
+        self.mean()
+    }
+}
+
+#[derive(Clone, Default)]
+struct Count(u64);
+
+impl Accumulator for Count {
+    fn add(&mut self, _value: f64) {
+        self.0 = self.0.saturating_add(1);
+    }
+
+    fn result(&self) -> f64 {
+        self.0 as f64
+    }
+}
+
+#[derive(Clone, Default)]
+struct One;
+
+impl Accumulator for One {
+    fn add(&mut self, _value: f64) {}
+
+    fn result(&self) -> f64 {
+        1.0
+    }
+}
+
+/// Minimum or maximum; NaN only if nothing else was there.
+#[derive(Clone)]
+struct Best<const MAX: bool>(f64);
+
+impl<const MAX: bool> Default for Best<MAX> {
+    fn default() -> Self {
+        Self(f64::NAN)
+    }
+}
+
+impl<const MAX: bool> Accumulator for Best<MAX> {
+    fn add(&mut self, value: f64) {
+        let extreme = if MAX { Extreme::Max } else { Extreme::Min };
+        if extreme.replaces(value, self.0) {
+            self.0 = value;
+        }
+    }
+
+    fn result(&self) -> f64 {
+        self.0
+    }
+}
+
+/// Population variance by Welford's method, or its root.
+#[derive(Clone, Default)]
+struct Variance<const ROOT: bool> {
+    count: f64,
+    mean: f64,
+    squares: f64,
+}
+
+impl<const ROOT: bool> Accumulator for Variance<ROOT> {
+    fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        if self.count == 1.0 {
+            self.mean = value;
+            self.squares = if value.is_finite() { 0.0 } else { f64::NAN };
+            return;
+        }
+        let delta = value - self.mean;
+        self.mean += delta / self.count;
+        self.squares += delta * (value - self.mean);
+    }
+
+    fn result(&self) -> f64 {
+        let variance = self.squares / self.count;
+        if ROOT { variance.sqrt() } else { variance }
+    }
+}
+
+/// How an aggregation treats native histograms.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Histograms {
+    /// Adds them up, unless there are floats beside them.
+    Added,
+    /// Counts them like floats.
+    Counted,
+    /// Leaves them out and says so.
+    Ignored,
+}
+
+impl Evaluator<'_> {
+    /// Evaluates an aggregation.
+    pub(crate) fn aggregate(
+        &self,
+        aggregate: &Aggregate<'_>,
+        node: &Node<'_>,
+        steps: Steps,
+    ) -> Result<Vector> {
+        match aggregate.op {
+            AggregateOp::Sum => match self.sum_of_family_rates(aggregate, steps)? {
+                Some(sums) => Ok(sums),
+                None => self.accumulate::<Sum>(aggregate, steps, Histograms::Added),
+            },
+            AggregateOp::Avg => self.accumulate::<Mean>(aggregate, steps, Histograms::Added),
+            AggregateOp::Count => self.accumulate::<Count>(aggregate, steps, Histograms::Counted),
+            AggregateOp::Group => self.accumulate::<One>(aggregate, steps, Histograms::Counted),
+            AggregateOp::Min => self.accumulate::<Best<false>>(aggregate, steps, Histograms::Ignored),
+            AggregateOp::Max => self.accumulate::<Best<true>>(aggregate, steps, Histograms::Ignored),
+            AggregateOp::Stddev => self.accumulate::<Variance<true>>(aggregate, steps, Histograms::Ignored),
+            AggregateOp::Stdvar => self.accumulate::<Variance<false>>(aggregate, steps, Histograms::Ignored),
+            AggregateOp::Quantile => self.quantile_aggregation(aggregate, steps),
+            AggregateOp::Topk | AggregateOp::Bottomk => self.topk(aggregate, node, steps),
+            AggregateOp::Limitk | AggregateOp::LimitRatio => self.limit(aggregate, steps),
+            AggregateOp::CountValues => self.count_values(aggregate, steps),
+        }
+    }
+
+    fn accumulate<A: Accumulator>(
+        &self,
+        aggregate: &Aggregate<'_>,
+        steps: Steps,
+        histograms: Histograms,
+    ) -> Result<Vector> {
+        let input = self.vector(&aggregate.inner, steps)?;
+        let groups = Groups::new(&input.series, aggregate);
+        let count = steps.count();
+        let cells = (groups.groups.len() as u64).saturating_mul(count as u64);
+        let mut charge = self.budget.charge();
+        let cell_bytes = (size_of::<A>() as u64).saturating_add(2);
+        self.budget.raise(&mut charge, 0, cells.saturating_mul(cell_bytes))?;
+        let size = groups.groups.len().saturating_mul(count);
+        let mut accumulators = vec![A::default(); size];
+        let mut floats = vec![false; size];
+        let mut mixed = vec![false; if histograms == Histograms::Added { size } else { 0 }];
+        for (series, id) in input.series.iter().zip(&groups.ids) {
+            let row = id.saturating_mul(count);
+            let row = row..row.saturating_add(count);
+            let (Some(accumulators), Some(floats)) =
+                (accumulators.get_mut(row.clone()), floats.get_mut(row.clone()))
+            else {
+                continue;
+            };
+            for (step, value) in series.column.floats() {
+                if let (Some(accumulator), Some(float)) = (accumulators.get_mut(step), floats.get_mut(step)) {
+                    accumulator.add(value);
+                    *float = true;
+                }
+            }
+            for (step, _) in series.column.histograms() {
+                match histograms {
+                    Histograms::Counted => {
+                        if let (Some(accumulator), Some(float)) =
+                            (accumulators.get_mut(step), floats.get_mut(step))
+                        {
+                            accumulator.add(0.0);
+                            *float = true;
+                        }
+                    }
+                    Histograms::Ignored => {
+                        self.notes
+                            .ignored_histogram_in_aggregation(aggregate.op.as_str(), aggregate.inner.range);
+                    }
+                    Histograms::Added => {
+                        if let Some(mixed) = mixed.get_mut(row.start.saturating_add(step)) {
+                            *mixed = true;
+                        }
+                    }
+                }
+            }
+        }
+        let mut output = Vector::new(&self.budget);
+        for (index, (labels, drop_name)) in groups.groups.into_iter().enumerate() {
+            let mut column = Column::absent(count);
+            for step in 0..count {
+                let cell = index.saturating_mul(count).saturating_add(step);
+                let float = floats.get(cell).copied().unwrap_or(false);
+                if mixed.get(cell).copied().unwrap_or(false) {
+                    if !float {
+                        return Err(Error::new(
+                            ErrorKind::Unsupported,
+                            format!("{} is not built for native histograms", aggregate.op.as_str()),
+                        ));
+                    }
+                    self.notes.mixed_aggregation(aggregate.inner.range);
+                    continue;
+                }
+                if float && let Some(accumulator) = accumulators.get(cell) {
+                    column.set_float(step, accumulator.result());
+                }
+            }
+            output.push(VectorSeries { labels, drop_name, column })?;
+        }
+        Ok(output)
+    }
+
+    /// The parameter of an aggregation, and where it stands.
+    pub(crate) fn parameter(&self, aggregate: &Aggregate<'_>, steps: Steps) -> Result<Scalars> {
+        match &aggregate.param {
+            Some(param) => self.scalar(param, steps),
+            None => Ok(Scalars::Constant(f64::NAN)),
+        }
+    }
+
+    fn quantile_aggregation(&self, aggregate: &Aggregate<'_>, steps: Steps) -> Result<Vector> {
+        let q = self.parameter(aggregate, steps)?;
+        let input = self.vector(&aggregate.inner, steps)?;
+        if let Some(param) = &aggregate.param {
+            let mut values = q.iter(steps.count());
+            let first = values.next().unwrap_or(0.5);
+            let (mut least, mut most, mut any_nan) = (first, first, first.is_nan());
+            for q in values {
+                least = extremum::min(least, q);
+                most = extremum::max(most, q);
+                any_nan |= q.is_nan();
+            }
+            for (bad, q) in [(any_nan, f64::NAN), (most > 1.0, most), (least < 0.0, least)] {
+                if bad {
+                    self.notes.bad_quantile(q, param.range);
+                }
+            }
+        }
+        let groups = Groups::new(&input.series, aggregate);
+        let members = groups.members();
+        let mut output = Vector::new(&self.budget);
+        let mut values = Vec::new();
+        for ((labels, drop_name), members) in groups.groups.into_iter().zip(members) {
+            let mut column = Column::absent(steps.count());
+            for step in 0..steps.count() {
+                values.clear();
+                for series in members.iter().filter_map(|index| input.series.get(*index)) {
+                    match series.column.sample(step) {
+                        Some(super::column::ColumnSample::Float(value)) => values.push(value),
+                        Some(super::column::ColumnSample::Histogram(_)) => {
+                            self.notes.ignored_histogram_in_aggregation("quantile", aggregate.inner.range);
+                        }
+                        None => {}
+                    }
+                }
+                if !values.is_empty() {
+                    column.set_float(step, quantile(q.at(step), &mut values));
+                }
+            }
+            output.push(VectorSeries { labels, drop_name, column })?;
+        }
+        Ok(output)
+    }
+}

@@ -1,0 +1,157 @@
+//! What one evaluation may hold and touch.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::promql::engine::QueryLimits;
+
+/// Counters of one evaluation, and what they may reach.
+#[derive(Clone, Debug)]
+pub(crate) struct Budget {
+    limits: QueryLimits,
+    held: Rc<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    samples: Cell<u64>,
+    bytes: Cell<u64>,
+    series: Cell<u64>,
+    label_bytes: Cell<u64>,
+}
+
+/// Samples and bytes charged to a budget; dropping it gives them back.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    samples: u64,
+    bytes: u64,
+    held: Rc<Held>,
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.held.samples.set(self.held.samples.get().saturating_sub(self.samples));
+        self.held.bytes.set(self.held.bytes.get().saturating_sub(self.bytes));
+    }
+}
+
+/// Points that one series can have at most, whatever the limits say: a column of so many is allocated at once.
+const MOST_POINTS: u64 = 1 << 26;
+
+/// A limit is exceeded: which one, what was asked, what is allowed.
+fn exceeded(limit: &str, asked: u64, allowed: u64) -> Error {
+    Error::new(
+        ErrorKind::Limit,
+        format!("query limit {limit} exceeded: the query needs {asked}, at most {allowed} are allowed"),
+    )
+}
+
+impl Budget {
+    pub(crate) fn new(limits: &QueryLimits) -> Self {
+        Self { limits: limits.clone(), held: Rc::default() }
+    }
+
+    /// A charge of nothing, to be raised.
+    pub(crate) fn charge(&self) -> Charge {
+        Charge { samples: 0, bytes: 0, held: self.held.clone() }
+    }
+
+    /// Counts series that a selector found.
+    pub(crate) fn touch_series(&self, count: usize) -> Result<()> {
+        let series = self.held.series.get().saturating_add(count as u64);
+        self.held.series.set(series);
+        let allowed = self.limits.series;
+        if series > allowed { Err(exceeded("series", series, allowed)) } else { Ok(()) }
+    }
+
+    /// Counts label text made by functions.
+    pub(crate) fn make_labels(&self, bytes: usize) -> Result<()> {
+        let made = self.held.label_bytes.get().saturating_add(bytes as u64);
+        self.held.label_bytes.set(made);
+        let allowed = self.limits.label_bytes;
+        if made > allowed { Err(exceeded("label_bytes", made, allowed)) } else { Ok(()) }
+    }
+
+    /// Checks the number of points that a subquery evaluates.
+    pub(crate) fn check_subquery_points(&self, points: usize) -> Result<()> {
+        let allowed = self.limits.subquery_points.min(MOST_POINTS);
+        if points as u64 > allowed {
+            Err(exceeded("subquery_points", points as u64, allowed))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Checks the number of steps of a range query.
+    pub(crate) fn check_points(&self, points: usize) -> Result<()> {
+        let allowed = self.limits.points_per_series.min(MOST_POINTS);
+        if points as u64 > allowed {
+            return Err(exceeded("points_per_series", points as u64, allowed));
+        }
+        Ok(())
+    }
+
+    /// Checks how far a selector reaches, in milliseconds.
+    pub(crate) fn check_window(&self, millis: i64) -> Result<()> {
+        let allowed = self.limits.window_ms;
+        let asked = millis.unsigned_abs();
+        if asked > allowed { Err(exceeded("window_ms", asked, allowed)) } else { Ok(()) }
+    }
+
+    /// Checks the number of series in the answer.
+    pub(crate) fn check_result(&self, series: usize) -> Result<()> {
+        let allowed = self.limits.result_series;
+        if series as u64 > allowed { Err(exceeded("result_series", series as u64, allowed)) } else { Ok(()) }
+    }
+
+    /// Checks samples that are held for a moment on top of everything charged.
+    pub(crate) fn check_samples(&self, more: u64) -> Result<()> {
+        self.judge(self.held.samples.get().saturating_add(more), self.held.bytes.get())
+    }
+
+    fn judge(&self, samples: u64, bytes: u64) -> Result<()> {
+        if samples > self.limits.samples {
+            return Err(Error::new(
+                ErrorKind::Limit,
+                "query processing would load too many samples into memory in query execution",
+            ));
+        }
+        if bytes > self.limits.memory_bytes {
+            return Err(exceeded("memory_bytes", bytes, self.limits.memory_bytes));
+        }
+        Ok(())
+    }
+
+    /// Raises `charge` by what is about to be held.
+    pub(crate) fn raise(&self, charge: &mut Charge, samples: u64, bytes: u64) -> Result<()> {
+        charge.samples = charge.samples.saturating_add(samples);
+        charge.bytes = charge.bytes.saturating_add(bytes);
+        self.held.samples.set(self.held.samples.get().saturating_add(samples));
+        self.held.bytes.set(self.held.bytes.get().saturating_add(bytes));
+        self.judge(self.held.samples.get(), self.held.bytes.get())
+    }
+
+    /// Samples and bytes charged and not given back.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> (u64, u64) {
+        (self.held.samples.get(), self.held.bytes.get())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dropped_is_given_back() {
+        let budget = Budget::new(&QueryLimits { samples: 10, ..QueryLimits::default() });
+        let mut charge = budget.charge();
+        budget.raise(&mut charge, 10, 80).unwrap();
+        let error = budget.raise(&mut budget.charge(), 1, 8).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Limit);
+        drop(charge);
+        assert_eq!(budget.held(), (0, 0));
+        budget.raise(&mut budget.charge(), 10, 80).unwrap();
+    }
+}

@@ -1,0 +1,359 @@
+//! Binary operations between two vectors, set operators apart.
+//!
+//! Signatures and result labels are computed once per series and pair; the steps only move numbers.
+
+use std::cmp::Ordering;
+
+use hashbrown::HashMap;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::label::is_metadata;
+use crate::model::{Labels, LabelsBuilder};
+use crate::promql::ast::{BinaryOp, Cardinality, VectorMatching};
+use crate::promql::plan::steps::Steps;
+use crate::promql::plan::{Binary, Node};
+
+use super::Evaluator;
+use super::arith::{compare, compute};
+use super::budget::{Budget, Charge};
+use super::column::{Column, ColumnSample};
+use super::signature::Signatures;
+use super::unique::same_labels;
+use super::vector::{Vector, VectorSeries};
+
+/// One side of the operation, with the signature of each series.
+struct Side {
+    series: Vec<VectorSeries>,
+    ids: Vec<usize>,
+}
+
+/// What one side contributes to a pair: one of its series, or the fill value with the match labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Partner {
+    Series(usize),
+    /// Of this signature.
+    Fill(usize),
+}
+
+/// What comes out of a pair of samples.
+enum Outcome {
+    /// A sample.
+    Value(f64),
+    /// Nothing, but the pair counts as matched.
+    Filtered,
+    /// Nothing, and the operand kinds do not fit.
+    Incompatible(&'static str, &'static str),
+}
+
+/// An output in the making.
+struct Output {
+    labels: Labels,
+    column: Column,
+}
+
+struct Matching<'a> {
+    op: BinaryOp,
+    return_bool: bool,
+    matching: &'a VectorMatching,
+    delayed: bool,
+    steps: Steps,
+    budget: Budget,
+    /// For the columns of outputs in the making.
+    charge: Charge,
+    signatures: Signatures<'a>,
+    many: Side,
+    one: Side,
+    /// Whether the "many" side is the left operand.
+    many_is_left: bool,
+    /// By pair: which result labels it has.
+    labels_of_pair: HashMap<(Partner, Partner), usize>,
+    ids_of_labels: HashMap<Labels, usize>,
+    labels: Vec<Labels>,
+    outputs: Vec<Output>,
+    /// By result labels: which output; only over several steps.
+    output_of_labels: HashMap<usize, usize>,
+}
+
+impl Evaluator<'_> {
+    /// Evaluates arithmetic or a comparison between two vectors.
+    pub(crate) fn vector_vector(
+        &self,
+        node: &Binary<'_>,
+        matching: &VectorMatching,
+        steps: Steps,
+        whole: &Node<'_>,
+    ) -> Result<Vector> {
+        let mut lhs = self.vector(&node.lhs, steps)?;
+        let mut rhs = self.vector(&node.rhs, steps)?;
+        let mut signatures = Signatures::new(matching);
+        let left_ids = signatures.ids(&lhs.series);
+        let right_ids = signatures.ids(&rhs.series);
+        let left = Side { series: std::mem::take(&mut lhs.series), ids: left_ids };
+        let right = Side { series: std::mem::take(&mut rhs.series), ids: right_ids };
+        let many_is_left = matching.card != Cardinality::OneToMany;
+        let (many, one) = if many_is_left { (left, right) } else { (right, left) };
+        let mut matching = Matching {
+            op: node.op,
+            return_bool: node.return_bool,
+            matching,
+            delayed: self.settings.delayed_name_removal,
+            steps,
+            budget: self.budget.clone(),
+            charge: self.budget.charge(),
+            signatures,
+            many,
+            one,
+            many_is_left,
+            labels_of_pair: HashMap::new(),
+            ids_of_labels: HashMap::new(),
+            labels: Vec::new(),
+            outputs: Vec::new(),
+            output_of_labels: HashMap::new(),
+        };
+        let mut one_at = vec![None; matching.signatures.count()];
+        let mut scratch = StepScratch::default();
+        for step in 0..steps.count() {
+            one_at.fill(None);
+            if let Some((left, right)) = matching.step(step, &mut one_at, &mut scratch)? {
+                self.notes.incompatible_operands(left, node.op.as_str(), right, whole.range);
+            }
+        }
+        let drop_name = node.return_bool && self.settings.delayed_name_removal;
+        let mut vector = Vector::new(&self.budget);
+        for output in matching.outputs {
+            vector.push(VectorSeries { labels: output.labels, drop_name, column: output.column })?;
+        }
+        self.collect(vector, steps)
+    }
+}
+
+/// What one step has matched already.
+#[derive(Default)]
+struct StepScratch {
+    /// Signatures with a pair.
+    matched: Vec<bool>,
+    /// Result labels by signature that have a pair.
+    grouped: HashMap<(usize, usize), ()>,
+    /// Whether pairs of different signatures have the same result labels.
+    collided: bool,
+}
+
+impl Matching<'_> {
+    /// Computes one step; returns the kinds of operands that did not fit, if any did not.
+    fn step(
+        &mut self,
+        step: usize,
+        one_at: &mut [Option<usize>],
+        scratch: &mut StepScratch,
+    ) -> Result<Option<(&'static str, &'static str)>> {
+        let fill_one = self.matching.fill_right;
+        let fill_many = self.matching.fill_left;
+        let any = |side: &Side| side.series.iter().any(|series| series.column.is_present(step));
+        let (any_many, any_one) = (any(&self.many), any(&self.one));
+        if (!any_many || !any_one) && fill_one.is_none() && fill_many.is_none() {
+            return Ok(None);
+        }
+        for (index, (series, id)) in self.one.series.iter().zip(&self.one.ids).enumerate() {
+            if !series.column.is_present(step) {
+                continue;
+            }
+            let Some(slot) = one_at.get_mut(*id) else { continue };
+            if let Some(other) = slot.replace(index) {
+                return Err(self.duplicate(*id, other, index));
+            }
+        }
+        scratch.matched.clear();
+        scratch.matched.resize(self.signatures.count(), false);
+        scratch.grouped.clear();
+        scratch.collided = false;
+        let mut incompatible = None;
+        for index in 0..self.many.series.len() {
+            let (Some(series), Some(id)) = (self.many.series.get(index), self.many.ids.get(index)) else {
+                continue;
+            };
+            let id = *id;
+            let Some(sample) = series.column.sample(step) else { continue };
+            let partner = one_at.get(id).copied().flatten();
+            let one =
+                partner.and_then(|at| self.one.series.get(at)).and_then(|series| series.column.sample(step));
+            let (outcome, partner) = match (partner, one, fill_one) {
+                (Some(at), Some(one), _) => (self.pair(sample, one)?, Partner::Series(at)),
+                (_, _, Some(fill)) => (self.pair(sample, ColumnSample::Float(fill))?, Partner::Fill(id)),
+                _ => continue,
+            };
+            self.take(step, Partner::Series(index), partner, id, outcome, scratch, &mut incompatible)?;
+        }
+        if let Some(fill) = fill_many {
+            for index in 0..self.one.series.len() {
+                let (Some(series), Some(id)) = (self.one.series.get(index), self.one.ids.get(index)) else {
+                    continue;
+                };
+                let id = *id;
+                let Some(sample) = series.column.sample(step) else { continue };
+                if scratch.matched.get(id).copied().unwrap_or(false) {
+                    continue;
+                }
+                let outcome = self.pair(ColumnSample::Float(fill), sample)?;
+                self.take(
+                    step,
+                    Partner::Fill(id),
+                    Partner::Series(index),
+                    id,
+                    outcome,
+                    scratch,
+                    &mut incompatible,
+                )?;
+            }
+        }
+        // Only once all pairs have been found to be the only ones of their kind.
+        if scratch.collided {
+            return Err(same_labels());
+        }
+        Ok(incompatible)
+    }
+
+    /// Checks that a pair is the only one it may be, and keeps its value.
+    #[expect(clippy::too_many_arguments, reason = "the state of one step, used by its two loops")]
+    fn take(
+        &mut self,
+        step: usize,
+        many: Partner,
+        one: Partner,
+        id: usize,
+        outcome: Outcome,
+        scratch: &mut StepScratch,
+        incompatible: &mut Option<(&'static str, &'static str)>,
+    ) -> Result<()> {
+        if let Outcome::Incompatible(left, right) = outcome {
+            *incompatible = Some((left, right));
+            return Ok(());
+        }
+        let matched = scratch.matched.get_mut(id).is_some_and(|slot| std::mem::replace(slot, true));
+        let labels = self.result_labels(many, one);
+        if self.matching.card == Cardinality::OneToOne {
+            if matched {
+                return Err(Error::new(
+                    ErrorKind::Query,
+                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
+                ));
+            }
+        } else if scratch.grouped.insert((id, labels), ()).is_some() {
+            return Err(Error::new(
+                ErrorKind::Query,
+                "multiple matches for labels: grouping labels must ensure unique matches",
+            ));
+        }
+        let Outcome::Value(value) = outcome else { return Ok(()) };
+        let next = self.outputs.len();
+        let output =
+            if self.steps.is_single() { next } else { *self.output_of_labels.entry(labels).or_insert(next) };
+        if output == next {
+            let bytes = (self.steps.count() as u64).saturating_mul(8);
+            self.budget.raise(&mut self.charge, 0, bytes)?;
+            let labels = self.labels.get(labels).cloned().unwrap_or_else(Labels::empty);
+            self.outputs.push(Output { labels, column: Column::absent(self.steps.count()) });
+        }
+        if let Some(output) = self.outputs.get_mut(output) {
+            scratch.collided |= output.column.is_present(step);
+            output.column.set_float(step, value);
+        }
+        Ok(())
+    }
+
+    /// `left op right` in the order of the query's text.
+    fn pair(&self, many: ColumnSample<'_>, one: ColumnSample<'_>) -> Result<Outcome> {
+        let (left, right) = if self.many_is_left { (many, one) } else { (one, many) };
+        let op = self.op;
+        Ok(match (left, right) {
+            (ColumnSample::Float(a), ColumnSample::Float(b)) => {
+                if op.is_trim() {
+                    Outcome::Incompatible("float", "float")
+                } else if !op.is_comparison() || self.return_bool {
+                    Outcome::Value(compute(op, a, b))
+                } else if compare(op, a, b) {
+                    Outcome::Value(a)
+                } else {
+                    Outcome::Filtered
+                }
+            }
+            (ColumnSample::Histogram(_), ColumnSample::Histogram(_)) => match op {
+                BinaryOp::Add | BinaryOp::Sub | BinaryOp::Eq | BinaryOp::Ne => return Err(unsupported(op)),
+                _ => Outcome::Incompatible("histogram", "histogram"),
+            },
+            (ColumnSample::Histogram(_), ColumnSample::Float(_)) => match op {
+                BinaryOp::Mul | BinaryOp::Div | BinaryOp::TrimUpper | BinaryOp::TrimLower => {
+                    return Err(unsupported(op));
+                }
+                _ => Outcome::Incompatible("histogram", "float"),
+            },
+            (ColumnSample::Float(_), ColumnSample::Histogram(_)) => match op {
+                BinaryOp::Mul => return Err(unsupported(op)),
+                _ => Outcome::Incompatible("float", "histogram"),
+            },
+        })
+    }
+
+    fn labels_of(side: &Side, signatures: &Signatures<'_>, partner: Partner) -> Labels {
+        match partner {
+            Partner::Series(index) => {
+                side.series.get(index).map_or_else(Labels::empty, |series| series.labels.clone())
+            }
+            Partner::Fill(id) => signatures.labels(id),
+        }
+    }
+
+    /// The number of the labels that a pair's result has.
+    fn result_labels(&mut self, many: Partner, one: Partner) -> usize {
+        if let Some(known) = self.labels_of_pair.get(&(many, one)) {
+            return *known;
+        }
+        let mut builder = LabelsBuilder::from_labels(&Self::labels_of(&self.many, &self.signatures, many));
+        let removes_name = !self.op.is_comparison() && !self.op.is_trim();
+        if removes_name || (self.return_bool && !self.delayed) {
+            builder.retain(|label| !is_metadata(&label.name));
+        }
+        if self.matching.card == Cardinality::OneToOne {
+            let (on, listed) = (self.matching.on, &self.matching.labels);
+            builder.retain(|label| listed.iter().any(|name| **name == *label.name) == on);
+        }
+        if !self.matching.include.is_empty() {
+            let one = Self::labels_of(&self.one, &self.signatures, one);
+            for name in &self.matching.include {
+                match one.label(name) {
+                    Some(label) => builder.set(label.name.clone(), label.value.clone()),
+                    None => builder.remove(name),
+                };
+            }
+        }
+        let labels = builder.build();
+        let next = self.labels.len();
+        let id = *self.ids_of_labels.entry(labels).or_insert_with_key(|labels| {
+            self.labels.push(labels.clone());
+            next
+        });
+        self.labels_of_pair.insert((many, one), id);
+        id
+    }
+
+    /// Two samples of the "one" side have the same signature.
+    fn duplicate(&self, id: usize, first: usize, second: usize) -> Error {
+        let side = if self.many_is_left { "right" } else { "left" };
+        let labels = |index| Self::labels_of(&self.one, &self.signatures, Partner::Series(index)).to_string();
+        let (mut a, mut b) = (labels(first), labels(second));
+        if a.cmp(&b) == Ordering::Greater {
+            std::mem::swap(&mut a, &mut b);
+        }
+        let group = self.signatures.labels(id);
+        Error::new(
+            ErrorKind::Query,
+            format!(
+                "found duplicate series for the match group {group} on the {side} hand-side of the operation: \
+                 [{a}, {b}];many-to-many matching not allowed: matching labels must be unique on one side"
+            ),
+        )
+    }
+}
+
+fn unsupported(op: BinaryOp) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("operator {} is not built for native histograms", op.as_str()))
+}

@@ -1,0 +1,103 @@
+//! What the functions of the language compute: pure functions over samples.
+//!
+//! Nothing here knows labels or positions. What is worth telling the user comes back as bits of [`Notes`]; the
+//! operator that called turns them into words.
+
+pub(crate) mod bound;
+pub(crate) mod calendar;
+pub(crate) mod classic_histogram;
+pub(crate) mod extended;
+pub(crate) mod extremum;
+pub(crate) mod math;
+pub(crate) mod natural_order;
+pub(crate) mod over_time;
+pub(crate) mod quantile;
+pub(crate) mod rate;
+pub(crate) mod regression;
+pub(crate) mod sum;
+
+use std::sync::Arc;
+
+use crate::model::NativeHistogram;
+
+/// Samples of one series in time order, without staleness markers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Samples<'a> {
+    /// Times of the floats in milliseconds.
+    pub(crate) times: &'a [i64],
+    /// The floats, as many as `times`.
+    pub(crate) values: &'a [f64],
+    /// Start times of the floats in milliseconds, 0 where unknown: empty, or as many as `times`.
+    pub(crate) starts: &'a [i64],
+    /// Time, value and start time of the histograms.
+    pub(crate) histograms: &'a [(i64, Arc<NativeHistogram>, i64)],
+}
+
+impl Samples<'_> {
+    /// How many samples there are, of both kinds.
+    pub(crate) fn len(&self) -> usize {
+        self.times.len().saturating_add(self.histograms.len())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.times.is_empty() && self.histograms.is_empty()
+    }
+
+    /// Whether floats and histograms are both there.
+    pub(crate) fn is_mixed(&self) -> bool {
+        !self.times.is_empty() && !self.histograms.is_empty()
+    }
+
+    /// The start time of float `index`, 0 if unknown.
+    pub(crate) fn start(&self, index: usize) -> i64 {
+        self.starts.get(index).copied().unwrap_or(0)
+    }
+}
+
+/// What a function makes of the samples of one window.
+#[derive(Clone, Debug)]
+pub(crate) enum Computed {
+    /// No sample.
+    Nothing,
+    /// A float.
+    Float(f64),
+    /// One of the histograms of the window as it is.
+    Histogram(Arc<NativeHistogram>),
+    /// The answer would take arithmetic on native histograms.
+    NeedsHistogramArithmetic,
+}
+
+impl From<Option<f64>> for Computed {
+    fn from(value: Option<f64>) -> Self {
+        value.map_or(Self::Nothing, Self::Float)
+    }
+}
+
+/// What a function noticed, as bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Notes(u8);
+
+impl Notes {
+    pub(crate) const NONE: Self = Self(0);
+    /// Floats and histograms in a window of a function that cannot take both: no answer.
+    pub(crate) const MIXED: Self = Self(1);
+    /// Histograms beside floats were left out.
+    pub(crate) const IGNORED_HISTOGRAMS: Self = Self(2);
+    /// A start time lies before the previous sample.
+    pub(crate) const START_OVERLAP: Self = Self(8);
+    /// The quantile asked for is not between 0 and 1.
+    pub(crate) const BAD_QUANTILE: Self = Self(16);
+
+    #[must_use]
+    pub(crate) const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub(crate) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}

@@ -1,0 +1,244 @@
+//! Durations in brackets and behind `offset`.
+
+use crate::error::Result;
+use crate::model::number::seconds_of_nanos;
+use crate::promql::ast::{BinaryOp, DurationExpr, NumberLiteral, UnaryOp};
+use crate::promql::duration::{is_out_of_range, literal_nanos};
+use crate::promql::lex::{Keyword, Token, TokenKind};
+use crate::promql::text_range::TextRange;
+
+use super::expr::{UNARY_OPERAND, binding, right_level, sign};
+use super::{Node, Parser, range_of};
+
+type Duration = Node<DurationExpr>;
+
+impl Parser<'_> {
+    /// A duration in brackets, which is more than 0 if it is a literal.
+    pub(super) fn positive_duration(&mut self) -> Result<Duration> {
+        let duration = self.duration(0)?;
+        match &duration.item {
+            DurationExpr::Literal(literal) if literal.value <= 0.0 => {
+                Err(self.error(literal.range, "duration must be greater than 0"))
+            }
+            _ => Ok(whole(duration)),
+        }
+    }
+
+    /// What follows `offset`: one operand, unless it begins with a parenthesis or two signs; then operators may follow.
+    pub(super) fn offset_duration(&mut self) -> Result<Duration> {
+        self.offset_operand().map(whole)
+    }
+
+    fn offset_operand(&mut self) -> Result<Duration> {
+        let token = self.peek()?;
+        let Some(op) = sign(token.kind) else {
+            return match token.kind {
+                TokenKind::LeftParen => self.duration(0),
+                _ => self.duration_primary(token),
+            };
+        };
+        self.advance();
+        let operand = self.peek()?;
+        if sign(operand.kind).is_some() {
+            let operand = self.duration(UNARY_OPERAND)?;
+            let lhs = self.signed_duration(token, op, operand)?;
+            return self.duration_operators(lhs, 0);
+        }
+        let operand = self.signed_offset_operand(token, operand)?;
+        self.signed_duration(token, op, operand)
+    }
+
+    /// What follows the one sign of an offset, where Prometheus words some errors for both together.
+    fn signed_offset_operand(&mut self, sign: Token, operand: Token) -> Result<Duration> {
+        match operand.kind {
+            TokenKind::Number | TokenKind::Duration => {
+                let literal = self.number_literal(operand)?;
+                if is_out_of_range(literal.value) {
+                    return Err(self.error(range_of(sign), "duration out of range"));
+                }
+                self.node(DurationExpr::Literal(literal), 0)
+            }
+            TokenKind::LeftParen => {
+                let inner = self.duration_in_parens()?;
+                self.duration_paren(operand, inner)
+            }
+            _ => {
+                let duration = self.duration_function(operand)?;
+                self.allow_duration_expr(range_of(sign).to(duration.item.range()))?;
+                Ok(duration)
+            }
+        }
+    }
+
+    /// A duration whose operators bind at least at `level`.
+    fn duration(&mut self, level: u8) -> Result<Duration> {
+        let lhs = self.nested(Self::duration_operand)?;
+        self.duration_operators(lhs, level)
+    }
+
+    fn duration_operators(&mut self, mut lhs: Duration, level: u8) -> Result<Duration> {
+        loop {
+            let token = self.peek()?;
+            let TokenKind::Operator(
+                op @ (BinaryOp::Add
+                | BinaryOp::Sub
+                | BinaryOp::Mul
+                | BinaryOp::Div
+                | BinaryOp::Mod
+                | BinaryOp::Pow),
+            ) = token.kind
+            else {
+                return Ok(lhs);
+            };
+            let binding = binding(op);
+            if binding.level < level {
+                return Ok(lhs);
+            }
+            self.advance();
+            let rhs = self.nested(|parser| parser.duration(right_level(&binding)))?;
+            lhs = self.duration_binary(token, op, lhs, rhs)?;
+        }
+    }
+
+    fn duration_binary(
+        &mut self,
+        token: Token,
+        op: BinaryOp,
+        lhs: Duration,
+        rhs: Duration,
+    ) -> Result<Duration> {
+        self.allow_duration_expr(lhs.item.range())?;
+        let rhs_is_zero = matches!(&rhs.item, DurationExpr::Literal(literal) if literal.value == 0.0);
+        match op {
+            BinaryOp::Div if rhs_is_zero => return Err(self.error(range_of(token), "division by zero")),
+            BinaryOp::Mod if rhs_is_zero => return Err(self.error(range_of(token), "modulo by zero")),
+            _ => {}
+        }
+        let range = lhs.item.range().to(rhs.item.range());
+        let below = lhs.height.max(rhs.height);
+        self.node(DurationExpr::Binary { op, lhs: Box::new(lhs.item), rhs: Box::new(rhs.item), range }, below)
+    }
+
+    fn duration_operand(&mut self) -> Result<Duration> {
+        let token = self.peek()?;
+        match sign(token.kind) {
+            Some(op) => {
+                self.advance();
+                let operand = self.duration(UNARY_OPERAND)?;
+                self.signed_duration(token, op, operand)
+            }
+            None => self.duration_primary(token),
+        }
+    }
+
+    /// `-d` or `+d`. Signs of literals become part of them, and a plus before anything else means nothing.
+    fn signed_duration(&mut self, sign: Token, op: UnaryOp, operand: Duration) -> Result<Duration> {
+        match operand.item {
+            DurationExpr::Literal(mut literal) => {
+                if op == UnaryOp::Minus {
+                    literal.value = -literal.value;
+                }
+                literal.range.start = sign.start();
+                Ok(Node { item: DurationExpr::Literal(literal), height: operand.height })
+            }
+            item if op == UnaryOp::Plus => Ok(Node { item, height: operand.height }),
+            item => {
+                let range = TextRange::new(sign.start(), item.range().end);
+                self.node(DurationExpr::Unary { op, expr: Box::new(item), range }, operand.height)
+            }
+        }
+    }
+
+    fn duration_primary(&mut self, token: Token) -> Result<Duration> {
+        match token.kind {
+            TokenKind::Number | TokenKind::Duration => {
+                let literal: NumberLiteral = self.number_literal(token)?;
+                if is_out_of_range(literal.value) {
+                    return Err(self.error(literal.range, "duration out of range"));
+                }
+                self.node(DurationExpr::Literal(literal), 0)
+            }
+            TokenKind::LeftParen => {
+                let inner = self.duration_in_parens()?;
+                self.allow_duration_expr(inner.item.range())?;
+                self.duration_paren(token, inner)
+            }
+            _ => {
+                let duration = self.duration_function(token)?;
+                self.allow_duration_expr(duration.item.range())?;
+                Ok(duration)
+            }
+        }
+    }
+
+    /// `step()`, `range()`, `min_of(a, b)` or `max_of(a, b)`
+    fn duration_function(&mut self, token: Token) -> Result<Duration> {
+        let TokenKind::Keyword(keyword) = token.kind else { return Err(self.unexpected()) };
+        match keyword {
+            Keyword::Step | Keyword::Range => {
+                self.advance();
+                self.expect(TokenKind::LeftParen)?;
+                let close = self.expect(TokenKind::RightParen)?;
+                let range = TextRange::new(token.start(), close.end());
+                let item = if keyword == Keyword::Step {
+                    DurationExpr::Step(range)
+                } else {
+                    DurationExpr::Range(range)
+                };
+                self.node(item, 0)
+            }
+            Keyword::MaxOf | Keyword::MinOf => {
+                self.advance();
+                self.expect(TokenKind::LeftParen)?;
+                let lhs = self.duration(0)?;
+                self.expect(TokenKind::Comma)?;
+                let rhs = self.duration(0)?;
+                self.expect(TokenKind::RightParen)?;
+                let range = lhs.item.range().to(rhs.item.range());
+                let below = lhs.height.max(rhs.height);
+                let max = keyword == Keyword::MaxOf;
+                let (lhs, rhs) = (Box::new(lhs.item), Box::new(rhs.item));
+                self.node(DurationExpr::Extreme { max, lhs, rhs, range }, below)
+            }
+            _ => Err(self.unexpected()),
+        }
+    }
+
+    fn duration_in_parens(&mut self) -> Result<Duration> {
+        self.expect(TokenKind::LeftParen)?;
+        let inner = self.duration(0)?;
+        self.expect(TokenKind::RightParen)?;
+        Ok(inner)
+    }
+
+    /// `(inner)`; parentheses around parentheses are none.
+    fn duration_paren(&mut self, open: Token, inner: Duration) -> Result<Duration> {
+        let range = match &inner.item {
+            DurationExpr::Literal(literal) => TextRange::new(open.start(), literal.range.end),
+            DurationExpr::Paren(..) => return Ok(inner),
+            item => item.range(),
+        };
+        self.node(DurationExpr::Paren(Box::new(inner.item), range), inner.height)
+    }
+
+    fn allow_duration_expr(&self, range: TextRange) -> Result<()> {
+        if self.options.duration_expressions {
+            return Ok(());
+        }
+        Err(self.error(range, "experimental duration expression is not enabled"))
+    }
+}
+
+/// A whole window, step or offset. As literal it always means a duration, of which milliseconds count.
+fn whole(mut duration: Duration) -> Duration {
+    if let DurationExpr::Literal(literal) = &mut duration.item {
+        literal.is_duration = true;
+        let nanos = literal_nanos(literal);
+        let millis = nanos / 1_000_000;
+        // Below a millisecond it is still not the same as none, and NaN is no number of milliseconds.
+        if millis != 0 && nanos != i64::MIN {
+            literal.value = seconds_of_nanos(millis.saturating_mul(1_000_000));
+        }
+    }
+    duration
+}
