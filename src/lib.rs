@@ -14,6 +14,13 @@ mod store;
 
 pub use chunk::FamilyBuffer;
 pub use error::{Error, ErrorKind, Result};
+#[cfg(feature = "argo")]
+pub use gate::GateFile;
+pub use gate::argo;
+pub use gate::{
+    Check, CheckReport, Evidence, Finding, Gate, GateSpec, GateSpecBuilder, GateState, Interval, Mode,
+    Reason, Report, Severity, Tick, Verdict,
+};
 pub use ingest::{
     Exemplar, Exposition, ExpositionEntry, ExpositionFormat, ExpositionOptions, ExpositionSample, Gathered,
     Intake, IntakeLimits, MetricType,

@@ -1,1 +1,31 @@
-//! Values to verdict.
+//! Canary gates: from what was measured to a verdict with its reasons.
+//!
+//! `evidence` counts, `judge` decides each check, `combine` decides the gate; `step` walks through time.
+
+pub mod argo;
+mod combine;
+mod evidence;
+mod explain;
+#[cfg(feature = "argo")]
+mod file;
+#[cfg(test)]
+mod fixture;
+mod judge;
+mod reason;
+mod report;
+mod run;
+mod spec;
+mod state;
+mod stats;
+mod step;
+mod strict;
+mod verdict;
+
+#[cfg(feature = "argo")]
+pub use file::GateFile;
+pub use reason::{Finding, Reason, Severity};
+pub use report::{CheckReport, Evidence, Interval, Mode, Report};
+pub use run::{Gate, Tick};
+pub use spec::{Check, GateSpec, GateSpecBuilder};
+pub use state::GateState;
+pub use verdict::Verdict;

@@ -1,0 +1,103 @@
+//! Judges recorded canaries: what Argo's rules say, and what a gate over the users' own requests says.
+//!
+//! Without arguments it judges the recordings under `examples/data`, real runs of the HotROD walkthrough,
+//! and prints a table. With arguments it judges any recording by any template or gate; the exit code is the verdict.
+#![expect(clippy::disallowed_methods, reason = "a program at the edge reads files")]
+
+mod arguments;
+mod failure;
+mod judge;
+mod recording;
+mod table;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use arguments::{Arguments, Command};
+use failure::Failure;
+use judge::{Judgement, Rules};
+use promgate::Verdict;
+use recording::Recorded;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            eprintln!("judge_recording: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn run() -> Result<u8, Failure> {
+    match arguments::parse(std::env::args_os().skip(1))? {
+        Command::Help => {
+            emit(arguments::HELP)?;
+            Ok(0)
+        }
+        Command::Table { json } => shipped(json),
+        Command::Judge(arguments) => one(&arguments),
+    }
+}
+
+fn emit(text: &str) -> Result<(), Failure> {
+    let written = std::io::stdout().lock().write_all(text.as_bytes());
+    written.map_err(|error| Failure::Io(format!("standard output: {error}")))
+}
+
+fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data")
+}
+
+fn default_template() -> PathBuf {
+    data().join("walkthrough.yaml")
+}
+
+fn default_gate() -> PathBuf {
+    data().join("user-requests.gate.yaml")
+}
+
+/// Judges what ships with the example and prints one line a canary.
+fn shipped(json: bool) -> Result<u8, Failure> {
+    let rules = Rules::read(Some(&default_template()), Some(&default_gate()))?;
+    let mut judged = Vec::new();
+    for path in recording::folders(&data())? {
+        let recorded = Recorded::read(&path)?;
+        let judgement = rules.judge(&recorded, &[])?;
+        judged.push((recorded, judgement));
+    }
+    if json {
+        emit(&table::json(&judged)?)?;
+    } else {
+        emit(&table::text(&judged))?;
+    }
+    Ok(0)
+}
+
+/// Judges one recording; the gate decides where there is one, else the template.
+fn one(arguments: &Arguments) -> Result<u8, Failure> {
+    let mut recorded = Recorded::read(&arguments.recording)?;
+    recorded.start = arguments.start.unwrap_or(recorded.start);
+    recorded.end = arguments.end.unwrap_or(recorded.end);
+    let (template, gate) = match (&arguments.template, &arguments.gate) {
+        (None, None) => (Some(default_template()), Some(default_gate())),
+        given => (given.0.clone(), given.1.clone()),
+    };
+    let rules = Rules::read(template.as_deref(), gate.as_deref())?;
+    let judgement = rules.judge(&recorded, &arguments.args)?;
+    if arguments.json {
+        emit(&table::json(&[(recorded, judgement.clone())])?)?;
+    } else {
+        emit(&table::report(&recorded, &judgement))?;
+    }
+    Ok(exit_code(&judgement))
+}
+
+fn exit_code(judgement: &Judgement) -> u8 {
+    match judgement.deciding().map(|report| report.verdict) {
+        Some(Verdict::Pass) => 0,
+        Some(Verdict::Fail) => 1,
+        Some(Verdict::Inconclusive) | None => 2,
+    }
+}

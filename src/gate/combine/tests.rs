@@ -1,0 +1,103 @@
+use super::*;
+use crate::gate::report::Evidence;
+use crate::gate::spec::Check;
+
+fn spec(low_traffic_fails: bool) -> GateSpec {
+    GateSpec::builder("g")
+        .check(Check::ratio("errors", "bad", "all").below(0.05))
+        .check(Check::volume("traffic", "all").at_least(1.0))
+        .check(Check::ratio("trial", "bad", "all").below(0.01).dry_run())
+        .low_traffic_fails(low_traffic_fails)
+        .build()
+        .unwrap()
+}
+
+fn check(name: &str, verdict: Verdict) -> CheckReport {
+    let (severity, finding) = match verdict {
+        Verdict::Pass => (Severity::Pass, Finding::EnoughTraffic { requests: 9.0, seconds: 9.0, rate: 1.0 }),
+        Verdict::Fail => (Severity::Fail, Finding::DryRun { verdict }),
+        Verdict::Inconclusive => (
+            Severity::Inconclusive,
+            Finding::NotEnoughRequests {
+                have: 1.0,
+                need: 9.0,
+                seconds: Some(9.0),
+                rate: 0.1,
+                eta_seconds: None,
+            },
+        ),
+    };
+    CheckReport {
+        name: name.to_owned(),
+        dry_run: name == "trial",
+        verdict,
+        query: String::new(),
+        evidence: Evidence::None,
+        reasons: vec![Reason::new(severity, Some(name), finding)],
+    }
+}
+
+fn checks(errors: Verdict, traffic: Verdict, trial: Verdict) -> Vec<CheckReport> {
+    vec![check("errors", errors), check("traffic", traffic), check("trial", trial)]
+}
+
+const OLD: i64 = 3_600_000;
+use Verdict::{Fail, Inconclusive, Pass};
+
+fn verdict(checks: &[CheckReport], health: &Health, age_ms: i64) -> (Verdict, bool) {
+    let combined = combine(&spec(false), checks, health, age_ms, None);
+    (combined.verdict, combined.settled)
+}
+
+#[test]
+fn all_deciding_checks_must_pass_and_any_failure_fails() {
+    let alive = Health::default();
+    assert_eq!(verdict(&checks(Pass, Pass, Pass), &alive, OLD), (Pass, true));
+    assert_eq!(verdict(&checks(Pass, Pass, Fail), &alive, OLD), (Pass, true));
+    assert_eq!(verdict(&checks(Fail, Inconclusive, Pass), &alive, 0), (Fail, true));
+    assert_eq!(verdict(&checks(Inconclusive, Pass, Pass), &alive, OLD), (Inconclusive, false));
+    assert_eq!(verdict(&checks(Pass, Inconclusive, Pass), &alive, OLD), (Inconclusive, false));
+    assert_eq!(verdict(&[], &alive, OLD), (Inconclusive, false));
+}
+
+#[test]
+fn nothing_passes_before_the_least_duration() {
+    let alive = Health::default();
+    assert_eq!(verdict(&checks(Pass, Pass, Pass), &alive, 59_999), (Inconclusive, false));
+    assert_eq!(verdict(&checks(Pass, Pass, Pass), &alive, 60_000), (Pass, true));
+}
+
+#[test]
+fn a_dying_canary_fails_and_a_doubtful_one_does_not_pass() {
+    let with = |state| Health {
+        state,
+        findings: vec![(state, Finding::TargetAbsent { target: "t".to_owned(), share: 0.5, down: true })],
+        notes: Vec::new(),
+    };
+    assert_eq!(verdict(&checks(Pass, Pass, Pass), &with(HealthState::Dying), OLD), (Fail, true));
+    assert_eq!(verdict(&checks(Pass, Pass, Pass), &with(HealthState::Doubtful), OLD), (Inconclusive, false));
+    let combined = combine(&spec(false), &checks(Pass, Pass, Pass), &with(HealthState::Dying), OLD, None);
+    assert_eq!(combined.reasons[0].code(), "target-absent");
+}
+
+#[test]
+fn missing_traffic_is_the_first_reason_and_the_end_the_last() {
+    let all = checks(Inconclusive, Inconclusive, Pass);
+    let combined = combine(&spec(false), &all, &Health::default(), OLD, Some(End::Deadline));
+    assert!(combined.settled && combined.verdict == Inconclusive);
+    assert_eq!(combined.reasons[0].check.as_deref(), Some("traffic"));
+    let Some(Finding::Deadline { unsettled, .. }) = combined.reasons.last().map(|reason| &reason.finding)
+    else {
+        panic!("{combined:?}")
+    };
+    assert_eq!(unsettled, &["errors", "traffic"]);
+}
+
+#[test]
+fn too_little_traffic_fails_at_the_end_where_that_is_asked_for() {
+    let all = checks(Pass, Inconclusive, Pass);
+    let at = |fails, end| combine(&spec(fails), &all, &Health::default(), OLD, end).verdict;
+    assert_eq!(at(true, None), Inconclusive);
+    assert_eq!(at(true, Some(End::Deadline)), Fail);
+    assert_eq!(at(false, Some(End::Deadline)), Inconclusive);
+}

@@ -1,0 +1,107 @@
+//! Observations above a threshold, counted from the buckets of classic histograms.
+
+use std::collections::BTreeMap;
+
+use super::increase::{Births, Counted, increase};
+use super::series::{LoadedSeries, load};
+use super::{Observation, Span, Tally, labels_of, not_floats, settled, traffic_obstacle};
+use crate::error::Result;
+use crate::gate::reason::Finding;
+use crate::gate::spec::Selector;
+use crate::model::Labels;
+use crate::source::Source;
+
+/// Adds what one tick saw of a quantile check.
+///
+/// A bound equal to `limit` counts as below it, as `le` says. Between two bounds the events are known to lie between
+/// two counts; above the largest finite bound they lie between none and the rest.
+pub(super) fn observe_quantile(
+    buckets: &Selector,
+    limit: f64,
+    tally: &mut Tally,
+    span: Span,
+    source: &dyn Source,
+) -> Result<Observation> {
+    let loaded = load(source, buckets, span.after, span.now)?;
+    let until = settled(span, &loaded);
+    let mut births = Births::new(source, span.origin, span.now);
+    let mut groups: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
+    let mut counted = Counted::default();
+    let mut problem = None;
+    for series in &loaded.series {
+        let Some(bound) = bound_of(series) else {
+            problem = Some("a series has no bucket bound in its label `le`");
+            continue;
+        };
+        let counts_first = births.counts_first(series, &loaded.series, &[])?;
+        let one = increase(series, until, counts_first);
+        groups
+            .entry(series.labels.filtered(|label| &*label.name != "le"))
+            .or_default()
+            .push((bound, one.amount));
+        // A histogram is one thing: what happened to its counters is told once, by the bucket that holds all.
+        if bound == f64::INFINITY {
+            counted.add(&one);
+        }
+        counted.invalid = counted.invalid.or(one.invalid);
+    }
+    tally.note(&counted);
+    for buckets in groups.values_mut() {
+        buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let Some((f64::INFINITY, _)) = buckets.last() else {
+            problem =
+                Some("a histogram has no bucket `le=\"+Inf\"`, so what lies above its bounds is unknown");
+            continue;
+        };
+        add_group(buckets, limit, tally);
+    }
+    let mut observation =
+        Observation { series: groups.len(), until, selected: labels_of(&loaded), ..Observation::default() };
+    observation.obstacle = not_floats(buckets, &loaded)
+        .or(traffic_obstacle(buckets, &loaded, span, source)?)
+        .or(problem.map(|problem| Finding::NotAClassicHistogram {
+            selector: buckets.text.clone(),
+            problem: problem.to_owned(),
+        }));
+    Ok(observation)
+}
+
+fn bound_of(series: &LoadedSeries) -> Option<f64> {
+    let bound: f64 = series.labels.get("le")?.parse().ok()?;
+    (!bound.is_nan()).then_some(bound)
+}
+
+/// Adds one histogram's increases; `buckets` are in bound order and end with `+Inf`.
+fn add_group(buckets: &[(f64, f64)], limit: f64, tally: &mut Tally) {
+    let mut below = 0.0;
+    let mut at_or_above = None;
+    let mut largest = None;
+    let mut highest = 0.0_f64;
+    for (bound, amount) in buckets {
+        // Counts rise with the bound; a torn scrape must not show fewer below a larger one.
+        highest = highest.max(*amount);
+        if *bound <= limit {
+            below = highest;
+        }
+        if *bound >= limit && at_or_above.is_none() && bound.is_finite() {
+            at_or_above = Some(highest);
+        }
+        if bound.is_finite() {
+            largest = Some(*bound);
+            match tally.bounds.binary_search_by(|(other, _)| other.total_cmp(bound)) {
+                Ok(index) => {
+                    if let Some((_, count)) = tally.bounds.get_mut(index) {
+                        *count += highest;
+                    }
+                }
+                Err(index) => tally.bounds.insert(index, (*bound, highest)),
+            }
+        }
+    }
+    let total = highest;
+    tally.trials += total;
+    tally.most += total - below;
+    // Without a finite bound at or above the limit, everything beyond the last one may lie below the limit.
+    tally.fewest += at_or_above.map_or(0.0, |count| total - count);
+    tally.unreachable |= largest.is_none_or(|largest| largest < limit);
+}

@@ -1,0 +1,131 @@
+use proptest::prelude::*;
+
+use super::super::series::load;
+use super::*;
+use crate::gate::fixture::Fixture;
+use crate::gate::spec::Selector;
+use crate::model::stale_marker;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_secs(seconds)
+}
+
+fn selector(name: &str) -> Selector {
+    Selector::of(vec![Matcher::equal("__name__", name)])
+}
+
+/// Counts a selector over `(after, until]` in one go.
+fn count_selector(
+    source: &dyn Source,
+    selector: &Selector,
+    origin: Timestamp,
+    after: Timestamp,
+    until: Timestamp,
+) -> Result<Counted> {
+    let loaded = load(source, selector, after, until)?;
+    count(&loaded, &loaded.series, until, &[], &mut Births::new(source, origin, until))
+}
+
+fn counted(fixture: &Fixture, origin: i64, after: i64, until: i64) -> Counted {
+    count_selector(fixture, &selector("c"), at(origin), at(after), at(until)).unwrap()
+}
+
+#[test]
+fn the_base_is_the_newest_sample_before_however_old() {
+    let fixture = Fixture::default().series(&[("__name__", "c")], [(10, 5.0), (5_000, 7.0), (5_010, 9.0)]);
+    assert_eq!(counted(&fixture, 4_000, 4_000, 5_010).amount, 4.0);
+    assert_eq!(counted(&fixture, 5_000, 5_000, 5_010).amount, 2.0);
+    assert_eq!(counted(&fixture, 5_010, 5_010, 9_000).amount, 0.0);
+}
+
+#[test]
+fn a_drop_is_a_reset_and_the_new_value_counts_in_full() {
+    let fixture =
+        Fixture::default().series(&[("__name__", "c")], [(10, 5.0), (20, 8.0), (30, 2.0), (40, 3.0)]);
+    let found = counted(&fixture, 10, 10, 40);
+    assert_eq!((found.amount, found.resets), (6.0, 1));
+}
+
+#[test]
+fn staleness_markers_are_no_samples() {
+    let fixture =
+        Fixture::default().series(&[("__name__", "c")], [(10, 5.0), (20, stale_marker()), (30, 6.0)]);
+    assert_eq!(counted(&fixture, 10, 10, 30).amount, 1.0);
+    assert_eq!(counted(&fixture, 20, 20, 30).amount, 1.0);
+}
+
+#[test]
+fn values_that_no_counter_has_are_told() {
+    for bad in [f64::NAN, f64::INFINITY, -1.0] {
+        let fixture = Fixture::default().series(&[("__name__", "c")], [(10, 5.0), (20, bad), (30, 6.0)]);
+        let found = counted(&fixture, 10, 10, 30);
+        assert!(found.invalid.is_some() && found.amount == 1.0, "{bad}");
+    }
+}
+
+#[test]
+fn the_first_sample_of_a_series_on_a_known_target_counts_in_full() {
+    let target = [("instance", "i"), ("job", "j")];
+    let with = |name| [("__name__", name), target[0], target[1]];
+    let known =
+        Fixture::default().series(&with("other"), [(5, 1.0)]).series(&with("c"), [(20, 3.0), (30, 4.0)]);
+    let found = counted(&known, 10, 10, 30);
+    assert_eq!((found.amount, found.born, found.born_amount), (4.0, 1, 3.0));
+    // Series of the scraper exist before the target answers.
+    let down = Fixture::default().series(&with("up"), [(5, 0.0)]).series(&with("c"), [(20, 3.0), (30, 4.0)]);
+    assert_eq!(counted(&down, 10, 10, 30).amount, 1.0);
+}
+
+#[test]
+fn the_first_sample_of_a_new_target_counts_if_its_process_started_inside() {
+    let with = |name| [("__name__", name), ("instance", "i"), ("job", "j")];
+    let target = |start: f64| {
+        Fixture::default()
+            .series(&with(PROCESS_START), [(20, start), (30, start)])
+            .series(&with("c"), [(20, 3.0), (30, 4.0)])
+    };
+    assert_eq!(counted(&target(15.0), 10, 10, 30).amount, 4.0);
+    assert_eq!(counted(&target(8.0), 10, 10, 30).amount, 1.0);
+}
+
+#[test]
+fn a_new_series_beside_an_older_one_of_another_class_counts_in_full() {
+    let fixture = Fixture::default()
+        .series(&[("__name__", "c"), ("code", "200")], [(5, 1.0), (30, 2.0)])
+        .series(&[("__name__", "c"), ("code", "500")], [(20, 3.0), (30, 3.0)]);
+    let loaded = load(&fixture, &selector("c"), at(10), at(30)).unwrap();
+    let mut births = Births::new(&fixture, at(10), at(30));
+    let with = count(&loaded, &loaded.series, at(30), &["code"], &mut births).unwrap();
+    assert_eq!(with.amount, 4.0);
+    let without = count(&loaded, &loaded.series, at(30), &[], &mut births).unwrap();
+    assert_eq!(without.amount, 1.0);
+}
+
+proptest! {
+    /// What is counted does not depend on when one looked.
+    #[test]
+    fn counts_of_adjacent_spans_add_up(
+        steps in prop::collection::vec((1_i64..30, prop_oneof![4 => 0_i64..9, 1 => -20_i64..0]), 1..40),
+        cuts in prop::collection::btree_set(0_i64..700, 0..8),
+        born in any::<bool>(),
+        origin in 0_i64..200,
+    ) {
+        let (mut time, mut value) = (if born { origin + 5 } else { 1 }, 3_i64);
+        let mut samples = vec![(time, 3.0)];
+        for (gap, change) in steps {
+            time += gap;
+            value = if value + change < 0 { 0 } else { value + change };
+            samples.push((time, value as f64));
+        }
+        let with = |name| [("__name__", name), ("instance", "i")];
+        let fixture = Fixture::default().series(&with("other"), [(0, 1.0)]).series(&with("c"), samples);
+        let whole = counted(&fixture, origin, origin, 1_000);
+        let mut after = origin;
+        let mut sum = 0.0;
+        for until in cuts.into_iter().filter(|cut| *cut > origin).chain([1_000]) {
+            sum += counted(&fixture, origin, after, until).amount;
+            after = until;
+        }
+        prop_assert_eq!(sum, whole.amount);
+    }
+}

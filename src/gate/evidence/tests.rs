@@ -1,0 +1,159 @@
+use super::*;
+use crate::gate::fixture::Fixture;
+use crate::gate::spec::{Check, GateSpec};
+use crate::model::stale_marker;
+
+fn check(check: Check) -> CheckSpec {
+    GateSpec::builder("g").check(check).build().unwrap().checks.remove(0)
+}
+
+fn span(origin: i64, now: i64) -> Span {
+    let origin = Timestamp::from_secs(origin);
+    Span { origin, after: origin, now: Timestamp::from_secs(now), settle_ms: Some(0) }
+}
+
+fn seen(spec: Check, fixture: &Fixture) -> (Tally, Observation) {
+    let mut tally = Tally::default();
+    let observation = observe(&check(spec), &mut tally, span(1_000, 1_100), fixture).unwrap();
+    (tally, observation)
+}
+
+fn ratio(events: &str) -> Check {
+    Check::ratio("errors", events, r#"all_total{pod="a"}"#).below(0.05)
+}
+
+/// A hundred requests of pod `a` between 1,000 and 1,100 s.
+fn requests() -> Fixture {
+    let samples = (990..=1_100).step_by(10).map(|time| (time, (time - 1_000) as f64 + 10.0));
+    Fixture::default().series(
+        &[("__name__", "all_total"), ("pod", "a"), ("instance", "i"), ("job", "j"), ("code", "200")],
+        samples,
+    )
+}
+
+fn code(observation: &Observation) -> &'static str {
+    observation.obstacle.as_ref().map_or("", Finding::code)
+}
+
+fn note(observation: &Observation) -> &'static str {
+    observation.notes.first().map_or("", Finding::code)
+}
+
+#[test]
+fn a_missing_numerator_is_zero_where_its_label_is_known() {
+    let (tally, observation) = seen(ratio(r#"all_total{pod="a",code="500"}"#), &requests());
+    assert_eq!((tally.most, tally.trials), (0.0, 100.0));
+    assert_eq!((code(&observation), note(&observation)), ("", "missing-numerator-is-zero"));
+}
+
+#[test]
+fn a_missing_numerator_with_a_label_never_seen_is_no_zero() {
+    let events = r#"all_total{pod="a",status="500"}"#;
+    let (_, observation) = seen(ratio(events), &requests());
+    assert_eq!(code(&observation), "missing-numerator-unproven");
+    let (_, observation) = seen(ratio(events).missing_numerator_is_zero(), &requests());
+    assert_eq!((code(&observation), note(&observation)), ("", "missing-numerator-is-zero"));
+}
+
+#[test]
+fn a_missing_numerator_that_is_no_part_of_the_denominator_is_no_zero() {
+    let (_, observation) = seen(ratio(r#"all_total{pod="b",code="500"}"#), &requests());
+    assert_eq!(code(&observation), "missing-numerator-unproven");
+}
+
+#[test]
+fn a_missing_numerator_of_another_metric_is_zero_where_the_target_delivers_that_metric() {
+    let errors = |instance: &'static str| {
+        requests().series(
+            &[("__name__", "errors_total"), ("pod", "x"), ("instance", instance), ("job", "j")],
+            [(990, 1.0), (1_100, 1.0)],
+        )
+    };
+    let (_, observation) = seen(ratio(r#"errors_total{pod="a"}"#), &errors("i"));
+    assert_eq!((code(&observation), note(&observation)), ("", "missing-numerator-is-zero"));
+    let (_, observation) = seen(ratio(r#"errors_total{pod="a"}"#), &errors("elsewhere"));
+    assert_eq!(code(&observation), "missing-numerator-unproven");
+    let (_, observation) = seen(ratio(r#"errors_total{pod="a"}"#), &requests());
+    assert_eq!(code(&observation), "missing-numerator-unproven");
+}
+
+#[test]
+fn good_requests_are_counted_by_what_is_missing_to_all() {
+    let good = Check::ratio("good", r#"all_total{pod="a",code="200"}"#, r#"all_total{pod="a"}"#).above(0.95);
+    let fixture = requests().series(
+        &[("__name__", "all_total"), ("pod", "a"), ("instance", "i"), ("job", "j"), ("code", "500")],
+        [(990, 0.0), (1_050, 7.0)],
+    );
+    let (tally, _) = seen(good, &fixture);
+    assert_eq!((tally.most, tally.trials), (7.0, 107.0));
+}
+
+#[test]
+fn series_that_ended_or_are_old_are_stale() {
+    let volume = || Check::volume("v", "all_total").at_least(1.0);
+    let ended =
+        Fixture::default().series(&[("__name__", "all_total")], [(1_010, 1.0), (1_020, stale_marker())]);
+    let (_, observation) = seen(volume(), &ended);
+    assert!(matches!(observation.obstacle, Some(Finding::Stale { ended: true, .. })));
+    let old = Fixture::default().series(&[("__name__", "all_total")], [(700, 1.0)]);
+    let (_, observation) = seen(volume(), &old);
+    assert!(matches!(observation.obstacle, Some(Finding::Stale { ended: false, .. })));
+}
+
+#[test]
+fn a_failing_source_leaves_the_counts_as_they_were() {
+    let mut tally = Tally { trials: 7.0, ..Tally::default() };
+    let broken = requests().broken();
+    let spec = check(ratio(r#"all_total{pod="a",code="500"}"#));
+    assert!(observe(&spec, &mut tally, span(1_000, 1_100), &broken).is_err());
+    assert_eq!(tally, Tally { trials: 7.0, ..Tally::default() });
+}
+
+#[test]
+fn without_an_answer_about_settling_one_scrape_interval_is_left_out() {
+    let mut tally = Tally::default();
+    let spec = check(ratio(r#"all_total{pod="a",code="500"}"#));
+    let span = Span { settle_ms: None, ..span(1_000, 1_100) };
+    let observation = observe(&spec, &mut tally, span, &requests()).unwrap();
+    assert_eq!((observation.until, tally.trials), (Timestamp::from_secs(1_090), 90.0));
+}
+
+fn histogram(bounds: &[(&'static str, f64)]) -> Fixture {
+    bounds.iter().fold(Fixture::default(), |fixture, (bound, count)| {
+        fixture.series(&[("__name__", "t_bucket"), ("le", bound)], [(990, 1.0), (1_090, 1.0 + count)])
+    })
+}
+
+fn p95(limit: f64, fixture: &Fixture) -> (Tally, Observation) {
+    seen(Check::quantile("p95", "t_bucket", 0.95).below(limit), fixture)
+}
+
+#[test]
+fn observations_above_a_bound_are_exact_and_between_bounds_a_range() {
+    let fixture = histogram(&[("0.5", 60.0), ("1.0", 90.0), ("2", 96.0), ("+Inf", 100.0)]);
+    for (limit, fewest, most, unreachable) in [
+        (1.0, 10.0, 10.0, false),
+        (1.5, 4.0, 10.0, false),
+        (0.1, 40.0, 100.0, false),
+        (2.0, 4.0, 4.0, false),
+        (3.0, 0.0, 4.0, true),
+    ] {
+        let (tally, observation) = p95(limit, &fixture);
+        assert_eq!((tally.fewest, tally.most, tally.trials), (fewest, most, 100.0), "{limit}");
+        assert_eq!((tally.unreachable, code(&observation)), (unreachable, ""), "{limit}");
+    }
+}
+
+#[test]
+fn counts_that_fall_with_the_bound_are_made_to_rise() {
+    let (tally, _) = p95(1.0, &histogram(&[("0.5", 60.0), ("1", 50.0), ("+Inf", 55.0)]));
+    assert_eq!((tally.most, tally.trials), (0.0, 60.0));
+}
+
+#[test]
+fn a_histogram_without_its_last_bucket_is_not_judged() {
+    let (_, observation) = p95(1.0, &histogram(&[("0.5", 60.0), ("1", 90.0)]));
+    assert_eq!(code(&observation), "not-a-classic-histogram");
+    let (_, observation) = p95(1.0, &histogram(&[("0.5", 60.0), ("much", 90.0), ("+Inf", 90.0)]));
+    assert_eq!(code(&observation), "not-a-classic-histogram");
+}

@@ -1,0 +1,344 @@
+//! A gate in a file: YAML, or JSON, which is YAML.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::spec::{Check, GateSpec};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A gate as it stands in a file, its arguments still open.
+#[derive(Debug)]
+pub struct GateFile {
+    file: File,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct File {
+    gate: String,
+    #[serde(default)]
+    args: Vec<String>,
+    interval: Option<String>,
+    warm_up: Option<String>,
+    min_duration: Option<String>,
+    deadline: Option<String>,
+    settle: Option<String>,
+    confidence: Option<f64>,
+    low_traffic: Option<LowTraffic>,
+    health: Option<Switch>,
+    checks: Vec<FileCheck>,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum LowTraffic {
+    Inconclusive,
+    Fail,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Switch {
+    Flag(bool),
+    Word(String),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct FileCheck {
+    name: String,
+    ratio: Option<Ratio>,
+    quantile: Option<Quantile>,
+    volume: Option<String>,
+    below: Option<f64>,
+    above: Option<f64>,
+    at_least: Option<f64>,
+    #[serde(default)]
+    dry_run: bool,
+    missing_numerator: Option<MissingNumerator>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ratio {
+    of: String,
+    to: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Quantile {
+    phi: f64,
+    of: String,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum MissingNumerator {
+    Auto,
+    Zero,
+}
+
+impl GateSpec {
+    /// Reads a gate from YAML; `{{args.NAME}}` in a selector stands for the argument `NAME`, escaped for a string.
+    ///
+    /// ```
+    /// use promgate::GateSpec;
+    ///
+    /// let spec = GateSpec::from_yaml(
+    ///     r#"
+    /// gate: checkout
+    /// args: [hash]
+    /// checks:
+    ///   - name: errors
+    ///     ratio:
+    ///       of: requests_total{hash="{{args.hash}}",code="500"}
+    ///       to: requests_total{hash="{{args.hash}}"}
+    ///     below: 0.05
+    /// "#,
+    ///     &[("hash", "7d9f")],
+    /// )?;
+    /// assert_eq!(spec.name(), "checkout");
+    /// # Ok::<(), promgate::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Parse`] for text that is no gate, an unknown field, a duration that does not read;
+    /// [`ErrorKind::InvalidArgument`] for an argument that is missing or unknown, and as
+    /// [`build`](super::GateSpecBuilder::build).
+    pub fn from_yaml(text: &str, args: &[(&str, &str)]) -> Result<Self> {
+        GateFile::from_yaml(text)?.build(args)
+    }
+}
+
+impl GateFile {
+    /// Reads YAML without looking at selectors and arguments.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Parse`] for text that is no gate.
+    pub fn from_yaml(text: &str) -> Result<Self> {
+        let file = serde_saphyr::from_str(text).map_err(|error| {
+            Error::new(ErrorKind::Parse, format!("this is no gate: {error}")).caused_by(error.to_string())
+        })?;
+        Ok(Self { file })
+    }
+
+    /// The arguments that [`build`](Self::build) needs.
+    pub fn arguments(&self) -> &[String] {
+        &self.file.args
+    }
+
+    /// The gate with these arguments.
+    ///
+    /// # Errors
+    ///
+    /// As [`GateSpec::from_yaml`].
+    pub fn build(self, args: &[(&str, &str)]) -> Result<GateSpec> {
+        self.file.build(args)
+    }
+}
+
+impl File {
+    fn build(self, args: &[(&str, &str)]) -> Result<GateSpec> {
+        let mut values = BTreeMap::new();
+        for (name, value) in args {
+            if !self.args.iter().any(|declared| declared == name) {
+                return Err(invalid(format!(
+                    "argument `{name}` is none of the gate's; it takes {}",
+                    self.args.join(", ")
+                )));
+            }
+            values.insert(*name, *value);
+        }
+        if let Some(missing) = self.args.iter().find(|name| !values.contains_key(name.as_str())) {
+            return Err(invalid(format!("argument `{missing}` of the gate has no value")));
+        }
+        let mut builder = GateSpec::builder(self.gate);
+        if let Some(text) = &self.interval {
+            builder = builder.interval_ms(duration("interval", text)?);
+        }
+        if let Some(text) = &self.warm_up {
+            builder = builder.warm_up_ms(duration("warmUp", text)?);
+        }
+        if let Some(text) = &self.min_duration {
+            builder = builder.min_duration_ms(duration("minDuration", text)?);
+        }
+        if let Some(text) = &self.deadline {
+            builder = builder.deadline_ms(duration("deadline", text)?);
+        }
+        if let Some(text) = &self.settle {
+            builder = builder.settle_ms(duration("settle", text)?);
+        }
+        if let Some(confidence) = self.confidence {
+            builder = builder.confidence(confidence);
+        }
+        builder = builder.low_traffic_fails(self.low_traffic == Some(LowTraffic::Fail));
+        builder = builder.health(match self.health {
+            None => true,
+            Some(Switch::Flag(on)) => on,
+            Some(Switch::Word(word)) => match word.as_str() {
+                "on" => true,
+                "off" => false,
+                _ => return Err(invalid(format!("health is `{word}`, it must be on or off"))),
+            },
+        });
+        for check in self.checks {
+            builder = builder.check(check.build(&values)?);
+        }
+        builder.build()
+    }
+}
+
+impl FileCheck {
+    fn build(self, args: &BTreeMap<&str, &str>) -> Result<Check> {
+        let name = &self.name;
+        let fill =
+            |text: &str| substitute(text, args).map_err(|error| invalid(format!("check `{name}`: {error}")));
+        let check = match (&self.ratio, &self.quantile, &self.volume) {
+            (Some(ratio), None, None) => Check::ratio(name, fill(&ratio.of)?, fill(&ratio.to)?),
+            (None, Some(quantile), None) => Check::quantile(name, fill(&quantile.of)?, quantile.phi),
+            (None, None, Some(requests)) => Check::volume(name, fill(requests)?),
+            _ => {
+                return Err(invalid(format!(
+                    "check `{name}` needs exactly one of ratio, quantile and volume"
+                )));
+            }
+        };
+        let check = match (self.below, self.above, self.at_least) {
+            (Some(threshold), None, None) => check.below(threshold),
+            (None, Some(threshold), None) => check.above(threshold),
+            (None, None, Some(rate)) => check.at_least(rate),
+            _ => {
+                return Err(invalid(format!("check `{name}` needs exactly one of below, above and atLeast")));
+            }
+        };
+        let check = if self.dry_run { check.dry_run() } else { check };
+        Ok(if self.missing_numerator == Some(MissingNumerator::Zero) {
+            check.missing_numerator_is_zero()
+        } else {
+            check
+        })
+    }
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::InvalidArgument, message)
+}
+
+/// Replaces `{{args.NAME}}`; the value is escaped as the inside of a double-quoted string.
+fn substitute(text: &str, args: &BTreeMap<&str, &str>) -> std::result::Result<String, String> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let Some((tag, behind)) = after.split_once("}}") else {
+            return Err(format!("`{{{{` without `}}}}` in `{text}`"));
+        };
+        let name = tag.trim().strip_prefix("args.").unwrap_or("");
+        let Some(value) = args.get(name) else {
+            return Err(format!("`{{{{{tag}}}}}` names no argument of the gate"));
+        };
+        out.push_str(before);
+        for c in value.chars() {
+            match c {
+                '"' => out.push_str("\\\""),
+                '\\' => out.push_str("\\\\"),
+                '\n' => out.push_str("\\n"),
+                _ => out.push(c),
+            }
+        }
+        rest = behind;
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+/// A duration such as `90s`, `1m30s` or `500ms`, in milliseconds.
+fn duration(field: &str, text: &str) -> Result<i64> {
+    let bad = || {
+        let message = format!("{field} is `{text}`, which is no duration; write it like 90s, 1m30s or 500ms");
+        Error::new(ErrorKind::Parse, message)
+    };
+    let mut total = 0_i64;
+    let mut rest = text;
+    if rest.is_empty() {
+        return Err(bad());
+    }
+    while !rest.is_empty() {
+        let digits = rest.len().saturating_sub(rest.trim_start_matches(|c: char| c.is_ascii_digit()).len());
+        let (number, behind) = rest.split_at_checked(digits).ok_or_else(bad)?;
+        let number: i64 = number.parse().map_err(|_| bad())?;
+        let letters =
+            behind.len().saturating_sub(behind.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len());
+        let (unit, behind) = behind.split_at_checked(letters).ok_or_else(bad)?;
+        let factor = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return Err(bad()),
+        };
+        total = number.checked_mul(factor).and_then(|millis| total.checked_add(millis)).ok_or_else(bad)?;
+        rest = behind;
+    }
+    Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GATE: &str = r#"
+gate: g
+args: [ns]
+interval: 10s
+minDuration: 1m30s
+health: off
+checks:
+  - name: errors
+    ratio: {of: 'a{ns="{{args.ns}}",code="500"}', to: 'a{ns="{{ args.ns }}"}'}
+    below: 0.05
+  - name: slow
+    quantile: {phi: 0.95, of: 'b_bucket{ns="{{args.ns}}"}'}
+    below: 1000
+  - name: traffic
+    volume: a{ns="{{args.ns}}"}
+    atLeast: 0.05
+"#;
+
+    #[test]
+    fn a_gate_is_read_with_its_arguments_in_place() {
+        let spec = GateSpec::from_yaml(GATE, &[("ns", "a\"b")]).unwrap();
+        assert_eq!(spec.checks.len(), 3);
+        assert_eq!(spec.options.min_duration_ms, 90_000);
+        assert!(!spec.options.health);
+        assert_eq!(spec.checks[2].traffic().equal("ns"), Some("a\"b"));
+    }
+
+    #[test]
+    fn mistakes_are_told_by_name() {
+        let message =
+            |text: &str, args: &[(&str, &str)]| GateSpec::from_yaml(text, args).unwrap_err().to_string();
+        assert_eq!(message(GATE, &[]), "argument `ns` of the gate has no value");
+        assert!(message(GATE, &[("ns", "x"), ("nss", "y")]).contains("`nss` is none of the gate's"));
+        let bad = |from: &str, to: &str| message(&GATE.replace(from, to), &[("ns", "x")]);
+        assert!(bad("interval: 10s", "interval: 10").contains("no duration"));
+        assert!(bad("interval:", "intervall:").contains("intervall"));
+        assert!(bad("below: 1000", "atLeast: 1000").contains("takes below"));
+        assert!(bad("below: 1000", "dryRun: false").contains("exactly one of below"));
+        assert!(bad("{{args.ns}}", "{{args.nz}}").contains("names no argument"));
+        assert!(bad("health: off", "health: perhaps").contains("on or off"));
+        assert!(message("[]", &[]).contains("no gate"));
+    }
+
+    #[test]
+    fn durations_have_units_and_do_not_overflow() {
+        assert_eq!(duration("x", "1h2m3s4ms").unwrap(), 3_723_004);
+        for text in ["", "5", "s", "5x", "-5s", "1.5s", "99999999999999999999s", "9999999999999999d", "5s "] {
+            assert!(duration("x", text).is_err(), "{text}");
+        }
+    }
+}

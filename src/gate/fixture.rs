@@ -1,0 +1,57 @@
+//! A source for tests: series written down, optionally broken.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Labels, SampleBuffer};
+use crate::source::{Item, SelectRequest, Series, SeriesSet, Source};
+
+/// Series in memory.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fixture {
+    series: Vec<(Labels, Vec<(i64, f64)>)>,
+    broken: bool,
+}
+
+impl Fixture {
+    /// The same source, failing at every question.
+    pub(crate) fn broken(self) -> Self {
+        Self { broken: true, ..self }
+    }
+
+    /// Adds a series: labels, then samples at seconds since the epoch.
+    pub(crate) fn series(
+        mut self,
+        labels: &[(&str, &str)],
+        samples: impl IntoIterator<Item = (i64, f64)>,
+    ) -> Self {
+        let labels =
+            Labels::from_pairs(labels.iter().map(|(name, value)| (name.to_string(), value.to_string())));
+        let samples = samples.into_iter().map(|(seconds, value)| (seconds * 1000, value)).collect();
+        self.series.push((labels, samples));
+        self.series.sort_by(|a, b| a.0.cmp(&b.0));
+        self
+    }
+}
+
+impl Source for Fixture {
+    fn select(&self, request: &SelectRequest<'_>) -> Result<SeriesSet> {
+        if self.broken {
+            return Err(Error::new(ErrorKind::Io, "connection refused"));
+        }
+        let mut set = SeriesSet::default();
+        for (labels, samples) in &self.series {
+            let fits = request
+                .matchers
+                .iter()
+                .all(|matcher| matcher.matches(labels.get(matcher.name()).unwrap_or("")));
+            let touches = samples.iter().any(|(time, _)| *time <= request.window.until.as_millis());
+            if fits && touches {
+                let mut buffer = SampleBuffer::default();
+                for (time, value) in samples {
+                    buffer.push_float(*time, *value, 0);
+                }
+                set.items.push(Item::Series(Series::from_samples(labels.clone(), buffer)));
+            }
+        }
+        Ok(set)
+    }
+}

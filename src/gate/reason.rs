@@ -1,0 +1,393 @@
+//! Why a check or a gate answers what it answers: a stable code, typed data, one sentence.
+
+mod sentence;
+
+use std::fmt;
+
+use super::verdict::Verdict;
+use crate::model::Timestamp;
+
+/// What a [`Reason`] speaks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+pub enum Severity {
+    /// It fails the check.
+    Fail,
+    /// It keeps the check from being settled.
+    Inconclusive,
+    /// It passes the check.
+    Pass,
+    /// It decides nothing.
+    Information,
+}
+
+/// Why: a code for programs, its data, and a sentence for people.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct Reason {
+    /// What the reason speaks for.
+    pub severity: Severity,
+    /// The check it belongs to; none if it is about the gate.
+    pub check: Option<String>,
+    /// What was found; its variant is the code.
+    #[cfg_attr(feature = "serde", serde(flatten))]
+    pub finding: Finding,
+    /// The finding as one sentence, lower case, no full stop.
+    pub text: String,
+}
+
+impl Reason {
+    pub(crate) fn new(severity: Severity, check: Option<&str>, finding: Finding) -> Self {
+        let text = finding.to_string();
+        Self { severity, check: check.map(str::to_owned), finding, text }
+    }
+
+    /// The reason's stable code in `kebab-case`.
+    pub fn code(&self) -> &'static str {
+        self.finding.code()
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(check) = &self.check {
+            write!(f, "{check}: ")?;
+        }
+        f.write_str(&self.text)
+    }
+}
+
+macro_rules! findings {
+    ($($(#[$doc:meta])* $variant:ident = $code:literal { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? })*) => {
+        /// What a [`Reason`] found. Counts are requests, times are instants, ratios lie between 0 and 1.
+        #[derive(Clone, Debug, PartialEq)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(tag = "code"))]
+        #[non_exhaustive]
+        pub enum Finding {
+            $(
+                $(#[$doc])*
+                #[cfg_attr(feature = "serde", serde(rename = $code))]
+                $variant { $($(#[$field_doc])* $field: $type),* },
+            )*
+        }
+
+        impl Finding {
+            /// The stable code in `kebab-case`.
+            pub fn code(&self) -> &'static str {
+                match self {
+                    $(Self::$variant { .. } => $code,)*
+                }
+            }
+        }
+    };
+}
+
+findings! {
+    /// The whole of what the counts leave possible lies on the wrong side of the threshold.
+    AboveThreshold = "above-threshold" {
+        /// The share that counts against the canary, as observed.
+        ratio: f64,
+        /// The share that the check allows.
+        threshold: f64,
+        /// Events counted.
+        events: f64,
+        /// Requests counted.
+        trials: f64,
+        /// What an event is, for people.
+        what: String,
+    }
+    /// The counts show the ratio below its threshold.
+    BelowThreshold = "below-threshold" {
+        /// The share that counts against the canary, as observed.
+        ratio: f64,
+        /// The share that the check allows.
+        threshold: f64,
+        /// Events counted.
+        events: f64,
+        /// Requests counted.
+        trials: f64,
+        /// What an event is, for people.
+        what: String,
+    }
+    /// The traffic that a volume check asks for was seen.
+    EnoughTraffic = "enough-traffic" {
+        /// Requests counted.
+        requests: f64,
+        /// Length of the evidence in seconds.
+        seconds: f64,
+        /// Requests per second that are asked for.
+        rate: f64,
+    }
+    /// The counts allow ratios on both sides of the threshold.
+    IntervalStraddles = "interval-straddles" {
+        /// Lowest ratio that the counts leave possible.
+        low: f64,
+        /// Highest ratio that the counts leave possible.
+        high: f64,
+        /// The share that the check allows.
+        threshold: f64,
+        /// Events counted.
+        events: f64,
+        /// Requests counted.
+        trials: f64,
+        /// Requests still missing if events go on as seen; none if that never settles it.
+        more_trials: Option<f64>,
+        /// Seconds until they are there at the rate seen.
+        eta_seconds: Option<f64>,
+        /// What an event is, for people.
+        what: String,
+    }
+    /// Too few requests to tell, none of them bad so far; or fewer than a volume check asks for.
+    NotEnoughRequests = "not-enough-requests" {
+        /// Requests counted.
+        have: f64,
+        /// Requests needed in all.
+        need: f64,
+        /// For a volume: the length of the evidence in seconds.
+        seconds: Option<f64>,
+        /// Requests per second that were seen.
+        rate: f64,
+        /// Seconds until they are there at that rate.
+        eta_seconds: Option<f64>,
+    }
+    /// The series exist and do not move.
+    NoTraffic = "no-traffic" {
+        /// The selector whose counters stand still.
+        selector: String,
+        /// How long they have, in seconds.
+        seconds: f64,
+        /// How many series there are.
+        series: usize,
+    }
+    /// Nothing divided by nothing: the denominator's series exist and did not move.
+    ZeroDenominator = "zero-denominator" {
+        /// The selector of the denominator.
+        selector: String,
+        /// Length of the evidence in seconds.
+        seconds: f64,
+        /// How many series there are.
+        series: usize,
+    }
+    /// The metric name was never received.
+    NoSuchMetric = "no-such-metric" {
+        /// The selector that matched nothing.
+        selector: String,
+        /// The name at fault.
+        name: String,
+        /// Names that are near.
+        suggestions: Vec<String>,
+    }
+    /// The metric has no such label.
+    NoSuchLabel = "no-such-label" {
+        /// The selector that matched nothing.
+        selector: String,
+        /// The metric.
+        metric: String,
+        /// The matcher at fault.
+        matcher: String,
+        /// The label at fault.
+        label: String,
+        /// Labels of the metric that carry the wanted value.
+        carriers: Vec<String>,
+        /// Label names that are near.
+        suggestions: Vec<String>,
+    }
+    /// The label never has this value together with the other matchers.
+    NoSuchValue = "no-such-value" {
+        /// The selector that matched nothing.
+        selector: String,
+        /// The metric.
+        metric: String,
+        /// The matcher at fault.
+        matcher: String,
+        /// The label at fault.
+        label: String,
+        /// The value or pattern that nothing has.
+        value: String,
+        /// Values that are near.
+        suggestions: Vec<String>,
+        /// Series that match without this matcher.
+        series: usize,
+        /// Whether the metric has the value beside other values of the other labels.
+        elsewhere: bool,
+        /// What else would have to be left out instead, and what is there then.
+        instead: Vec<String>,
+    }
+    /// Each matcher matches something, all of them together nothing.
+    MatchersExcludeEachOther = "matchers-exclude-each-other" {
+        /// The selector that matched nothing.
+        selector: String,
+        /// Its matchers.
+        matchers: Vec<String>,
+    }
+    /// The series have ended, or have had no sample for too long.
+    Stale = "stale" {
+        /// The selector.
+        selector: String,
+        /// The newest sample.
+        last: Timestamp,
+        /// Its age in seconds.
+        age_seconds: f64,
+        /// Whether a staleness marker ended the series.
+        ended: bool,
+    }
+    /// More bad requests than requests: numerator and denominator do not count the same things.
+    NumeratorExceedsDenominator = "numerator-exceeds-denominator" {
+        /// Events counted.
+        events: f64,
+        /// Requests counted.
+        trials: f64,
+    }
+    /// The numerator has no series, and that provably means zero.
+    MissingNumeratorIsZero = "missing-numerator-is-zero" {
+        /// The numerator's selector.
+        selector: String,
+        /// The requests that prove it.
+        trials: f64,
+    }
+    /// The numerator has no series, and nothing proves that it could have had some.
+    MissingNumeratorUnproven = "missing-numerator-unproven" {
+        /// The numerator's selector.
+        selector: String,
+        /// What was never seen.
+        missing: String,
+        /// Names that are near.
+        suggestions: Vec<String>,
+    }
+    /// A counter holds NaN, an infinity or a negative number.
+    NotANumber = "not-a-number" {
+        /// The selector.
+        selector: String,
+        /// The value as text.
+        value: String,
+    }
+    /// The samples are native histograms where floats are needed, or buckets without `+Inf`.
+    NotAClassicHistogram = "not-a-classic-histogram" {
+        /// The selector.
+        selector: String,
+        /// What is wrong with it.
+        problem: String,
+    }
+    /// The threshold lies above the largest finite bucket: the check can pass and never fail.
+    ThresholdUnreachable = "threshold-unreachable" {
+        /// The threshold in the metric's unit.
+        threshold: f64,
+        /// The largest finite bucket bound.
+        largest: f64,
+        /// Requests above that bound.
+        above: f64,
+    }
+    /// The threshold lies inside a bucket that decides.
+    BucketTooCoarse = "bucket-too-coarse" {
+        /// The threshold in the metric's unit.
+        threshold: f64,
+        /// Fewest requests that can be above the threshold.
+        fewest: f64,
+        /// Most requests that can be above the threshold.
+        most: f64,
+        /// Requests counted.
+        trials: f64,
+    }
+    /// Counters started again from zero.
+    CounterReset = "counter-reset" {
+        /// How often.
+        resets: usize,
+        /// The selector.
+        selector: String,
+    }
+    /// Series that were born during the evidence count in full.
+    NewSeriesCounted = "new-series-counted" {
+        /// How many series.
+        series: usize,
+        /// What they started with in all.
+        amount: f64,
+        /// The selector.
+        selector: String,
+    }
+    /// Counts are not whole numbers.
+    NonInteger = "non-integer" {
+        /// Events counted.
+        events: f64,
+        /// Requests counted.
+        trials: f64,
+    }
+    /// The source did not answer.
+    SourceError = "source-error" {
+        /// What it said.
+        message: String,
+        /// How often in a row.
+        in_a_row: u32,
+        /// How often in a row is tolerated.
+        limit: u32,
+    }
+    /// The time is up and checks are not settled.
+    Deadline = "deadline" {
+        /// The checks that are not settled.
+        unsettled: Vec<String>,
+        /// How long the gate ran, in seconds.
+        seconds: f64,
+    }
+    /// The gate was ended before it was settled.
+    Terminated = "terminated" {
+        /// The checks that were not settled.
+        unsettled: Vec<String>,
+        /// How long the gate ran, in seconds.
+        seconds: f64,
+    }
+    /// The warm-up, or the least duration of the gate, is not over.
+    WarmingUp = "warming-up" {
+        /// Seconds that remain.
+        remaining_seconds: f64,
+    }
+    /// No scrape since the evidence began is old enough to count.
+    Settling = "settling" {}
+    /// The canary keeps restarting.
+    TargetRestarting = "target-restarting" {
+        /// The scrape target.
+        target: String,
+        /// When each new process was first seen.
+        restarts: Vec<Timestamp>,
+    }
+    /// The canary restarted and has not lived long enough since.
+    TargetRestarted = "target-restarted" {
+        /// The scrape target.
+        target: String,
+        /// When the new process was first seen.
+        at: Timestamp,
+        /// How long it has to live until it counts as alive, in seconds.
+        remaining_seconds: f64,
+    }
+    /// The canary could not be scraped.
+    TargetAbsent = "target-absent" {
+        /// The scrape target.
+        target: String,
+        /// Share of the scrapes that it missed.
+        share: f64,
+        /// Whether the newest scrape is among them.
+        down: bool,
+    }
+    /// Target health could not be looked at.
+    TargetUnknown = "target-unknown" {
+        /// Why.
+        problem: String,
+    }
+    /// The messenger restarted, not the canary.
+    ExporterRestarted = "exporter-restarted" {
+        /// The scrape target.
+        target: String,
+        /// When it was first seen again.
+        at: Timestamp,
+    }
+    /// A check in dry run decides nothing.
+    DryRun = "dry-run" {
+        /// What it would have said.
+        verdict: Verdict,
+    }
+    /// What Argo's rules say, in Argo's words.
+    Argo = "argo" {
+        /// The phase.
+        phase: String,
+        /// The message.
+        message: String,
+    }
+}

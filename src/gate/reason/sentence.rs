@@ -1,0 +1,254 @@
+//! What was found, as one sentence: lower case, no full stop.
+
+use std::fmt;
+
+use super::Finding;
+
+/// A list of names for a sentence: `a`, `b`.
+fn list(f: &mut fmt::Formatter<'_>, names: &[String]) -> fmt::Result {
+    for (index, name) in names.iter().enumerate() {
+        if index > 0 {
+            f.write_str(", ")?;
+        }
+        write!(f, "`{name}`")?;
+    }
+    Ok(())
+}
+
+fn suggested(f: &mut fmt::Formatter<'_>, lead: &str, names: &[String]) -> fmt::Result {
+    if names.is_empty() {
+        return Ok(());
+    }
+    write!(f, "; {lead}: ")?;
+    list(f, names)
+}
+
+/// A selector for a sentence: the metric's name where there is one; the data hold all of it.
+fn brief(selector: &str) -> &str {
+    match selector.split_once('{') {
+        Some((name, _)) if !name.is_empty() => name,
+        _ => selector,
+    }
+}
+
+/// A number for a sentence: whole where it is, else at most two decimals.
+struct Short(f64);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = format!("{:.2}", self.0);
+        let text = text.trim_end_matches('0').trim_end_matches('.');
+        f.write_str(if text == "-0" { "0" } else { text })
+    }
+}
+
+/// A share as per cent.
+struct Percent(f64);
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = self.0 * 100.0;
+        if percent != 0.0 && percent.abs() < 0.1 {
+            write!(f, "{percent:.3} %")
+        } else {
+            write!(f, "{} %", Short((percent * 10.0).round() / 10.0))
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    #[expect(clippy::too_many_lines, reason = "one sentence a variant")]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AboveThreshold { ratio, threshold, events, trials, what } => write!(
+                f,
+                "{} of {} requests {what}: {}, the limit is {}",
+                Short(*events),
+                Short(*trials),
+                Percent(*ratio),
+                Percent(*threshold)
+            ),
+            Self::BelowThreshold { threshold, events, trials, what, .. } => write!(
+                f,
+                "{} of {} requests {what}: below the limit of {}",
+                Short(*events),
+                Short(*trials),
+                Percent(*threshold)
+            ),
+            Self::EnoughTraffic { requests, seconds, rate } => write!(
+                f,
+                "{} requests in {} s, at least {} per second were asked for",
+                Short(*requests),
+                Short(*seconds),
+                Short(*rate)
+            ),
+            Self::IntervalStraddles {
+                low,
+                high,
+                threshold,
+                events,
+                trials,
+                more_trials,
+                eta_seconds,
+                what,
+            } => {
+                write!(
+                    f,
+                    "{} of {} requests {what}; that allows {} to {}, on both sides of {}",
+                    Short(*events),
+                    Short(*trials),
+                    Percent(*low),
+                    Percent(*high),
+                    Percent(*threshold)
+                )?;
+                match more_trials {
+                    Some(more) => write!(f, "; about {} more requests would settle it", Short(*more))?,
+                    None => f.write_str("; at this ratio more requests will not make it pass")?,
+                }
+                eta(f, *eta_seconds)
+            }
+            Self::NotEnoughRequests { have, need, seconds: Some(seconds), .. } => write!(
+                f,
+                "{} requests in {} s, at least {} are asked for",
+                Short(*have),
+                Short(*seconds),
+                Short(need.ceil())
+            ),
+            Self::NotEnoughRequests { have, need, eta_seconds, .. } => {
+                write!(
+                    f,
+                    "{} of {} requests needed, {} more if none is bad",
+                    Short(*have),
+                    Short(*need),
+                    Short(need - have)
+                )?;
+                eta(f, *eta_seconds)
+            }
+            Self::NoTraffic { selector, seconds, series } => write!(
+                f,
+                "no requests: the {series} series of `{}` stood still for {} s",
+                brief(selector),
+                Short(*seconds)
+            ),
+            Self::ZeroDenominator { selector, seconds, series } => write!(
+                f,
+                "nothing to divide by: the {series} series of `{}` stood still for {} s",
+                brief(selector),
+                Short(*seconds)
+            ),
+            Self::NoSuchMetric { name, suggestions, .. } => {
+                write!(f, "no series match: the metric `{name}` has never been received")?;
+                suggested(f, "similar", suggestions)
+            }
+            Self::NoSuchLabel { metric, label, carriers, suggestions, .. } => {
+                write!(f, "no series match: `{metric}` has no label `{label}`")?;
+                suggested(f, "the wanted value occurs in its label", carriers)?;
+                suggested(f, "its nearest labels", suggestions)
+            }
+            Self::NoSuchValue { metric, label, value, suggestions, elsewhere: false, .. } => {
+                write!(f, "no series match: label `{label}` of `{metric}` has no value `{value}`")?;
+                suggested(f, "nearest", suggestions)
+            }
+            Self::NoSuchValue { metric, label, value, suggestions, elsewhere: true, instead, .. } => {
+                write!(f, "no series of `{metric}` has `{label}={value}` beside its other matchers")?;
+                suggested(f, "beside them are", suggestions)?;
+                for instead in instead {
+                    write!(f, "; {instead}")?;
+                }
+                Ok(())
+            }
+            Self::MatchersExcludeEachOther { selector, .. } => {
+                write!(f, "no series match `{selector}`: its matchers exclude each other")
+            }
+            Self::Stale { selector, age_seconds, ended, .. } => {
+                let how = if *ended { "ended" } else { "had their last sample" };
+                write!(f, "the series of `{}` {how} {} s ago", brief(selector), Short(age_seconds.round()))
+            }
+            Self::NumeratorExceedsDenominator { events, trials } => write!(
+                f,
+                "{} bad requests of {} requests: numerator and denominator do not count the same things",
+                Short(*events),
+                Short(*trials)
+            ),
+            Self::MissingNumeratorIsZero { selector, trials } => {
+                write!(f, "no series match `{selector}`: counted as none among {} requests", Short(*trials))
+            }
+            Self::MissingNumeratorUnproven { selector, missing, suggestions } => {
+                write!(f, "no series match `{selector}`, and {missing}: that is no proof of zero")?;
+                suggested(f, "similar", suggestions)
+            }
+            Self::NotANumber { selector, value } => {
+                write!(f, "a counter of `{selector}` has the value {value}, which counts nothing")
+            }
+            Self::NotAClassicHistogram { selector, problem } => write!(f, "`{selector}`: {problem}"),
+            Self::ThresholdUnreachable { threshold, largest, above } => write!(
+                f,
+                "the largest finite bucket ends at {largest}, below the threshold {threshold}; \
+                 {} requests lie above it, so the check can pass but never fail",
+                Short(*above)
+            ),
+            Self::BucketTooCoarse { threshold, fewest, most, trials } => write!(
+                f,
+                "between {} and {} of {} requests exceed {threshold}, which lies inside a bucket; \
+                 put a bucket bound at {threshold}",
+                Short(*fewest),
+                Short(*most),
+                Short(*trials)
+            ),
+            Self::CounterReset { resets, selector } => {
+                let times = if *resets == 1 { "once" } else { "several times" };
+                write!(f, "counters of `{}` started again {times}", brief(selector))
+            }
+            Self::NewSeriesCounted { series, amount, selector } => {
+                write!(
+                    f,
+                    "{series} new series of `{}` count in full, {} in all",
+                    brief(selector),
+                    Short(*amount)
+                )
+            }
+            Self::NonInteger { events, trials } => {
+                write!(f, "the counts {events} of {trials} are not whole numbers")
+            }
+            Self::SourceError { message, in_a_row, limit } => {
+                write!(f, "the source failed {in_a_row} times in a row (limit {limit}): {message}")
+            }
+            Self::Deadline { unsettled, seconds } => {
+                write!(f, "not settled at the deadline after {} s: ", Short(*seconds))?;
+                list(f, unsettled)
+            }
+            Self::Terminated { unsettled, seconds } => {
+                write!(f, "ended after {} s before it was settled: ", Short(*seconds))?;
+                list(f, unsettled)
+            }
+            Self::WarmingUp { remaining_seconds } => {
+                write!(f, "not long enough yet, {} s remain", Short(*remaining_seconds))
+            }
+            Self::Settling {} => f.write_str("no scrape since the beginning is old enough to count"),
+            Self::TargetRestarting { target, restarts } => {
+                write!(f, "{target} keeps dying: {} restarts during the run", restarts.len())
+            }
+            Self::TargetRestarted { target, remaining_seconds, .. } => {
+                write!(f, "{target} restarted and has to live {} s more", Short(remaining_seconds.ceil()))
+            }
+            Self::TargetAbsent { target, share, down } => {
+                write!(f, "{target} missed {} of its scrapes", Percent(*share))?;
+                f.write_str(if *down { " and is down" } else { "" })
+            }
+            Self::TargetUnknown { problem } => write!(f, "target health is unknown: {problem}"),
+            Self::ExporterRestarted { target, .. } => {
+                write!(f, "{target}, which reports for others, was away and came back")
+            }
+            Self::DryRun { verdict } => write!(f, "in dry run; it would have been {verdict}"),
+            Self::Argo { phase, message } if message.is_empty() => f.write_str(phase),
+            Self::Argo { phase, message } => write!(f, "{phase}: {message}"),
+        }
+    }
+}
+
+fn eta(f: &mut fmt::Formatter<'_>, seconds: Option<f64>) -> fmt::Result {
+    match seconds {
+        Some(seconds) => write!(f, ", about {} s at this rate", Short(seconds.ceil())),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,186 @@
+//! What a gate says about itself.
+
+use std::fmt;
+
+use super::reason::{Reason, Severity};
+use super::verdict::Verdict;
+use crate::model::Timestamp;
+
+/// How a gate decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum Mode {
+    /// By evidence: exact counts, sequential tests, target health.
+    Native,
+    /// As Argo Rollouts does, phase for phase.
+    Strict,
+}
+
+/// The state of a gate in words and numbers.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Report {
+    /// The gate's name.
+    pub gate: String,
+    /// How it decides.
+    pub mode: Mode,
+    /// When it started; none before.
+    pub started: Option<Timestamp>,
+    /// When it was last looked at; none before the first look.
+    pub at: Option<Timestamp>,
+    /// Whether the verdict is final.
+    pub settled: bool,
+    /// The verdict so far, final once settled.
+    pub verdict: Verdict,
+    /// Why, decisive reasons first.
+    pub reasons: Vec<Reason>,
+    /// What each check says, in the order of the specification.
+    pub checks: Vec<CheckReport>,
+    /// When to look again; none once settled and before the start.
+    pub next_due: Option<Timestamp>,
+}
+
+impl Report {
+    /// The sentence that matters most, with the check it is about.
+    pub fn because(&self) -> String {
+        self.reasons.first().map(ToString::to_string).unwrap_or_default()
+    }
+}
+
+/// What one check says.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct CheckReport {
+    /// The check's name.
+    pub name: String,
+    /// Whether it decides nothing.
+    pub dry_run: bool,
+    /// What it says.
+    pub verdict: Verdict,
+    /// What is counted or asked.
+    pub query: String,
+    /// What the verdict rests on.
+    pub evidence: Evidence,
+    /// Why, the decisive reason first.
+    pub reasons: Vec<Reason>,
+}
+
+/// Ends of what is possible, and how surely.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Interval {
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Probability, for either end, that it holds.
+    pub confidence: f64,
+}
+
+/// The numbers behind a check's verdict.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+#[non_exhaustive]
+pub enum Evidence {
+    /// Nothing was counted.
+    None,
+    /// Bad requests among requests.
+    Ratio {
+        /// Bad requests.
+        events: f64,
+        /// Requests.
+        trials: f64,
+        /// The ratios that the counts leave possible at all looks together.
+        always: Interval,
+        /// The same for one look (Clopper-Pearson).
+        once: Interval,
+        /// The same, approximately and narrower (Wilson).
+        wilson: Interval,
+        /// ln of the evidence that the ratio is below the threshold; none if there is none at all.
+        ln_e_pass: Option<f64>,
+        /// ln of the evidence that the ratio is above the threshold; none if there is none at all.
+        ln_e_fail: Option<f64>,
+    },
+    /// Observations above a threshold among all.
+    Quantile {
+        /// Which quantile.
+        phi: f64,
+        /// Observations.
+        trials: f64,
+        /// Fewest of them that can be above the threshold.
+        fewest_above: f64,
+        /// Most of them that can be above the threshold.
+        most_above: f64,
+        /// Lower end of the quantile; none where nothing bounds it.
+        low: Option<f64>,
+        /// Upper end of the quantile; none where nothing bounds it.
+        high: Option<f64>,
+        /// The quantile as Prometheus interpolates it; shown, never deciding.
+        estimate: Option<f64>,
+        /// As in a ratio.
+        ln_e_pass: Option<f64>,
+        /// As in a ratio.
+        ln_e_fail: Option<f64>,
+    },
+    /// Requests over time.
+    Volume {
+        /// Requests counted.
+        requests: f64,
+        /// Length of the evidence in seconds.
+        seconds: f64,
+    },
+    /// Measurements of a query, judged by a condition.
+    Measurements {
+        /// How many measurements were successful.
+        successful: u64,
+        /// How many failed.
+        failed: u64,
+        /// How many were inconclusive.
+        inconclusive: u64,
+        /// How many were errors.
+        error: u64,
+        /// The newest measurements, oldest first.
+        newest: Vec<super::argo::Measurement>,
+    },
+}
+
+impl fmt::Display for CheckReport {
+    /// `errors is inconclusive: 41 requests so far, 74 are needed`, notes behind it line by line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = match self.verdict {
+            Verdict::Pass => "passes",
+            Verdict::Fail => "fails",
+            Verdict::Inconclusive => "is inconclusive",
+        };
+        write!(f, "{} {verb}", self.name)?;
+        for reason in &self.reasons {
+            match reason.severity {
+                Severity::Information => write!(f, "\n    note: {}", reason.text)?,
+                _ => write!(f, ": {}", reason.text)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Report {
+    /// The verdict with its decisive reason, then a line a check.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "gate {}: {}", self.gate, self.verdict)?;
+        if !self.settled {
+            f.write_str(" so far")?;
+        }
+        for reason in self.reasons.iter().filter(|reason| reason.check.is_none()) {
+            let lead = if reason.severity == Severity::Information { "note: " } else { "" };
+            write!(f, "\n  {lead}{}", reason.text)?;
+        }
+        for check in &self.checks {
+            write!(f, "\n  {check}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,161 @@
+//! The gate that users hold: one run, in either mode.
+
+use super::argo::{AnalysisTemplate, Profile};
+use super::report::Report;
+use super::spec::GateSpec;
+use super::state::GateState;
+use super::step::NativeGate;
+use super::strict::StrictGate;
+use super::verdict::Verdict;
+use crate::error::Result;
+use crate::model::Timestamp;
+use crate::source::Source;
+
+/// One run of a gate: a step function without clock, thread or connection.
+///
+/// A controller's loop is four lines: while [`next_due`](Self::next_due) says when, wait until then, call
+/// [`tick`](Self::tick), keep [`state`](Self::state).
+///
+/// ```
+/// use promgate::{Check, Gate, GateSpec, SelectRequest, SeriesSet, Source, Timestamp, Verdict};
+///
+/// struct Empty;
+///
+/// impl Source for Empty {
+///     fn select(&self, _: &SelectRequest<'_>) -> promgate::Result<SeriesSet> {
+///         Ok(SeriesSet::default())
+///     }
+/// }
+///
+/// let errors = r#"requests_total{version="canary",code="500"}"#;
+/// let requests = r#"requests_total{version="canary"}"#;
+/// let spec = GateSpec::builder("checkout").check(Check::ratio("errors", errors, requests).below(0.05)).build()?;
+/// let mut gate = Gate::new(spec);
+/// gate.start(Timestamp::from_secs(1_700_000_000));
+/// gate.tick(Timestamp::from_secs(1_700_000_000), &Empty)?;
+/// gate.tick(Timestamp::from_secs(1_700_000_010), &Empty)?;
+/// // Silence is never a pass.
+/// assert_eq!(gate.report().verdict, Verdict::Inconclusive);
+/// # Ok::<(), promgate::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Gate {
+    run: Run,
+}
+
+#[derive(Clone, Debug)]
+enum Run {
+    Native(Box<NativeGate>),
+    Strict(Box<StrictGate>),
+}
+
+/// What one call of [`Gate::tick`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tick {
+    /// Whether anything was measured; false before the due time and after the gate is settled.
+    pub measured: bool,
+    /// Whether the verdict, or its being final, changed.
+    pub changed: bool,
+    /// The verdict so far.
+    pub verdict: Verdict,
+    /// Whether it is final.
+    pub settled: bool,
+    /// When to come back; none once settled.
+    pub next_due: Option<Timestamp>,
+}
+
+impl Gate {
+    /// A gate that decides by evidence, not started.
+    pub fn new(spec: GateSpec) -> Self {
+        Self { run: Run::Native(Box::new(NativeGate::new(spec))) }
+    }
+
+    /// A gate that decides as Argo Rollouts does, not started. [`Report::verdict`] is a pass for Successful, a failure
+    /// for Failed, and inconclusive for every other phase.
+    ///
+    /// # Errors
+    ///
+    /// As [`AnalysisRun::new`](super::argo::AnalysisRun::new).
+    pub fn from_argo(template: &AnalysisTemplate, args: &[(&str, &str)], profile: Profile) -> Result<Self> {
+        Ok(Self { run: Run::Strict(Box::new(StrictGate::new(template, args, profile)?)) })
+    }
+
+    /// Starts the run: requests after `now` and the warm-up are evidence. A gate starts once.
+    pub fn start(&mut self, now: Timestamp) {
+        match &mut self.run {
+            Run::Native(run) => run.start(now),
+            Run::Strict(run) => run.start(now),
+        }
+    }
+
+    /// When to call [`tick`](Self::tick) next; none before the start and once settled.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        match &self.run {
+            Run::Native(run) => run.next_due(),
+            Run::Strict(run) => run.next_due(),
+        }
+    }
+
+    /// Looks at the data if that is due. Before the due time and after the end nothing changes; a late call looks
+    /// once. Failures of the source are counted and reported, not returned.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) before the start, or if `now` is earlier
+    /// than the last look; the gate is as it was.
+    pub fn tick(&mut self, now: Timestamp, source: &dyn Source) -> Result<Tick> {
+        match &mut self.run {
+            Run::Native(run) => run.tick(now, source),
+            Run::Strict(run) => run.tick(now, source),
+        }
+    }
+
+    /// Ends the run. What is not settled stays inconclusive.
+    pub fn terminate(&mut self, now: Timestamp) -> Tick {
+        match &mut self.run {
+            Run::Native(run) => run.terminate(now),
+            Run::Strict(run) => run.terminate(now),
+        }
+    }
+
+    /// What the gate says so far, with its reasons.
+    pub fn report(&self) -> Report {
+        match &self.run {
+            Run::Native(run) => run.report(),
+            Run::Strict(run) => run.report(),
+        }
+    }
+
+    /// Everything that the gate has learned, as a value.
+    pub fn state(&self) -> GateState {
+        match &self.run {
+            Run::Native(run) => run.state(),
+            Run::Strict(run) => run.state(),
+        }
+    }
+
+    /// A gate that goes on where `state` was taken.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for the state of another version or of
+    /// another specification.
+    pub fn resume(spec: GateSpec, state: GateState) -> Result<Self> {
+        NativeGate::resume(spec, state).map(|run| Self { run: Run::Native(Box::new(run)) })
+    }
+
+    /// A strict gate that goes on where `state` was taken.
+    ///
+    /// # Errors
+    ///
+    /// As [`resume`](Self::resume) and [`from_argo`](Self::from_argo).
+    pub fn resume_argo(
+        template: &AnalysisTemplate,
+        args: &[(&str, &str)],
+        profile: Profile,
+        state: GateState,
+    ) -> Result<Self> {
+        StrictGate::resume(template, args, profile, state).map(|run| Self { run: Run::Strict(Box::new(run)) })
+    }
+}

@@ -1,0 +1,84 @@
+//! A gate as a value: what survives a restart.
+
+use super::argo::RunState;
+use super::evidence::Tally;
+use super::report::Report;
+use super::verdict::Verdict;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Timestamp;
+
+/// The form of state that this version writes and reads.
+pub(crate) const STATE_VERSION: u16 = 1;
+
+/// Everything a gate has learned. Comparable; with feature `serde` it is JSON.
+///
+/// A gate that stops at any instant and resumes from its state goes on as if it had not stopped.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct GateState {
+    pub(crate) version: u16,
+    /// The specification that the state belongs to.
+    pub(crate) spec: String,
+    pub(crate) started: Option<Timestamp>,
+    pub(crate) last_tick: Option<Timestamp>,
+    /// What the checks have learned; empty in strict mode.
+    pub(crate) checks: Vec<CheckState>,
+    /// The analysis run of strict mode.
+    pub(crate) strict: Option<RunState>,
+    pub(crate) report: Report,
+}
+
+/// What one check has learned.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct CheckState {
+    /// Everything up to here is counted; none before the evidence begins.
+    pub(crate) until: Option<Timestamp>,
+    pub(crate) tally: Tally,
+    pub(crate) latched: Option<Verdict>,
+    /// Failures of the source in a row.
+    pub(crate) source_errors: u32,
+}
+
+impl GateState {
+    /// Refuses the state of another version or of another specification than that of gate `name`.
+    pub(crate) fn check(&self, spec: &str, name: &str) -> Result<()> {
+        let refuse = |message: String| Err(Error::new(ErrorKind::InvalidArgument, message));
+        if self.version != STATE_VERSION {
+            return refuse(format!(
+                "the state has version {}, this version reads {STATE_VERSION}",
+                self.version
+            ));
+        }
+        if self.spec != spec {
+            return refuse(format!("the state belongs to another specification than gate `{name}`"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(feature = "serde")]
+impl GateState {
+    /// The state as JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if it cannot be written.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|error| {
+            Error::new(ErrorKind::InvalidArgument, "the gate's state cannot be written as JSON")
+                .caused_by(error)
+        })
+    }
+
+    /// Reads what [`to_json`](Self::to_json) wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) with the place if it is something else.
+    pub fn from_json(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|error| {
+            Error::new(ErrorKind::Corrupt, format!("this is no state of a gate: {error}")).caused_by(error)
+        })
+    }
+}

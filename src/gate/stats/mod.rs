@@ -1,0 +1,9 @@
+//! Exact and sequential statistics of counts. Pure functions; every loop has a bound.
+
+pub(crate) mod beta;
+pub(crate) mod binomial;
+pub(crate) mod quantile;
+pub(crate) mod sequential;
+
+#[cfg(test)]
+mod simulation;

@@ -1,0 +1,274 @@
+//! The gate as a step function: time and data are arguments, nothing waits.
+
+use super::combine::{End, combine};
+use super::evidence::{Health, Observation, Span, observe, observe_health};
+use super::judge::{Alphas, judge};
+use super::reason::{Finding, Reason, Severity};
+use super::report::{CheckReport, Evidence, Mode, Report};
+use super::run::Tick;
+use super::spec::{CheckSpec, GateSpec, Selector};
+use super::state::{CheckState, GateState, STATE_VERSION};
+use super::verdict::Verdict;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Labels, Timestamp};
+use crate::source::Source;
+
+/// After a failure of the source the next look comes this soon, if the interval is longer.
+const RETRY_MS: i64 = 10_000;
+
+/// One run of a gate that decides by evidence.
+#[derive(Clone, Debug)]
+pub(crate) struct NativeGate {
+    spec: GateSpec,
+    started: Option<Timestamp>,
+    last_tick: Option<Timestamp>,
+    checks: Vec<CheckState>,
+    report: Report,
+}
+
+impl NativeGate {
+    pub(crate) fn new(spec: GateSpec) -> Self {
+        let report = Report {
+            gate: spec.name.clone(),
+            mode: Mode::Native,
+            started: None,
+            at: None,
+            settled: false,
+            verdict: Verdict::Inconclusive,
+            reasons: Vec::new(),
+            checks: Vec::new(),
+            next_due: None,
+        };
+        let checks = vec![CheckState::default(); spec.checks.len()];
+        Self { spec, started: None, last_tick: None, checks, report }
+    }
+
+    pub(crate) fn start(&mut self, now: Timestamp) {
+        if self.started.is_none() {
+            self.started = Some(now);
+            self.report.started = Some(now);
+            self.report.next_due = Some(now);
+        }
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.report.next_due
+    }
+
+    pub(crate) fn tick(&mut self, now: Timestamp, source: &dyn Source) -> Result<Tick> {
+        let Some(started) = self.started else {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "the gate has not been started; call start first",
+            ));
+        };
+        let latest = self.last_tick.unwrap_or(started);
+        if now < latest {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("time went back from {latest} to {now}; a gate's ticks come in order"),
+            ));
+        }
+        if self.report.next_due.is_none_or(|due| now < due) {
+            return Ok(self.answer(false, false));
+        }
+        let age_ms = now.millis_since(started);
+        let end = self.spec.options.deadline_ms.filter(|deadline| age_ms >= *deadline).map(|_| End::Deadline);
+        let (checks, health, failed) = self.look(started, now, source);
+        self.last_tick = Some(now);
+        Ok(self.conclude(checks, &health, started, now, end, failed))
+    }
+
+    pub(crate) fn terminate(&mut self, now: Timestamp) -> Tick {
+        if self.report.settled {
+            return self.answer(false, false);
+        }
+        let started = self.started.unwrap_or(now);
+        let checks = std::mem::take(&mut self.report.checks);
+        // What the last look saw of the targets stands among its reasons.
+        let kept: Vec<Reason> =
+            self.report.reasons.iter().filter(|reason| reason.check.is_none()).cloned().collect();
+        let tick = self.conclude(checks, &Health::default(), started, now, Some(End::Terminated), false);
+        if tick.verdict == Verdict::Pass {
+            // Only a look at the data passes a gate.
+            self.report.verdict = Verdict::Inconclusive;
+        }
+        let kept = kept.into_iter().filter(|reason| !matches!(reason.finding, Finding::WarmingUp { .. }));
+        self.report.reasons.extend(kept);
+        self.report.reasons.sort_by_key(|reason| match reason.severity {
+            Severity::Fail => 0,
+            Severity::Inconclusive => 1,
+            Severity::Pass => 2,
+            Severity::Information => 3,
+        });
+        self.answer(tick.measured, tick.changed)
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        self.report.clone()
+    }
+
+    pub(crate) fn state(&self) -> GateState {
+        GateState {
+            version: STATE_VERSION,
+            spec: self.spec.fingerprint(),
+            started: self.started,
+            last_tick: self.last_tick,
+            checks: self.checks.clone(),
+            strict: None,
+            report: self.report.clone(),
+        }
+    }
+
+    pub(crate) fn resume(spec: GateSpec, state: GateState) -> Result<Self> {
+        state.check(&spec.fingerprint(), &spec.name)?;
+        if state.strict.is_some() || state.checks.len() != spec.checks.len() {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "the state is not that of a native gate with these checks",
+            ));
+        }
+        let GateState { started, last_tick, checks, report, .. } = state;
+        Ok(Self { spec, started, last_tick, checks, report })
+    }
+
+    /// Counts and judges every check; says whether some source failed.
+    fn look(
+        &mut self,
+        started: Timestamp,
+        now: Timestamp,
+        source: &dyn Source,
+    ) -> (Vec<CheckReport>, Health, bool) {
+        let origin = started.plus_millis(self.spec.options.warm_up_ms);
+        let alphas = Alphas { pass: self.spec.options.alpha_pass, fail: self.spec.alpha_fail_each() };
+        let options = &self.spec.options;
+        let mut failed = false;
+        let mut reports = Vec::with_capacity(self.spec.checks.len());
+        let mut selected: Vec<(&Selector, Vec<Labels>)> = Vec::new();
+        for (check, state) in self.spec.checks.iter().zip(&mut self.checks) {
+            if now <= origin {
+                reports.push(waiting(check, origin, now));
+                continue;
+            }
+            let after = state.until.unwrap_or(origin);
+            let span = Span { origin, after, now, settle_ms: options.settle_ms };
+            match observe(check, &mut state.tally, span, source) {
+                Ok(observation) => {
+                    state.until = Some(observation.until);
+                    state.source_errors = 0;
+                    reports.push(judge(
+                        check,
+                        &state.tally,
+                        &observation,
+                        origin,
+                        &mut state.latched,
+                        alphas,
+                    ));
+                    if !check.dry_run {
+                        selected.push((check.traffic(), observation.selected));
+                    }
+                }
+                Err(error) => {
+                    failed = true;
+                    state.source_errors = state.source_errors.saturating_add(1);
+                    let observation = Observation {
+                        obstacle: Some(Finding::SourceError {
+                            message: error.to_string(),
+                            in_a_row: state.source_errors,
+                            limit: options.source_error_limit,
+                        }),
+                        until: after,
+                        ..Observation::default()
+                    };
+                    reports.push(judge(
+                        check,
+                        &state.tally,
+                        &observation,
+                        origin,
+                        &mut state.latched,
+                        alphas,
+                    ));
+                }
+            }
+        }
+        let mut health = Health::default();
+        if options.health && now > origin {
+            let selected: Vec<(&Selector, &[Labels])> =
+                selected.iter().map(|(selector, labels)| (*selector, labels.as_slice())).collect();
+            match observe_health(&selected, origin, now, source) {
+                Ok(observed) => health = observed,
+                Err(error) => {
+                    failed = true;
+                    health = Health::unknown(error.to_string());
+                }
+            }
+        }
+        (reports, health, failed)
+    }
+
+    fn conclude(
+        &mut self,
+        checks: Vec<CheckReport>,
+        health: &Health,
+        started: Timestamp,
+        now: Timestamp,
+        mut end: Option<End>,
+        failed: bool,
+    ) -> Tick {
+        let limit = self.spec.options.source_error_limit;
+        if end.is_none() && self.checks.iter().any(|check| check.source_errors > limit) {
+            end = Some(End::Terminated);
+        }
+        let combined = combine(&self.spec, &checks, health, now.millis_since(started), end);
+        let changed = self.report.verdict != combined.verdict || self.report.settled != combined.settled;
+        self.report.at = Some(now);
+        self.report.verdict = combined.verdict;
+        self.report.settled = combined.settled;
+        self.report.reasons = combined.reasons;
+        self.report.checks = checks;
+        self.report.next_due = (!combined.settled).then(|| self.due_after(started, now, failed));
+        self.answer(true, changed)
+    }
+
+    /// The next time on the grid of the interval; sooner after a failure of the source, and at the deadline.
+    fn due_after(&self, started: Timestamp, now: Timestamp, failed: bool) -> Timestamp {
+        let interval = self.spec.options.interval_ms.max(1);
+        let steps = now.millis_since(started).max(0) / interval;
+        let mut due = started.plus_millis(steps.saturating_add(1).saturating_mul(interval));
+        if failed {
+            due = due.min(now.plus_millis(RETRY_MS.min(interval)));
+        }
+        if let Some(deadline) = self.spec.options.deadline_ms {
+            due = due.min(started.plus_millis(deadline)).max(now.plus_millis(1));
+        }
+        due
+    }
+
+    fn answer(&self, measured: bool, changed: bool) -> Tick {
+        Tick {
+            measured,
+            changed,
+            verdict: self.report.verdict,
+            settled: self.report.settled,
+            next_due: self.report.next_due,
+        }
+    }
+}
+
+/// A check whose evidence has not begun.
+fn waiting(check: &CheckSpec, origin: Timestamp, now: Timestamp) -> CheckReport {
+    let remaining_seconds = origin.millis_since(now) as f64 / 1000.0;
+    let reason =
+        Reason::new(Severity::Inconclusive, Some(&check.name), Finding::WarmingUp { remaining_seconds });
+    CheckReport {
+        name: check.name.clone(),
+        dry_run: check.dry_run,
+        verdict: Verdict::Inconclusive,
+        query: check.query(),
+        evidence: Evidence::None,
+        reasons: vec![reason],
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::gate::fixture::Fixture;
+use crate::gate::spec::Check;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_secs(seconds)
+}
+
+fn spec() -> GateSpec {
+    GateSpec::builder("g")
+        .check(Check::volume("traffic", "all_total").at_least(0.05))
+        .check(Check::ratio("errors", r#"all_total{code="500"}"#, "all_total").below(0.05))
+        .deadline_ms(600_000)
+        .build()
+        .unwrap()
+}
+
+/// One request a second from 1,000 s on, of which every `bad`th fails; scraped every 10 s.
+fn traffic(bad: i64) -> Fixture {
+    let series = |code: &'static str, count: fn(i64, i64) -> i64| {
+        let samples: Vec<(i64, f64)> =
+            (990..2_000).step_by(10).map(|time| (time, count((time - 1_000).max(0), bad) as f64)).collect();
+        (code, samples)
+    };
+    let all = [
+        series("200", |requests, bad| requests - requests / bad),
+        series("500", |requests, bad| requests / bad),
+    ];
+    all.into_iter().fold(Fixture::default(), |fixture, (code, samples)| {
+        fixture.series(&[("__name__", "all_total"), ("code", code), ("instance", "i"), ("job", "j")], samples)
+    })
+}
+
+fn started() -> NativeGate {
+    let mut gate = NativeGate::new(spec());
+    gate.start(at(1_000));
+    gate
+}
+
+/// Ticks when due until the gate is settled.
+fn run(gate: &mut NativeGate, source: &Fixture) -> Verdict {
+    while let Some(due) = gate.next_due() {
+        assert!(gate.tick(due, source).unwrap().measured);
+    }
+    gate.report().verdict
+}
+
+#[test]
+fn a_good_canary_passes_and_a_bad_one_fails() {
+    assert_eq!(run(&mut started(), &traffic(i64::MAX)), Verdict::Pass);
+    assert_eq!(run(&mut started(), &traffic(5)), Verdict::Fail);
+}
+
+#[test]
+fn a_canary_at_the_threshold_is_inconclusive_at_the_deadline() {
+    let mut gate = started();
+    assert_eq!(run(&mut gate, &traffic(20)), Verdict::Inconclusive);
+    let report = gate.report();
+    assert_eq!(report.at, Some(at(1_600)));
+    assert_eq!(report.reasons[0].code(), "interval-straddles");
+    assert!(report.reasons.iter().any(|reason| reason.code() == "deadline"));
+}
+
+#[test]
+fn a_tick_before_its_time_or_after_the_end_changes_nothing() {
+    let (mut gate, source) = (started(), traffic(i64::MAX));
+    gate.tick(at(1_000), &source).unwrap();
+    let before = gate.state();
+    for early in [1_000, 1_009] {
+        assert!(!gate.tick(at(early), &source).unwrap().measured);
+        assert_eq!(gate.state(), before);
+    }
+    run(&mut gate, &source);
+    let ended = gate.state();
+    assert!(!gate.tick(at(9_000), &traffic(2)).unwrap().measured);
+    assert!(!gate.terminate(at(9_000)).measured);
+    assert_eq!(gate.state(), ended);
+}
+
+#[test]
+fn time_that_goes_back_is_an_error_and_so_is_a_tick_before_the_start() {
+    let source = traffic(i64::MAX);
+    assert!(NativeGate::new(spec()).tick(at(1_000), &source).is_err());
+    let mut gate = started();
+    gate.tick(at(1_050), &source).unwrap();
+    let before = gate.state();
+    assert!(gate.tick(at(1_049), &source).unwrap_err().to_string().starts_with("time went back"));
+    assert_eq!(gate.state(), before);
+}
+
+#[test]
+fn failures_of_the_source_are_tolerated_up_to_the_limit() {
+    let (mut gate, source) = (started(), traffic(i64::MAX));
+    let broken = source.clone().broken();
+    for second in [1_010, 1_020, 1_030, 1_040] {
+        let tick = gate.tick(at(second), &broken).unwrap();
+        assert!(!tick.settled && tick.next_due == Some(at(second + 10)));
+    }
+    let mut lasting = gate.clone();
+    let tick = lasting.tick(at(1_050), &broken).unwrap();
+    assert!(tick.settled && tick.verdict == Verdict::Inconclusive);
+    assert_eq!(lasting.report().reasons[0].code(), "source-error");
+    // What was missed is counted when the source is back.
+    assert_eq!(run(&mut gate, &source), Verdict::Pass);
+}
+
+#[test]
+fn a_gate_that_is_ended_stays_inconclusive() {
+    let mut gate = started();
+    gate.tick(at(1_030), &traffic(i64::MAX)).unwrap();
+    let tick = gate.terminate(at(1_031));
+    assert!(tick.settled && tick.verdict == Verdict::Inconclusive && tick.next_due.is_none());
+    assert!(gate.report().reasons.iter().any(|reason| reason.code() == "terminated"));
+}
+
+#[test]
+fn the_warm_up_is_no_evidence() {
+    let build = |warm_up_ms| {
+        GateSpec::builder("g")
+            .check(Check::ratio("errors", r#"all_total{code="500"}"#, "all_total").below(0.05))
+            .warm_up_ms(warm_up_ms)
+            .build()
+            .unwrap()
+    };
+    let mut gate = NativeGate::new(build(500_000));
+    gate.start(at(1_000));
+    gate.tick(at(1_400), &traffic(2)).unwrap();
+    assert_eq!(gate.report().reasons[0].code(), "warming-up");
+    gate.tick(at(1_510), &traffic(2)).unwrap();
+    assert_eq!(gate.report().verdict, Verdict::Inconclusive);
+}
+
+#[test]
+fn the_state_of_another_version_or_specification_is_refused() {
+    let state = started().state();
+    assert!(NativeGate::resume(spec(), GateState { version: 9, ..state.clone() }).is_err());
+    let other =
+        GateSpec::builder("g").check(Check::volume("traffic", "all_total").at_least(1.0)).build().unwrap();
+    assert!(NativeGate::resume(other, state.clone()).is_err());
+    assert_eq!(NativeGate::resume(spec(), state.clone()).unwrap().state(), state);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Stopping anywhere and going on from the state, as JSON where that is built, is as good as never stopping.
+    #[test]
+    fn stopping_and_resuming_changes_nothing(
+        gaps in prop::collection::vec(1_i64..60, 1..25),
+        stops in prop::collection::vec(any::<bool>(), 25),
+        bad in prop_oneof![Just(5_i64), Just(20), Just(i64::MAX)],
+    ) {
+        let source = traffic(bad);
+        let (mut steady, mut stopping) = (started(), started());
+        let mut now = 1_000;
+        for (gap, stop) in gaps.into_iter().zip(stops) {
+            now += gap;
+            let ticks = (steady.tick(at(now), &source).unwrap(), stopping.tick(at(now), &source).unwrap());
+            prop_assert_eq!(ticks.0, ticks.1);
+            if stop {
+                let state = stopping.state();
+                #[cfg(feature = "serde")]
+                let state = GateState::from_json(&state.to_json().unwrap()).unwrap();
+                stopping = NativeGate::resume(spec(), state).unwrap();
+            }
+        }
+        prop_assert_eq!(steady.state(), stopping.state());
+    }
+
+    /// What is counted depends on the last tick only, and a late tick looks once.
+    #[test]
+    fn counts_do_not_depend_on_when_one_looked(times in prop::collection::btree_set(1_001_i64..1_400, 1..12)) {
+        let source = traffic(20);
+        let (mut often, mut once) = (started(), started());
+        for time in &times {
+            often.tick(at(*time), &source).unwrap();
+        }
+        let last = *often.last_tick.as_ref().unwrap();
+        once.tick(last, &source).unwrap();
+        for (a, b) in often.checks.iter().zip(&once.checks) {
+            prop_assert_eq!((a.until, a.tally.most, a.tally.trials), (b.until, b.tally.most, b.tally.trials));
+        }
+    }
+}

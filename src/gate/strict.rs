@@ -1,0 +1,266 @@
+//! Strict mode: Argo's rules over our own engine.
+
+use std::collections::BTreeMap;
+
+use super::argo::{
+    AnalysisRun, AnalysisTemplate, Argument, MetricResult, Phase, Profile, QueryAnswer, QueryValue,
+};
+use super::argo::{MeasurementRequest, Metric};
+use super::reason::{Finding, Reason, Severity};
+use super::report::{CheckReport, Evidence, Mode, Report};
+use super::run::Tick;
+use super::spec::fingerprint;
+use super::state::{GateState, STATE_VERSION};
+use super::verdict::Verdict;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Timestamp;
+use crate::promql::{Engine, Query};
+use crate::source::Source;
+
+/// One run of a gate that decides as Argo Rollouts does.
+#[derive(Clone, Debug)]
+pub(crate) struct StrictGate {
+    name: String,
+    /// Tells template, arguments and profile from any others.
+    spec: String,
+    run: AnalysisRun,
+    engine: Engine,
+    /// Queries that have been parsed, or why they cannot be.
+    queries: BTreeMap<String, std::result::Result<Query, String>>,
+    started: Option<Timestamp>,
+    last_tick: Option<Timestamp>,
+    /// The last report of a run that had ended when it was resumed.
+    ended: Option<Report>,
+}
+
+impl StrictGate {
+    pub(crate) fn new(template: &AnalysisTemplate, args: &[(&str, &str)], profile: Profile) -> Result<Self> {
+        let arguments: Vec<Argument> =
+            args.iter().map(|(name, value)| Argument::new(*name, *value)).collect();
+        let run = AnalysisRun::new(&template.spec, &arguments, profile)?;
+        Ok(Self::of(template, &arguments, profile, run))
+    }
+
+    fn of(template: &AnalysisTemplate, arguments: &[Argument], profile: Profile, run: AnalysisRun) -> Self {
+        Self {
+            name: template.name.clone(),
+            spec: fingerprint(&format!("{:?}|{arguments:?}|{profile:?}", template.spec)),
+            run,
+            engine: Engine::new(),
+            queries: BTreeMap::new(),
+            started: None,
+            last_tick: None,
+            ended: None,
+        }
+    }
+
+    pub(crate) fn resume(
+        template: &AnalysisTemplate,
+        args: &[(&str, &str)],
+        profile: Profile,
+        state: GateState,
+    ) -> Result<Self> {
+        let fresh = Self::new(template, args, profile)?;
+        state.check(&fresh.spec, &fresh.name)?;
+        let Some(run_state) = state.strict else {
+            return Err(Error::new(ErrorKind::InvalidArgument, "the state is that of a native gate"));
+        };
+        let arguments: Vec<Argument> =
+            args.iter().map(|(name, value)| Argument::new(*name, *value)).collect();
+        let run = AnalysisRun::resume(&template.spec, &arguments, profile, run_state)?;
+        let ended = state.report.settled.then_some(state.report);
+        Ok(Self { run, started: state.started, last_tick: state.last_tick, ended, ..fresh })
+    }
+
+    pub(crate) fn start(&mut self, now: Timestamp) {
+        if self.started.is_none() {
+            self.started = Some(now);
+            self.run.start(now);
+        }
+    }
+
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        self.run.next_due()
+    }
+
+    pub(crate) fn tick(&mut self, now: Timestamp, source: &dyn Source) -> Result<Tick> {
+        let Some(started) = self.started else {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "the gate has not been started; call start first",
+            ));
+        };
+        let latest = self.last_tick.unwrap_or(started);
+        if now < latest {
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                format!("time went back from {latest} to {now}; a gate's ticks come in order"),
+            ));
+        }
+        let before = self.run.status().phase;
+        let (engine, queries) = (&self.engine, &mut self.queries);
+        let measured = self.run.tick(now, &mut |request| ask(engine, queries, source, request));
+        if measured {
+            self.last_tick = Some(now);
+        }
+        Ok(self.answer(measured, before))
+    }
+
+    pub(crate) fn terminate(&mut self, now: Timestamp) -> Tick {
+        let before = self.run.status().phase;
+        self.run.terminate(now);
+        self.answer(false, before)
+    }
+
+    fn answer(&self, measured: bool, before: Phase) -> Tick {
+        let phase = self.run.status().phase;
+        Tick {
+            measured,
+            changed: phase != before,
+            verdict: verdict(phase),
+            settled: phase.is_completed(),
+            next_due: self.run.next_due(),
+        }
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        if let Some(report) = &self.ended {
+            return report.clone();
+        }
+        let status = self.run.status();
+        let finding = Finding::Argo { phase: status.phase.as_str().to_owned(), message: self.told() };
+        let checks: Vec<CheckReport> = self
+            .run
+            .metrics()
+            .iter()
+            .map(|metric| check_report(metric, status.result(&metric.name)))
+            .collect();
+        let mut reasons = vec![Reason::new(severity(status.phase), None, finding)];
+        reasons.extend(checks.iter().flat_map(|check| check.reasons.clone()));
+        Report {
+            gate: self.name.clone(),
+            mode: Mode::Strict,
+            started: self.started,
+            at: self.last_tick,
+            settled: status.phase.is_completed(),
+            verdict: verdict(status.phase),
+            reasons,
+            checks,
+            next_due: self.run.next_due(),
+        }
+    }
+
+    /// Argo's message, or, as it has none for a good end, what was measured.
+    fn told(&self) -> String {
+        let status = self.run.status();
+        if !status.message.is_empty() || status.phase != Phase::Successful {
+            return status.message.clone();
+        }
+        let values = status.metric_results.iter().map(|result| {
+            let value = result.newest().map_or("", |measurement| measurement.value.as_str());
+            format!("{} {}", result.name, short(value))
+        });
+        values.collect::<Vec<_>>().join(", ")
+    }
+
+    pub(crate) fn state(&self) -> GateState {
+        GateState {
+            version: STATE_VERSION,
+            spec: self.spec.clone(),
+            started: self.started,
+            last_tick: self.last_tick,
+            checks: Vec::new(),
+            strict: Some(self.run.state()),
+            report: self.report(),
+        }
+    }
+}
+
+/// Asks our engine what Argo would ask a Prometheus.
+fn ask(
+    engine: &Engine,
+    queries: &mut BTreeMap<String, std::result::Result<Query, String>>,
+    source: &dyn Source,
+    request: &MeasurementRequest,
+) -> std::result::Result<QueryAnswer, String> {
+    let query = queries
+        .entry(request.query.clone())
+        .or_insert_with(|| engine.prepare(&request.query).map_err(|error| format!("bad_data: {error}")));
+    let query = query.as_ref().map_err(Clone::clone)?;
+    let evaluation = match &request.range {
+        None => engine.instant(source, query, request.at),
+        Some(range) => engine.range(source, query, range.start, range.end, range.step_ms),
+    };
+    let evaluation = evaluation.map_err(|error| format!("execution: {error}"))?;
+    Ok(QueryAnswer { value: QueryValue::from(&evaluation.value), warnings: evaluation.annotations.warnings })
+}
+
+/// `[10.281818181818181]` as `[10.3]`: a list of one number with three digits; anything else as it is.
+fn short(value: &str) -> String {
+    let number = value
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .and_then(|one| one.parse::<f64>().ok());
+    match number {
+        Some(number) if number.is_finite() && number != 0.0 => {
+            let digits = (2.0 - libm::floor(libm::log10(number.abs()))).clamp(0.0, 9.0) as usize;
+            format!("{number:.digits$}")
+        }
+        Some(number) => number.to_string(),
+        None => value.to_owned(),
+    }
+}
+
+/// Successful is a pass and Failed a failure; what Argo calls an Error shows nothing about the canary.
+fn verdict(phase: Phase) -> Verdict {
+    match phase {
+        Phase::Successful => Verdict::Pass,
+        Phase::Failed => Verdict::Fail,
+        Phase::Pending | Phase::Running | Phase::Error | Phase::Inconclusive => Verdict::Inconclusive,
+    }
+}
+
+fn severity(phase: Phase) -> Severity {
+    match verdict(phase) {
+        Verdict::Pass => Severity::Pass,
+        Verdict::Fail => Severity::Fail,
+        Verdict::Inconclusive => Severity::Inconclusive,
+    }
+}
+
+fn check_report(metric: &Metric, result: Option<&MetricResult>) -> CheckReport {
+    let pending = MetricResult::default();
+    let result = result.unwrap_or(&pending);
+    let newest = result.newest();
+    let phase = result.phase;
+    let count = |count: i32| u64::try_from(count).unwrap_or(0);
+    let message = match newest {
+        _ if !result.message.is_empty() => result.message.clone(),
+        Some(measurement) => format!(
+            "{} measurements, {} successful, the last value {}",
+            count(result.count),
+            count(result.successful),
+            measurement.value
+        ),
+        None => String::new(),
+    };
+    let finding = Finding::Argo { phase: phase.as_str().to_owned(), message };
+    CheckReport {
+        name: metric.name.clone(),
+        dry_run: result.dry_run,
+        verdict: verdict(phase),
+        query: metric
+            .provider
+            .prometheus
+            .as_ref()
+            .map_or(String::new(), |prometheus| prometheus.query.clone()),
+        evidence: Evidence::Measurements {
+            successful: count(result.successful),
+            failed: count(result.failed),
+            inconclusive: count(result.inconclusive),
+            error: count(result.error),
+            newest: result.measurements.clone(),
+        },
+        reasons: vec![Reason::new(severity(phase), Some(&metric.name), finding)],
+    }
+}

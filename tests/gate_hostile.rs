@@ -1,0 +1,109 @@
+//! A gate over data that nobody would wish for: it answers, it never panics, and nonsense never passes.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
+
+use promgate::{Check, Gate, GateSpec, Labels, Sample, Store, StoreOptions, Timestamp, Verdict};
+use proptest::prelude::*;
+
+const START_S: i64 = 1_700_000_000;
+
+fn spec() -> GateSpec {
+    let all = r#"requests_total{version="canary"}"#;
+    let failed = r#"requests_total{version="canary",code="500"}"#;
+    GateSpec::builder("hostile")
+        .check(Check::volume("traffic", all).at_least(0.1))
+        .check(Check::ratio("errors", failed, all).below(0.05))
+        .check(Check::quantile("latency", r#"seconds_bucket{version="canary"}"#, 0.95).below(0.5))
+        .deadline_ms(300_000)
+        .build()
+        .unwrap()
+}
+
+/// Series that the gate looks at, or that describe its target.
+fn series(index: usize) -> Labels {
+    let own: &[(&str, &str)] = match index {
+        0 => &[("__name__", "requests_total"), ("code", "200")],
+        1 => &[("__name__", "requests_total"), ("code", "500")],
+        2 => &[("__name__", "seconds_bucket"), ("le", "0.1")],
+        3 => &[("__name__", "seconds_bucket"), ("le", "0.5")],
+        4 => &[("__name__", "seconds_bucket"), ("le", "+Inf")],
+        5 => &[("__name__", "up")],
+        _ => &[("__name__", "process_start_time_seconds")],
+    };
+    let target = [("version", "canary"), ("instance", "a"), ("job", "j")];
+    Labels::from_pairs(own.iter().copied().chain(target))
+}
+
+fn value() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        4 => (0_u32..1000).prop_map(f64::from),
+        1 => any::<f64>(),
+        1 => prop_oneof![Just(f64::NAN), Just(f64::INFINITY), Just(f64::NEG_INFINITY), Just(-1.0), Just(1e300)],
+        1 => Just(promgate::stale_marker()),
+    ]
+}
+
+fn judge(samples: &[(usize, i64, f64)], ticks: &[i64]) -> promgate::Report {
+    let store = Store::in_memory(StoreOptions::new());
+    let start = Timestamp::from_secs(START_S);
+    let mut in_order = samples.to_vec();
+    in_order.sort_by_key(|(_, second, _)| *second);
+    let mut appender = store.appender();
+    for (index, second, value) in in_order {
+        let time = start.plus_millis(second * 1000);
+        appender.append(&series(index), Sample::float(time, value)).unwrap();
+    }
+    // Several samples at one time are refused, and that is well.
+    appender.commit().unwrap();
+    let snapshot = store.snapshot();
+    let mut gate = Gate::new(spec());
+    gate.start(start);
+    let mut now = start;
+    for step in ticks {
+        now = now.plus_millis(step * 1000);
+        gate.tick(now, &snapshot).unwrap();
+    }
+    gate.report()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_data_gets_an_answer_with_a_reason(
+        samples in proptest::collection::vec((0_usize..7, -120_i64..400, value()), 0..120),
+        ticks in proptest::collection::vec(0_i64..60, 1..20),
+    ) {
+        let report = judge(&samples, &ticks);
+        prop_assert!(!report.because().is_empty());
+        prop_assert!(!report.to_string().is_empty());
+        prop_assert!(serde_json::to_string(&report).is_ok());
+    }
+
+    #[test]
+    fn counters_that_stand_still_are_never_judged(
+        values in proptest::collection::vec(value(), 7),
+        ticks in proptest::collection::vec(0_i64..60, 1..20),
+    ) {
+        let samples: Vec<_> = (0..7)
+            .flat_map(|index| (-12..40).map(move |scrape| (index, scrape * 10)))
+            .map(|(index, second)| (index, second, values[index]))
+            .collect();
+        prop_assert_eq!(judge(&samples, &ticks).verdict, Verdict::Inconclusive);
+    }
+
+    #[test]
+    fn requests_that_are_no_numbers_never_pass(
+        scrapes in proptest::collection::vec(prop_oneof![Just(f64::NAN), Just(f64::INFINITY), Just(f64::NEG_INFINITY)], 5..40),
+    ) {
+        let samples: Vec<_> = scrapes
+            .iter()
+            .enumerate()
+            .flat_map(|(scrape, value)| {
+                let second = scrape as i64 * 10 - 10;
+                [(0, *value), (1, 0.0), (2, *value), (3, *value), (4, *value), (5, 1.0), (6, 1.0)]
+                    .map(|(index, value)| (index, second, value))
+            })
+            .collect();
+        prop_assert_ne!(judge(&samples, &[10; 32]).verdict, Verdict::Pass);
+    }
+}
