@@ -5,6 +5,9 @@
 mod chunk;
 mod codec;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod ingest;
 mod model;
