@@ -1,0 +1,473 @@
+//! The language of Prometheus's test scripts: text to commands.
+
+use std::iter::Peekable;
+use std::str::Chars;
+
+use promgate::{Labels, LabelsBuilder, stale_marker};
+
+/// One command of a script, with the line it starts at.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Clear,
+    Load { step_ms: i64, series: Vec<LoadedSeries> },
+    Eval(Box<Eval>),
+}
+
+/// A series line of a load: values by position, and start times as offsets to them.
+#[derive(Debug)]
+pub(crate) struct LoadedSeries {
+    pub(crate) labels: Labels,
+    pub(crate) values: Vec<Option<f64>>,
+    /// Milliseconds relative to the sample; `None` where unknown.
+    pub(crate) starts: Vec<Option<i64>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Eval {
+    pub(crate) line: usize,
+    pub(crate) query: String,
+    pub(crate) at: When,
+    pub(crate) ordered: bool,
+    pub(crate) fail: Option<Text>,
+    pub(crate) warn: Vec<Text>,
+    pub(crate) info: Vec<Text>,
+    pub(crate) no_warn: bool,
+    pub(crate) no_info: bool,
+    pub(crate) string: Option<String>,
+    /// Start, end and step of the matrix that an instant query is to yield.
+    pub(crate) range_vector: Option<(i64, i64, i64)>,
+    pub(crate) scalar: Option<f64>,
+    pub(crate) series: Vec<(Labels, Vec<Option<f64>>)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum When {
+    Instant(i64),
+    Range { start: i64, end: i64, step: i64 },
+}
+
+/// What an error or annotation has to say.
+#[derive(Debug)]
+pub(crate) enum Text {
+    Any,
+    Message(String),
+    Pattern(String),
+}
+
+/// A part of a script between two `clear`s: sections stand alone.
+#[derive(Debug)]
+pub(crate) struct Section {
+    pub(crate) commands: Vec<Command>,
+    /// Whether its text holds native histograms; such a section is only counted.
+    pub(crate) native_histograms: bool,
+    pub(crate) evals: usize,
+}
+
+type Parsed<T> = Result<T, String>;
+
+/// Splits a script into sections and parses those that are free of native histograms.
+pub(crate) fn parse(text: &str) -> Parsed<Vec<Section>> {
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let is_clear = |line: &str| line.eq_ignore_ascii_case("clear");
+    let mut sections = Vec::new();
+    let mut first = 0;
+    for end in 0..=lines.len() {
+        if end == lines.len() || is_clear(lines[end]) {
+            sections.push(section(&lines[first..end], first)?);
+            first = end + 1;
+        }
+    }
+    Ok(sections)
+}
+
+fn section(lines: &[&str], first_line: usize) -> Parsed<Section> {
+    let meant = || lines.iter().filter(|line| !is_blank(line));
+    let native_histograms = meant().any(|line| line.contains("{{") || line.contains("load_with_nhcb"));
+    let evals = meant().filter(|line| line.to_ascii_lowercase().starts_with("eval")).count();
+    let commands = if native_histograms { Vec::new() } else { commands(lines, first_line)? };
+    Ok(Section { commands, native_histograms, evals })
+}
+
+fn is_blank(line: &str) -> bool {
+    line.is_empty() || line.starts_with('#')
+}
+
+fn commands(lines: &[&str], first_line: usize) -> Parsed<Vec<Command>> {
+    let mut commands = vec![Command::Clear];
+    let mut index = 0;
+    while index < lines.len() {
+        let line = lines[index];
+        let number = first_line + index + 1;
+        index += 1;
+        if is_blank(line) {
+            continue;
+        }
+        let end = (index..lines.len()).find(|i| is_blank(lines[*i])).unwrap_or(lines.len());
+        let block = &lines[index..end];
+        index = end;
+        let word = line.split_whitespace().next().unwrap_or("").to_ascii_lowercase();
+        let command = if word == "load" {
+            load(line, block)
+        } else if word.starts_with("eval") {
+            eval(&word, line, block, number)
+        } else {
+            Err(format!("unknown command {word:?}"))
+        };
+        commands.push(command.map_err(|error| format!("line {number}: {error}"))?);
+    }
+    Ok(commands)
+}
+
+fn load(line: &str, block: &[&str]) -> Parsed<Command> {
+    let step_ms = duration(line.split_whitespace().nth(1).ok_or("load without step")?)?;
+    let mut series: Vec<LoadedSeries> = Vec::new();
+    let mut starts = Vec::new();
+    for line in block {
+        let (labels, rest) = metric(line)?;
+        if let Some(items) = rest.strip_prefix("@st") {
+            starts = start_offsets(items)?;
+            continue;
+        }
+        let values = values(rest)?;
+        let starts = std::mem::take(&mut starts);
+        let loaded = LoadedSeries { labels, values, starts };
+        match series.iter_mut().find(|other| other.labels == loaded.labels) {
+            Some(other) => *other = loaded,
+            None => series.push(loaded),
+        }
+    }
+    Ok(Command::Load { step_ms, series })
+}
+
+fn eval(word: &str, line: &str, block: &[&str], number: usize) -> Parsed<Command> {
+    let rest = line[word.len()..].trim_start();
+    let mut eval = Eval {
+        line: number,
+        query: String::new(),
+        at: When::Instant(0),
+        ordered: word == "eval_ordered",
+        fail: (word == "eval_fail").then_some(Text::Any),
+        warn: if word == "eval_warn" { vec![Text::Any] } else { Vec::new() },
+        info: if word == "eval_info" { vec![Text::Any] } else { Vec::new() },
+        no_warn: false,
+        no_info: false,
+        string: None,
+        range_vector: None,
+        scalar: None,
+        series: Vec::new(),
+    };
+    let mut words = Words(rest);
+    match words.next() {
+        "instant" => {
+            words.keyword("at")?;
+            eval.at = When::Instant(duration(words.next())?);
+        }
+        "range" => {
+            words.keyword("from")?;
+            let start = duration(words.next())?;
+            words.keyword("to")?;
+            let end = duration(words.next())?;
+            words.keyword("step")?;
+            eval.at = When::Range { start, end, step: duration(words.next())? };
+        }
+        other => return Err(format!("eval of kind {other:?}")),
+    }
+    eval.query = words.0.trim().to_owned();
+
+    for line in block {
+        if let Some(text) = line.strip_prefix("expect ") {
+            expect(&mut eval, text.trim())?;
+        } else if let Some(text) = line.strip_prefix("expected_fail_message") {
+            eval.fail = Some(Text::Message(text.trim().to_owned()));
+        } else if let Some(text) = line.strip_prefix("expected_fail_regexp") {
+            eval.fail = Some(Text::Pattern(text.trim().to_owned()));
+        } else if let Ok(value) = number_text(line) {
+            eval.scalar = Some(value);
+        } else {
+            let (labels, rest) = metric(line)?;
+            eval.series.push((labels, values(rest)?));
+        }
+    }
+    Ok(Command::Eval(Box::new(eval)))
+}
+
+fn expect(eval: &mut Eval, text: &str) -> Parsed<()> {
+    let mut words = Words(text);
+    let said = |rest: &str| {
+        let rest = rest.trim();
+        if let Some(message) = rest.strip_prefix("msg:") {
+            Text::Message(message.trim().to_owned())
+        } else if let Some(pattern) = rest.strip_prefix("regex:") {
+            Text::Pattern(pattern.trim().to_owned())
+        } else {
+            Text::Any
+        }
+    };
+    match words.next() {
+        "ordered" => eval.ordered = true,
+        "fail" => eval.fail = Some(said(words.0)),
+        "warn" => eval.warn.push(said(words.0)),
+        "info" => eval.info.push(said(words.0)),
+        "no_warn" => eval.no_warn = true,
+        "no_info" => eval.no_info = true,
+        "string" => {
+            let mut chars = words.0.trim().chars().peekable();
+            eval.string = Some(quoted(&mut chars)?);
+        }
+        "range" => {
+            words.keyword("vector")?;
+            words.keyword("from")?;
+            let start = duration(words.next())?;
+            words.keyword("to")?;
+            let end = duration(words.next())?;
+            words.keyword("step")?;
+            eval.range_vector = Some((start, end, duration(words.next())?));
+        }
+        other => return Err(format!("expect {other:?}")),
+    }
+    Ok(())
+}
+
+/// A text that is read word by word.
+struct Words<'a>(&'a str);
+
+impl<'a> Words<'a> {
+    fn next(&mut self) -> &'a str {
+        let text = self.0.trim_start();
+        let end = text.find(char::is_whitespace).unwrap_or(text.len());
+        self.0 = &text[end..];
+        &text[..end]
+    }
+
+    fn keyword(&mut self, wanted: &str) -> Parsed<()> {
+        let word = self.next();
+        if word == wanted { Ok(()) } else { Err(format!("{word:?} instead of {wanted:?}")) }
+    }
+}
+
+/// Milliseconds of `1h30m`, `0`, `-5s`, `500ms`.
+fn duration(text: &str) -> Parsed<i64> {
+    let (negative, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let wrong = || format!("{text:?} is no duration");
+    if rest == "0" {
+        return Ok(0);
+    }
+    if rest.is_empty() {
+        return Err(wrong());
+    }
+    let mut total = 0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let count: i64 = rest[..digits].parse().map_err(|_| wrong())?;
+        rest = &rest[digits..];
+        let unit_end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let unit = match &rest[..unit_end] {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            "w" => 7 * 86_400_000,
+            "y" => 365 * 86_400_000,
+            _ => return Err(wrong()),
+        };
+        rest = &rest[unit_end..];
+        total += count * unit;
+    }
+    Ok(if negative { -total } else { total })
+}
+
+/// A metric at the start of a line, and what follows it.
+fn metric(line: &str) -> Parsed<(Labels, &str)> {
+    let name_end =
+        line.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':')).unwrap_or(line.len());
+    let mut labels = LabelsBuilder::new();
+    if name_end > 0 {
+        labels.set("__name__", &line[..name_end]);
+    }
+    let mut chars = line[name_end..].chars().peekable();
+    if chars.peek() == Some(&'{') {
+        chars.next();
+        loop {
+            skip_blanks(&mut chars);
+            match chars.peek() {
+                Some('}') => {
+                    chars.next();
+                    break;
+                }
+                Some(',') => {
+                    chars.next();
+                }
+                Some('"' | '\'' | '`') => {
+                    let text = quoted(&mut chars)?;
+                    skip_blanks(&mut chars);
+                    if chars.peek() == Some(&'=') {
+                        chars.next();
+                        skip_blanks(&mut chars);
+                        labels.set(text, quoted(&mut chars)?);
+                    } else {
+                        labels.set("__name__", text);
+                    }
+                }
+                Some(_) => {
+                    let mut name = String::new();
+                    while let Some(c) = chars.next_if(|c| c.is_alphanumeric() || *c == '_') {
+                        name.push(c);
+                    }
+                    skip_blanks(&mut chars);
+                    if chars.next() != Some('=') {
+                        return Err(format!("label {name:?} without ="));
+                    }
+                    skip_blanks(&mut chars);
+                    labels.set(name, quoted(&mut chars)?);
+                }
+                None => return Err("unclosed braces".to_owned()),
+            }
+        }
+    } else if name_end == 0 {
+        return Err(format!("no metric in {line:?}"));
+    }
+    let rest_length: usize = chars.map(char::len_utf8).sum();
+    Ok((labels.build(), &line[line.len() - rest_length..]))
+}
+
+fn skip_blanks(chars: &mut Peekable<Chars<'_>>) {
+    while chars.next_if(|c| c.is_whitespace()).is_some() {}
+}
+
+/// A string literal of the query language; escapes that the scripts use.
+fn quoted(chars: &mut Peekable<Chars<'_>>) -> Parsed<String> {
+    let quote = chars.next().ok_or("string expected")?;
+    if !matches!(quote, '"' | '\'' | '`') {
+        return Err(format!("string expected at {quote:?}"));
+    }
+    let mut out = String::new();
+    loop {
+        match chars.next().ok_or("unclosed string")? {
+            c if c == quote => return Ok(out),
+            '\\' if quote != '`' => match chars.next().ok_or("unclosed escape")? {
+                'n' => out.push('\n'),
+                't' => out.push('\t'),
+                'r' => out.push('\r'),
+                'u' => out.push(code_point(chars, 4)?),
+                'U' => out.push(code_point(chars, 8)?),
+                'x' => out.push(code_point(chars, 2)?),
+                c @ ('\\' | '"' | '\'') => out.push(c),
+                c => return Err(format!("escape \\{c}")),
+            },
+            c => out.push(c),
+        }
+    }
+}
+
+fn code_point(chars: &mut Peekable<Chars<'_>>, digits: usize) -> Parsed<char> {
+    let text: String = chars.by_ref().take(digits).collect();
+    u32::from_str_radix(&text, 16).ok().and_then(char::from_u32).ok_or_else(|| format!("code point {text:?}"))
+}
+
+/// A number that is the whole text.
+fn number_text(text: &str) -> Parsed<f64> {
+    let (value, rest) = number(text).ok_or_else(|| format!("{text:?} is no number"))?;
+    if rest.is_empty() { Ok(value) } else { Err(format!("{rest:?} after a number")) }
+}
+
+/// A decimal number, `Inf` or `NaN` with optional sign at the start of `text`, and the rest.
+fn number(text: &str) -> Option<(f64, &str)> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let sign = text.len() - unsigned.len();
+    let word = unsigned.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(unsigned.len());
+    for special in ["inf", "nan"] {
+        if unsigned.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(special))
+            && (word == 3 || unsigned[3..].starts_with('x'))
+        {
+            return Some((text[..sign + 3].parse().ok()?, &unsigned[3..]));
+        }
+    }
+    let bytes = unsigned.as_bytes();
+    let digits = |mut at: usize| {
+        while bytes.get(at).is_some_and(u8::is_ascii_digit) {
+            at += 1;
+        }
+        at
+    };
+    let mut end = digits(0);
+    if bytes.get(end) == Some(&b'.') {
+        end = digits(end + 1);
+    }
+    if !bytes.get(..end)?.iter().any(u8::is_ascii_digit) {
+        return None;
+    }
+    if matches!(bytes.get(end), Some(b'e' | b'E')) {
+        let signed = end + 1 + usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
+        let after = digits(signed);
+        if after > signed {
+            end = after;
+        }
+    }
+    Some((text[..sign + end].parse().ok()?, &unsigned[end..]))
+}
+
+/// How often an item repeats: `x3`, or nothing.
+fn times(text: &str) -> Parsed<Option<usize>> {
+    match text.strip_prefix('x') {
+        Some(count) => count.parse().map(Some).map_err(|_| format!("{text:?} is no repetition")),
+        None if text.is_empty() => Ok(None),
+        None => Err(format!("{text:?} after a value")),
+    }
+}
+
+fn values(text: &str) -> Parsed<Vec<Option<f64>>> {
+    let mut out = Vec::new();
+    for item in text.split_whitespace() {
+        if item == "stale" {
+            out.push(Some(stale_marker()));
+        } else if let Some(rest) = item.strip_prefix('_') {
+            out.extend(std::iter::repeat_n(None, times(rest)?.unwrap_or(1)));
+        } else {
+            let (first, rest) = number(item).ok_or_else(|| format!("value {item:?}"))?;
+            let (step, count) = if rest.starts_with(['+', '-']) {
+                let (step, rest) = number(rest).ok_or_else(|| format!("step in {item:?}"))?;
+                (Some(step), times(rest)?)
+            } else {
+                (None, times(rest)?)
+            };
+            let mut value = first;
+            out.push(Some(value));
+            for _ in 0..count.unwrap_or(0) {
+                value += step.unwrap_or(0.0);
+                out.push(Some(if step.is_some() { value } else { first }));
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn start_offsets(text: &str) -> Parsed<Vec<Option<i64>>> {
+    let mut out = Vec::new();
+    for item in text.split_whitespace() {
+        if let Some(rest) = item.strip_prefix('_') {
+            out.extend(std::iter::repeat_n(None, times(rest)?.unwrap_or(1)));
+            continue;
+        }
+        let (body, count) = match item.split_once('x') {
+            Some((body, count)) => {
+                (body, Some(count.parse::<usize>().map_err(|_| format!("repetition in {item:?}"))?))
+            }
+            None => (item, None),
+        };
+        let split = body.get(1..).and_then(|rest| rest.find(['+', '-'])).map(|at| at + 1);
+        let (mut value, step) = match split {
+            Some(at) => (duration(&body[..at])?, duration(body[at..].trim_start_matches('+'))?),
+            None => (duration(body.trim_start_matches('+'))?, 0),
+        };
+        out.push(Some(value));
+        for _ in 0..count.unwrap_or(0) {
+            value += step;
+            out.push(Some(value));
+        }
+    }
+    Ok(out)
+}
