@@ -1,5 +1,4 @@
-//! An embedded PromQL time-series engine with canary gates.
-#![allow(dead_code, unused_imports, reason = "the layers are being joined")]
+#![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod chunk;
@@ -42,3 +41,6 @@ pub use store::{
     AppendReport, Appender, FamilyHandle, Limits, Refusal, SeriesHandle, Snapshot, Store, StoreOptions,
     StoreStats,
 };
+
+#[doc = include_str!("docs/semantics.md")]
+pub mod _semantics {}
