@@ -68,7 +68,7 @@ fn judge_volume(
             (Verdict::Inconclusive, Severity::Inconclusive, obstacle)
         } else if seconds <= 0.0 {
             (Verdict::Inconclusive, Severity::Inconclusive, Finding::Settling {})
-        } else if tally.trials <= 0.0 {
+        } else if tally.trials.is_nan() || tally.trials <= 0.0 {
             let selector = check.traffic().text.clone();
             let finding = Finding::NoTraffic { selector, seconds, series: observation.series };
             (Verdict::Inconclusive, Severity::Inconclusive, finding)

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::increase::{PROCESS_START, is_synthetic, seconds_to_millis};
+use super::increase::{PROCESS_START, SAME_START_MS, is_synthetic, seconds_to_millis};
 use super::series::{LoadedSeries, load, select};
 use crate::error::Result;
 use crate::gate::reason::Finding;
@@ -16,8 +16,6 @@ use crate::source::Source;
 const ALIVE_AGAIN_MS: i64 = 60_000;
 /// A target may miss this share of its scrapes.
 const ABSENT_SHARE: f64 = 0.1;
-/// Start times that differ by less are one start, read from a clock that was set.
-const SAME_START_MS: i64 = 1_000;
 
 /// What target health says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Observations above a threshold, counted from the buckets of classic histograms.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::increase::{Births, Counted, increase};
+use super::increase::{Births, Counted, increase, resets};
 use super::series::{LoadedSeries, load};
 use super::{Observation, Span, Tally, labels_of, not_floats, settled, traffic_obstacle};
 use crate::error::Result;
@@ -25,6 +25,15 @@ pub(super) fn observe_quantile(
     let loaded = load(source, buckets, span.after, span.now)?;
     let until = settled(span, &loaded);
     let mut births = Births::new(source, span.origin, span.now);
+    // A histogram is one thing: where one bucket falls all have started again, also those that grew past it since.
+    let histogram = |series: &LoadedSeries| series.labels.filtered(|label| &*label.name != "le");
+    let mut restarts: BTreeMap<Labels, BTreeSet<i64>> = BTreeMap::new();
+    for series in &loaded.series {
+        for time in resets(series) {
+            restarts.entry(histogram(series)).or_default().insert(time);
+        }
+    }
+    let none = BTreeSet::new();
     let mut groups: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
     let mut counted = Counted::default();
     let mut problem = None;
@@ -34,12 +43,10 @@ pub(super) fn observe_quantile(
             continue;
         };
         let counts_first = births.counts_first(series, &loaded.series, &[])?;
-        let one = increase(series, until, counts_first);
-        groups
-            .entry(series.labels.filtered(|label| &*label.name != "le"))
-            .or_default()
-            .push((bound, one.amount));
-        // A histogram is one thing: what happened to its counters is told once, by the bucket that holds all.
+        let labels = histogram(series);
+        let one = increase(series, until, counts_first, restarts.get(&labels).unwrap_or(&none));
+        groups.entry(labels).or_default().push((bound, one.amount));
+        // What happened to its counters is told once, by the bucket that holds all.
         if bound == f64::INFINITY {
             counted.add(&one);
         }

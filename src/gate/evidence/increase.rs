@@ -4,11 +4,12 @@
 //! reset and the new value counts in full. The first sample of a series counts in full if the series was born
 //! during the evidence; otherwise it is where counting begins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use super::series::{Loaded, LoadedSeries, Point};
 use crate::error::Result;
-use crate::model::{Labels, Matcher, Timestamp, Window};
+use crate::model::{Labels, Matcher, SampleBuffer, Timestamp, Window};
 use crate::source::{SelectRequest, Source};
 
 /// What one series added.
@@ -22,12 +23,19 @@ pub(crate) struct Increase {
     pub(crate) invalid: Option<f64>,
 }
 
-/// The increase over the points up to `until`; `counts_first` says whether a first sample without base counts.
-pub(crate) fn increase(series: &LoadedSeries, until: Timestamp, counts_first: bool) -> Increase {
+/// The increase over the points up to `until`; `counts_first` says whether a first sample without base counts,
+/// `restarts` at which scrapes the counter is known to have started again although it may not have fallen.
+pub(crate) fn increase(
+    series: &LoadedSeries,
+    until: Timestamp,
+    counts_first: bool,
+    restarts: &BTreeSet<i64>,
+) -> Increase {
     let mut found = Increase::default();
-    let mut previous = series.base;
+    // A base that no counter can have lies before the evidence: counting begins with the first sample that is one.
+    let mut previous = series.base.filter(|base| is_count(base.value));
     for point in series.points.iter().take_while(|point| point.time <= until.as_millis()) {
-        if !(point.value.is_finite() && point.value >= 0.0) {
+        if !is_count(point.value) {
             found.invalid = Some(point.value);
             continue;
         }
@@ -37,7 +45,9 @@ pub(crate) fn increase(series: &LoadedSeries, until: Timestamp, counts_first: bo
                 found.amount += point.value;
             }
             None => {}
-            Some(before) if is_reset(&before, point) => {
+            Some(before)
+                if is_reset(&before, point) || restarted_between(restarts, before.time, point.time) =>
+            {
                 found.resets = found.resets.saturating_add(1);
                 found.amount += point.value;
             }
@@ -46,6 +56,24 @@ pub(crate) fn increase(series: &LoadedSeries, until: Timestamp, counts_first: bo
         previous = Some(*point);
     }
     found
+}
+
+fn restarted_between(restarts: &BTreeSet<i64>, after: i64, until: i64) -> bool {
+    after < until && restarts.range((Bound::Excluded(after), Bound::Included(until))).next().is_some()
+}
+
+/// The scrapes at which this counter visibly started again.
+pub(crate) fn resets(series: &LoadedSeries) -> impl Iterator<Item = i64> + '_ {
+    let mut previous = series.base.filter(|base| is_count(base.value));
+    series.points.iter().filter(|point| is_count(point.value)).filter_map(move |point| {
+        let before = previous.replace(*point)?;
+        is_reset(&before, point).then_some(point.time)
+    })
+}
+
+/// Whether a counter can have this value.
+fn is_count(value: f64) -> bool {
+    value.is_finite() && value >= 0.0
 }
 
 /// A smaller value, or a start time after the sample before.
@@ -67,6 +95,8 @@ pub(crate) struct Births<'a> {
 struct Target {
     first_ms: Option<i64>,
     starts_ms: Vec<i64>,
+    /// The scrapes that first saw another process than the scrape before.
+    restarts_ms: Vec<i64>,
 }
 
 impl<'a> Births<'a> {
@@ -97,6 +127,14 @@ impl<'a> Births<'a> {
         Ok(delivered_before || started_inside)
     }
 
+    /// Those of the scrapes in `fallen` at which the target's process was a new one: there all its counters started
+    /// again, also those that have grown past their old value since. A new process alone is no proof, for programs
+    /// that count for others may keep their counts.
+    fn restarts(&mut self, labels: &Labels, fallen: &BTreeSet<i64>) -> Result<BTreeSet<i64>> {
+        let target = self.target(labels)?;
+        Ok(target.restarts_ms.into_iter().filter(|time| fallen.contains(time)).collect())
+    }
+
     fn target(&mut self, labels: &Labels) -> Result<Target> {
         let Some(instance) = labels.get("instance") else { return Ok(Target::default()) };
         let key = (instance.to_owned(), labels.get("job").unwrap_or("").to_owned());
@@ -106,7 +144,8 @@ impl<'a> Births<'a> {
         let mut target = self.read_target(&key.0, Some(&key.1))?;
         if target.starts_ms.is_empty() {
             // A program that reports for others gives its series their job; its own start stands under its own.
-            target.starts_ms = self.read_target(&key.0, None)?.starts_ms;
+            let own = self.read_target(&key.0, None)?;
+            (target.starts_ms, target.restarts_ms) = (own.starts_ms, own.restarts_ms);
         }
         self.targets.insert(key, target.clone());
         Ok(target)
@@ -118,7 +157,7 @@ impl<'a> Births<'a> {
         let window = Window::new(Timestamp::MIN, self.now);
         let set = self.source.select(&SelectRequest::new(&matchers, window))?;
         let mut target = Target::default();
-        let mut buffer = crate::model::SampleBuffer::default();
+        let mut buffer = SampleBuffer::default();
         for item in &set.items {
             let crate::source::Item::Series(series) = item else { continue };
             let name = series.labels().metric_name();
@@ -137,11 +176,29 @@ impl<'a> Births<'a> {
             if name == PROCESS_START {
                 target.starts_ms.extend(buffer.values.iter().filter_map(|value| seconds_to_millis(*value)));
                 target.starts_ms.dedup();
+                target.restarts_ms.extend(restarts(&buffer));
             }
         }
         Ok(target)
     }
 }
+
+/// The scrapes that saw a later start than all before.
+fn restarts(samples: &SampleBuffer) -> Vec<i64> {
+    let mut found = Vec::new();
+    let mut latest: Option<i64> = None;
+    for (time, value) in samples.times.iter().zip(&samples.values) {
+        let Some(start) = seconds_to_millis(*value) else { continue };
+        if latest.is_some_and(|before| start.saturating_sub(before) > SAME_START_MS) {
+            found.push(*time);
+        }
+        latest = latest.max(Some(start));
+    }
+    found
+}
+
+/// Start times that differ by less are one start, read from a clock that was set.
+pub(crate) const SAME_START_MS: i64 = 1_000;
 
 /// The gauge in which a process tells when it started, in seconds since the epoch.
 pub(crate) const PROCESS_START: &str = "process_start_time_seconds";
@@ -186,6 +243,17 @@ impl Counted {
     }
 }
 
+/// By target, the scrapes at which some counter visibly started again.
+fn fallen<'a>(series: impl Iterator<Item = &'a LoadedSeries>) -> BTreeMap<Option<&'a str>, BTreeSet<i64>> {
+    let mut fallen: BTreeMap<Option<&str>, BTreeSet<i64>> = BTreeMap::new();
+    for one in series {
+        for time in resets(one) {
+            fallen.entry(one.labels.get("instance")).or_default().insert(time);
+        }
+    }
+    fallen
+}
+
 /// Counts everything that was loaded, up to `until`.
 pub(crate) fn count(
     loaded: &Loaded,
@@ -195,9 +263,15 @@ pub(crate) fn count(
     births: &mut Births<'_>,
 ) -> Result<Counted> {
     let mut counted = Counted::default();
+    let fallen = fallen(loaded.series.iter().chain(siblings));
+    let none = BTreeSet::new();
     for series in &loaded.series {
         let counts_first = births.counts_first(series, siblings, classifying)?;
-        counted.add(&increase(series, until, counts_first));
+        let restarts = match fallen.get(&series.labels.get("instance")) {
+            Some(fallen) => births.restarts(&series.labels, fallen)?,
+            None => none.clone(),
+        };
+        counted.add(&increase(series, until, counts_first, &restarts));
     }
     Ok(counted)
 }

@@ -101,7 +101,14 @@ pub(crate) fn observe(
         }
         CheckKind::Volume { requests, .. } => observe_volume(requests, &mut next, span, source)?,
     };
-    *tally = next;
+    let sums = [next.fewest, next.most, next.trials, next.born_amount];
+    let bounds = next.bounds.iter().map(|(_, count)| *count);
+    if let Some(sum) = sums.into_iter().chain(bounds).find(|sum| !sum.is_finite()) {
+        // Sums beyond the numbers count nothing, for good; what was counted before stays to be read.
+        tally.invalid.get_or_insert_with(|| sum.to_string());
+    } else {
+        *tally = next;
+    }
     Ok(observation)
 }
 

@@ -157,3 +157,27 @@ fn a_histogram_without_its_last_bucket_is_not_judged() {
     let (_, observation) = p95(1.0, &histogram(&[("0.5", 60.0), ("much", 90.0), ("+Inf", 90.0)]));
     assert_eq!(code(&observation), "not-a-classic-histogram");
 }
+
+#[test]
+fn where_one_bucket_falls_the_whole_histogram_has_started_again() {
+    // The bucket of all had grown back to its old value within one scrape: 200 of 320 requests above the limit counted
+    // as none of 120, and the canary passed.
+    let bucket = |le| [("__name__", "t_bucket"), ("le", le)];
+    let fixture = Fixture::default()
+        .series(&bucket("0.5"), [(990, 150.0), (1_090, 120.0)])
+        .series(&bucket("1"), [(990, 200.0), (1_090, 300.0)])
+        .series(&bucket("+Inf"), [(990, 320.0), (1_090, 320.0)]);
+    let (tally, _) = p95(0.5, &fixture);
+    assert_eq!((tally.fewest, tally.most, tally.trials, tally.resets), (200.0, 200.0, 320.0, 1));
+}
+
+#[test]
+fn sums_beyond_the_numbers_count_nothing_and_survive_a_restart_of_the_gate() {
+    // An infinite sum was written into the state as null, and no gate could go on from it.
+    let code = |code| [("__name__", "all_total"), ("pod", "a"), ("code", code)];
+    let fixture = Fixture::default()
+        .series(&code("200"), [(990, 0.0), (1_090, 1.5e308)])
+        .series(&code("201"), [(990, 0.0), (1_090, 1.5e308)]);
+    let (tally, _) = seen(ratio(r#"all_total{pod="a",code="500"}"#), &fixture);
+    assert_eq!((tally.trials, tally.invalid.as_deref()), (0.0, Some("inf")));
+}

@@ -105,6 +105,8 @@ fn a_volume_is_a_fact() {
     assert_eq!(outcome(&check, &tally(0.0, 0.0, 4.0)), (Verdict::Inconclusive, "not-enough-requests"));
     assert_eq!(outcome(&check, &tally(0.0, 0.0, 0.0)), (Verdict::Inconclusive, "no-traffic"));
     assert_eq!(judged(&check, &tally(0.0, 0.0, 0.0), &seen(0)).reasons[0].code(), "settling");
+    // NaN is not less than what is needed, so it was enough.
+    assert_eq!(outcome(&check, &tally(0.0, 0.0, f64::NAN)), (Verdict::Inconclusive, "no-traffic"));
 }
 
 proptest! {

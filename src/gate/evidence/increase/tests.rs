@@ -64,6 +64,40 @@ fn values_that_no_counter_has_are_told() {
 }
 
 #[test]
+fn a_base_that_no_counter_has_is_no_base() {
+    // A sample that was NaN, infinite or negative before the start made an idle canary's count NaN, its whole history,
+    // or too large, and a volume check passed on it.
+    for bad in [f64::NAN, f64::INFINITY, -5_000.0] {
+        let fixture = Fixture::default()
+            .series(&[("__name__", "c")], [(10, bad), (20, 100.0), (30, 100.0), (40, 103.0)]);
+        let found = counted(&fixture, 10, 10, 40);
+        assert_eq!((found.amount, found.invalid), (3.0, None), "{bad}");
+    }
+}
+
+#[test]
+fn a_counter_that_has_grown_past_its_value_before_a_restart_counts_in_full() {
+    // Twenty errors before a restart and twenty since looked like none, while the requests were seen to restart: a
+    // canary with a fifth of its requests failing passed.
+    let with = |name, code| [("__name__", name), ("code", code), ("instance", "i"), ("job", "j")];
+    let world = |starts: [f64; 3]| {
+        Fixture::default()
+            .series(&with("c", "200"), [(10, 900.0), (20, 60.0), (30, 80.0)])
+            .series(&with("c", "500"), [(10, 20.0), (20, 20.0), (30, 21.0)])
+            .series(&with(PROCESS_START, ""), [10, 20, 30].into_iter().zip(starts))
+    };
+    let found = counted(&world([2.0, 15.0, 15.0]), 10, 10, 30);
+    assert_eq!((found.amount, found.resets), (80.0 + 21.0, 2));
+    // The same process: one counter was removed and made anew, the other went on.
+    assert_eq!(counted(&world([2.0, 2.0, 2.0]), 10, 10, 30).amount, 80.0 + 1.0);
+    // A new process whose counters all went on counts for others.
+    let keeps = Fixture::default()
+        .series(&with("c", "200"), [(10, 900.0), (20, 960.0)])
+        .series(&with(PROCESS_START, ""), [(10, 2.0), (20, 15.0)]);
+    assert_eq!(counted(&keeps, 10, 10, 20).amount, 60.0);
+}
+
+#[test]
 fn the_first_sample_of_a_series_on_a_known_target_counts_in_full() {
     let target = [("instance", "i"), ("job", "j")];
     let with = |name| [("__name__", name), target[0], target[1]];
