@@ -30,7 +30,7 @@ pub(crate) fn combine(
     end: Option<End>,
 ) -> Combined {
     let deciding = || checks.iter().filter(|check| !check.dry_run);
-    let low_traffic = end.is_some()
+    let low_traffic = end == Some(End::Deadline)
         && spec.options.low_traffic_fails
         && deciding().any(|check| is_volume(spec, &check.name) && lacks_traffic(check));
     let fails = deciding().any(|check| check.verdict == Verdict::Fail)

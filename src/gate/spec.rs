@@ -423,6 +423,13 @@ impl GateSpecBuilder {
                 return Err(invalid(format!("the {what} is {value} ms, at least {least} ms are allowed")));
             }
         }
+        let least = options.warm_up_ms.saturating_add(options.min_duration_ms);
+        if let Some(deadline) = options.deadline_ms.filter(|deadline| *deadline < least) {
+            return Err(invalid(format!(
+                "the deadline is {deadline} ms, and nothing passes before warm-up and least duration are over, after {least} ms; \
+                 allow more time or ask for less"
+            )));
+        }
         if !(options.alpha_pass > 0.0 && options.alpha_pass <= 0.5) {
             let confidence = 1.0 - options.alpha_pass;
             return Err(invalid(format!("the confidence is {confidence}, it must lie between 0.5 and 1")));
@@ -492,6 +499,23 @@ mod tests {
         assert!(GateSpec::builder("g").check(check()).interval_ms(0).build().is_err());
         assert!(GateSpec::builder("g").check(check()).confidence(1.0).build().is_err());
         assert!(GateSpec::builder("g").check(check()).build().is_ok());
+    }
+
+    #[test]
+    fn a_deadline_before_which_nothing_can_pass_is_refused() {
+        // Such a gate ran to its deadline and held every canary back, good ones too.
+        let build = |warm_up, least, deadline| {
+            GateSpec::builder("g")
+                .check(Check::volume("v", "a").at_least(1.0))
+                .warm_up_ms(warm_up)
+                .min_duration_ms(least)
+                .deadline_ms(deadline)
+                .build()
+        };
+        assert!(build(60_000, 0, 30_000).unwrap_err().to_string().starts_with("the deadline is 30000 ms"));
+        assert!(build(30_000, 60_000, 89_999).is_err());
+        assert!(build(30_000, 60_000, 90_000).is_ok());
+        assert!(build(i64::MAX, i64::MAX, i64::MAX).is_ok());
     }
 
     #[test]

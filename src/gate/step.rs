@@ -44,7 +44,7 @@ impl NativeGate {
     }
 
     pub(crate) fn start(&mut self, now: Timestamp) {
-        if self.started.is_none() {
+        if self.started.is_none() && !self.report.settled {
             self.started = Some(now);
             self.report.started = Some(now);
             self.report.next_due = Some(now);
@@ -216,7 +216,8 @@ impl NativeGate {
         failed: bool,
     ) -> Tick {
         let limit = self.spec.options.source_error_limit;
-        if end.is_none() && self.checks.iter().any(|check| check.source_errors > limit) {
+        let lost = |(check, state): (&CheckSpec, &CheckState)| !check.dry_run && state.source_errors > limit;
+        if end.is_none() && self.spec.checks.iter().zip(&self.checks).any(lost) {
             end = Some(End::Terminated);
         }
         let combined = combine(&self.spec, &checks, health, now.millis_since(started), end);

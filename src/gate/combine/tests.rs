@@ -100,4 +100,6 @@ fn too_little_traffic_fails_at_the_end_where_that_is_asked_for() {
     assert_eq!(at(true, None), Inconclusive);
     assert_eq!(at(true, Some(End::Deadline)), Fail);
     assert_eq!(at(false, Some(End::Deadline)), Inconclusive);
+    // Whoever ended a gate after a few seconds was told that the canary had failed for lack of traffic.
+    assert_eq!(at(true, Some(End::Terminated)), Inconclusive);
 }

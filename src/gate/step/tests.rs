@@ -116,6 +116,43 @@ fn a_gate_that_is_ended_stays_inconclusive() {
 }
 
 #[test]
+fn a_gate_that_was_ended_before_its_start_does_not_start() {
+    // It was settled and asked for ticks all the same, so that a controller's loop went on with an ended run.
+    let mut gate = NativeGate::new(spec());
+    gate.terminate(at(1_000));
+    gate.start(at(1_000));
+    assert_eq!((gate.next_due(), gate.report().settled), (None, true));
+}
+
+#[test]
+fn a_check_that_decides_nothing_does_not_end_the_gate_either() {
+    // Failures of the source for a dry-run check alone ended the gate for all others.
+    struct Partly(Fixture);
+    impl Source for Partly {
+        fn select(&self, request: &crate::source::SelectRequest<'_>) -> Result<crate::source::SeriesSet> {
+            if request.matchers.iter().any(|matcher| matcher.value() == b"tried_total") {
+                return self.0.clone().broken().select(request);
+            }
+            self.0.select(request)
+        }
+    }
+    let build = || {
+        GateSpec::builder("g")
+            .check(Check::ratio("errors", r#"all_total{code="500"}"#, "all_total").below(0.05))
+            .check(Check::volume("trial", "tried_total").at_least(1.0).dry_run())
+            .min_duration_ms(200_000)
+            .build()
+            .unwrap()
+    };
+    let (mut gate, source) = (NativeGate::new(build()), Partly(traffic(i64::MAX)));
+    gate.start(at(1_000));
+    while let Some(due) = gate.next_due() {
+        gate.tick(due, &source).unwrap();
+    }
+    assert_eq!(gate.report().verdict, Verdict::Pass);
+}
+
+#[test]
 fn the_warm_up_is_no_evidence() {
     let build = |warm_up_ms| {
         GateSpec::builder("g")
