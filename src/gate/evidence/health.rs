@@ -82,6 +82,9 @@ pub(crate) fn observe_health(
                 }
             }
         }
+        let own = series.iter().filter_map(|labels| labels.get("instance"));
+        let own: BTreeSet<&str> = own.filter(|instance| !exporters.contains(*instance)).collect();
+        canaries.extend(silent_pods(selector, &own, &ups, origin, now, source)?);
     }
     if canaries.is_empty() && !selected.iter().all(|(_, series)| series.is_empty()) {
         health.notes.push(Finding::TargetUnknown {
@@ -145,6 +148,56 @@ pub(crate) fn observe_health(
         }
     }
     Ok(health)
+}
+
+/// Targets that the selector means as well as those in `own`, by the labels that service discovery gave them, but that
+/// have never delivered its metric: pods that never came up.
+///
+/// None where the labels of targets do not tell who is meant, because some target that they fit delivers the metric
+/// and is not selected.
+fn silent_pods(
+    selector: &Selector,
+    own: &BTreeSet<&str>,
+    ups: &[&Labels],
+    origin: Timestamp,
+    now: Timestamp,
+    source: &dyn Source,
+) -> Result<BTreeSet<String>> {
+    let Some(metric) = selector.metric() else { return Ok(BTreeSet::new()) };
+    let of = |instance: &str| ups.iter().find(|labels| labels.get("instance") == Some(instance)).copied();
+    let selected: Vec<&Labels> = own.iter().filter_map(|instance| of(instance)).collect();
+    let fits = |matcher: &Matcher, labels: &Labels| {
+        labels.get(matcher.name()).is_some_and(|value| matcher.matches(value))
+    };
+    let telling: Vec<&Matcher> = selector
+        .matchers
+        .iter()
+        .filter(|matcher| !matches!(matcher.name(), "__name__" | "le" | "job" | "instance" | "namespace"))
+        .filter(|matcher| selected.iter().all(|labels| fits(matcher, labels)))
+        .collect();
+    if selected.is_empty() || telling.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let kin = |labels: &&Labels| {
+        ["job", "namespace"].iter().all(|name| selected.iter().any(|own| own.get(name) == labels.get(name)))
+            && telling.iter().all(|matcher| fits(matcher, labels))
+    };
+    let mut silent = BTreeSet::new();
+    for labels in ups.iter().copied().filter(kin) {
+        let Some(instance) = labels.get("instance").filter(|instance| !own.contains(instance)) else {
+            continue;
+        };
+        let delivered =
+            Selector::of(vec![Matcher::equal("__name__", metric), Matcher::equal("instance", instance)]);
+        if !select(source, &delivered, now)?.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        // One that service discovery forgot before the evidence began is nobody's pod any more.
+        if scrapes_of(instance, origin, now, source)?.is_some_and(|up| !up.points.is_empty()) {
+            silent.insert(instance.to_owned());
+        }
+    }
+    Ok(silent)
 }
 
 /// Whether a target was up, at each scrape.
@@ -265,21 +318,26 @@ fn restarts(
     let of_target =
         |name| Selector::of(vec![Matcher::equal("__name__", name), Matcher::equal("instance", instance)]);
     let starts = load(source, &of_target(PROCESS_START), origin, now)?;
-    let mut seen = BTreeSet::new();
+    // Several jobs may scrape one target, each at its own times: whoever saw most restarts tells them all.
+    let mut most: Vec<i64> = Vec::new();
     for series in &starts.series {
+        let mut seen = Vec::new();
         let mut process = series.base.and_then(|base| seconds_to_millis(base.value));
         for point in &series.points {
             let Some(start) = seconds_to_millis(point.value) else { continue };
             if process.is_some_and(|before| start.saturating_sub(before) > SAME_START_MS) {
-                seen.insert(point.time);
+                seen.push(point.time);
             }
             process = Some(process.map_or(start, |before| before.max(start)));
         }
+        if seen.len() > most.len() {
+            most = seen;
+        }
     }
     if starts.series.is_empty() {
-        seen.extend(resets_together(instance, origin, now, source)?);
+        most = resets_together(instance, origin, now, source)?;
     }
-    Ok(seen.into_iter().map(Timestamp::from_millis).collect())
+    Ok(most.into_iter().map(Timestamp::from_millis).collect())
 }
 
 /// Scrapes at which most of a target's counters started again: a restart, where no start time tells it.
@@ -291,14 +349,16 @@ fn resets_together(
 ) -> Result<Vec<i64>> {
     let all = Selector::of(vec![Matcher::equal("instance", instance)]);
     let loaded = load(source, &all, origin, now)?;
-    // Per scrape: counters that moved from above zero, and those among them that fell or say that they started anew.
-    let mut scrapes: BTreeMap<i64, (usize, usize)> = BTreeMap::new();
+    // By job and scrape: counters that moved from above zero, and those among them that fell or say that they started
+    // anew.
+    let mut jobs: BTreeMap<Option<&str>, BTreeMap<i64, (usize, usize)>> = BTreeMap::new();
     for series in &loaded.series {
         let name = series.labels.metric_name();
         let counts = ["_total", "_count", "_bucket", "_sum"].iter().any(|suffix| name.ends_with(suffix));
         if is_synthetic(name) || !counts {
             continue;
         }
+        let scrapes = jobs.entry(series.labels.get("job")).or_default();
         let mut before = series.base;
         for point in &series.points {
             if let Some(last) = before.filter(|last| last.value > 0.0) {
@@ -310,11 +370,14 @@ fn resets_together(
             before = Some(*point);
         }
     }
-    Ok(scrapes
-        .into_iter()
-        .filter(|(_, (could, did))| *did >= 2 && did.saturating_mul(2) > *could)
-        .map(|(time, _)| time)
-        .collect())
+    let restarts = jobs.into_values().map(|scrapes| -> Vec<i64> {
+        scrapes
+            .into_iter()
+            .filter(|(_, (could, did))| *did >= 2 && did.saturating_mul(2) > *could)
+            .map(|(time, _)| time)
+            .collect()
+    });
+    Ok(restarts.max_by_key(Vec::len).unwrap_or_default())
 }
 
 struct Presence {

@@ -137,3 +137,56 @@ fn without_start_times_counters_that_reset_together_tell_a_restart() {
     assert_eq!(of(&[100, 200], &[100, 200]), HealthState::Dying);
     assert_eq!(of(&[100, 200], &[]), HealthState::Alive);
 }
+
+#[test]
+fn one_restart_that_two_jobs_saw_is_one() {
+    // Scraped through two jobs at different moments, a pod that restarted once was said to keep dying, and failed.
+    let shifted = |samples: Vec<(i64, f64)>| samples.into_iter().map(|(time, value)| (time + 4, value));
+    let fixture = Fixture::default().series(&up("a"), always_up()).series(&start("a"), dies(&[100])).series(
+        &[("__name__", PROCESS_START), ("instance", "a"), ("job", "again"), ("pod", "a")],
+        shifted(dies(&[97])),
+    );
+    let selector = Selector::of(vec![Matcher::equal("__name__", "c"), Matcher::equal("pod", "a")]);
+    let labels = [Labels::from_pairs([("__name__", "c"), ("instance", "a"), ("job", "pods"), ("pod", "a")])];
+    let (origin, now) = (Timestamp::from_secs(HOUR), Timestamp::from_secs(HOUR + 300));
+    let health = observe_health(&[(&selector, &labels)], origin, now, &fixture).unwrap();
+    assert_eq!((health.state, codes(&health)), (HealthState::Alive, vec![]));
+}
+
+/// Pod `a` of a canary answers; pod `b`, discovered with the labels that are given, is down and serves what is given.
+fn beside_a_pod_that_is_down(labels_of_b: &[(&str, &str)], served_by_b: Option<&str>) -> Health {
+    let pod = |name, instance, version| {
+        [("__name__", name), ("instance", instance), ("job", "pods"), ("version", version)]
+    };
+    let down = every_10s(HOUR - 100, HOUR + 300, |_| 0.0);
+    let mut fixture = Fixture::default()
+        .series(&pod("up", "a", "canary"), always_up())
+        .series(&pod("up", "s", "stable"), always_up())
+        .series(labels_of_b, down.clone());
+    if let Some(version) = served_by_b {
+        fixture = fixture.series(&pod("c", "b", version), down);
+    }
+    let selector = Selector::of(vec![
+        Matcher::equal("__name__", "c"),
+        Matcher::equal("version", "canary"),
+        Matcher::equal("endpoint", "/"),
+    ]);
+    let labels = [Labels::from_pairs(pod("c", "a", "canary"))];
+    let (origin, now) = (Timestamp::from_secs(HOUR), Timestamp::from_secs(HOUR + 300));
+    observe_health(&[(&selector, &labels)], origin, now, &fixture).unwrap()
+}
+
+#[test]
+fn a_pod_of_the_canary_that_never_came_up_is_absent() {
+    // It had no series that a check selects, so nobody looked at it: with half its pods refusing every connection the
+    // canary passed.
+    let b = |version, job| [("__name__", "up"), ("instance", "b"), ("job", job), ("version", version)];
+    let dead = beside_a_pod_that_is_down(&b("canary", "pods"), None);
+    assert_eq!((dead.state, codes(&dead)), (HealthState::Doubtful, vec!["target-absent"]));
+    // Neither the stable version's pod nor another program is the canary.
+    for other in [b("stable", "pods"), b("canary", "databases")] {
+        assert_eq!(beside_a_pod_that_is_down(&other, None).state, HealthState::Alive);
+    }
+    // The labels of targets do not tell the versions apart where one of them serves another.
+    assert_eq!(beside_a_pod_that_is_down(&b("canary", "pods"), Some("stable")).state, HealthState::Alive);
+}
