@@ -20,7 +20,8 @@ pub(crate) struct Alphas {
 /// Judges one check on its counts.
 ///
 /// `latched` is what the check has decided before: a failure stands; a pass stands unless the failing test, whose
-/// promise holds at all looks, contradicts it. An obstacle keeps a pass back while it lasts.
+/// promise holds at all looks, contradicts it. An obstacle, or a ratio that has risen to the threshold since, keeps a
+/// pass back while it lasts.
 pub(crate) fn judge(
     check: &CheckSpec,
     tally: &Tally,
@@ -143,12 +144,13 @@ fn judge_share(
             Finding::AboveThreshold { ratio, threshold, events: fewest, trials, what },
         ),
         (_, Some(obstacle)) => (Verdict::Inconclusive, Severity::Inconclusive, obstacle),
-        (Some(Verdict::Pass), None) => (
+        // A pass that the counts have outgrown waits: a gate that still waits for another check must not pass on it.
+        (Some(Verdict::Pass), None) if most < threshold * trials => (
             Verdict::Pass,
             Severity::Pass,
             Finding::BelowThreshold { ratio, threshold, events: most, trials, what },
         ),
-        (Some(Verdict::Inconclusive) | None, None) => {
+        (_, None) => {
             let finding = undecided(check, tally, observation, seconds, threshold, what, alphas);
             (Verdict::Inconclusive, Severity::Inconclusive, finding)
         }

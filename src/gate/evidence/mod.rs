@@ -21,7 +21,10 @@ use crate::source::Source;
 
 /// Longest time that a scrape may take to settle.
 const MAX_SETTLE_MS: i64 = 60_000;
-/// A series without a sample for this long is stale: Prometheus's lookback.
+/// Series without a sample for this long are stale, and for this many scrape intervals if that is longer; never later
+/// than Prometheus's lookback says so.
+const SILENT_MS: i64 = 60_000;
+const SILENT_INTERVALS: i64 = 5;
 const STALE_MS: i64 = 300_000;
 
 /// Cumulative counts of one check since its evidence began.
@@ -132,7 +135,10 @@ fn traffic_obstacle(
     let Some((last, _)) = newest.clone().max_by_key(|(time, _)| *time) else { return Ok(None) };
     let age_ms = span.now.millis_since(Timestamp::from_millis(last));
     let ended = newest.clone().all(|(_, stale)| stale);
-    Ok((ended || age_ms >= STALE_MS).then(|| Finding::Stale {
+    let silent_ms = loaded
+        .interval_ms
+        .map_or(STALE_MS, |interval| interval.saturating_mul(SILENT_INTERVALS).clamp(SILENT_MS, STALE_MS));
+    Ok((ended || age_ms >= silent_ms).then(|| Finding::Stale {
         selector: selector.text.clone(),
         last: Timestamp::from_millis(last),
         age_seconds: age_ms as f64 / 1000.0,

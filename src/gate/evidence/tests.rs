@@ -89,6 +89,19 @@ fn good_requests_are_counted_by_what_is_missing_to_all() {
 }
 
 #[test]
+fn series_that_fall_silent_are_stale_after_five_scrapes_and_a_minute() {
+    // Without `up`, as where samples are pushed, a canary that had died passed for five minutes on what it had done.
+    let until = |last: i64, interval: usize| {
+        let samples = (900..=last).step_by(interval).map(|time| (time, time as f64));
+        let fixture = Fixture::default().series(&[("__name__", "all_total"), ("pod", "a")], samples);
+        code(&seen(Check::volume("traffic", "all_total").at_least(0.1), &fixture).1)
+    };
+    assert_eq!((until(1_050, 10), until(1_040, 10)), ("", "stale"));
+    assert_eq!((until(1_000, 20), until(1_020, 20)), ("stale", ""));
+    assert_eq!(until(1_000, 50), "");
+}
+
+#[test]
 fn series_that_ended_or_are_old_are_stale() {
     let volume = || Check::volume("v", "all_total").at_least(1.0);
     let ended =

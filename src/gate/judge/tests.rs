@@ -99,6 +99,20 @@ fn a_failure_stands_and_a_pass_yields_to_a_failure_only() {
 }
 
 #[test]
+fn a_pass_waits_while_the_ratio_is_beyond_the_threshold() {
+    // A check that had passed early told "20 of 275 failed: below the limit of 5 %", and the gate passed on it.
+    let mut latched = None;
+    let mut step = |tally: &Tally| {
+        let report = judge(&ratio(), tally, &seen(100), Timestamp::from_secs(0), &mut latched, ALPHAS);
+        (report.verdict, report.reasons[0].code())
+    };
+    assert_eq!(step(&tally(0.0, 0.0, 180.0)), (Verdict::Pass, "below-threshold"));
+    assert_eq!(step(&tally(20.0, 20.0, 275.0)), (Verdict::Inconclusive, "interval-straddles"));
+    assert_eq!(step(&tally(20.0, 20.0, 400.0)), (Verdict::Inconclusive, "interval-straddles"));
+    assert_eq!(step(&tally(20.0, 20.0, 401.0)), (Verdict::Pass, "below-threshold"));
+}
+
+#[test]
 fn a_volume_is_a_fact() {
     let check = spec(Check::volume("traffic", "all").at_least(0.05));
     assert_eq!(outcome(&check, &tally(0.0, 0.0, 5.0)), (Verdict::Pass, "enough-traffic"));

@@ -11,6 +11,8 @@ use super::beta::{bisect, ln_beta, ln_beta_inc};
 const PASS_PRIOR: (f64, f64) = (0.5, 0.5);
 /// Counts beyond this leave the range in which doubles count exactly.
 const MAX_COUNT: f64 = 9_007_199_254_740_992.0;
+/// Beyond this many requests the differences of logarithms lose the digits that decide.
+const MAX_EXACT: f64 = 1e9;
 
 /// The prior of the failing side: mean twice the threshold, cut to ratios above it.
 fn fail_prior(threshold: f64) -> (f64, f64) {
@@ -22,12 +24,21 @@ fn usable(events: f64, trials: f64, threshold: f64) -> bool {
     (0.0..=trials).contains(&events) && trials <= MAX_COUNT && threshold > 0.0 && threshold < 1.0
 }
 
+/// The counts, scaled down to what the formulas can tell apart.
+///
+/// Scaling by c < 1 turns every likelihood ratio L into L^c, and the mean of L^c is at most the mean of L, to the
+/// power of c (Jensen). So scaled counts never reach 1/α where the counts themselves would not.
+fn scaled(events: f64, trials: f64) -> (f64, f64) {
+    if trials <= MAX_EXACT { (events, trials) } else { (events * (MAX_EXACT / trials), MAX_EXACT) }
+}
+
 /// ln E_pass: evidence that the ratio is below the threshold. No evidence (negative infinity) for counts that are
 /// none.
 pub(crate) fn ln_e_pass(events: f64, trials: f64, threshold: f64) -> f64 {
     if !usable(events, trials, threshold) {
         return f64::NEG_INFINITY;
     }
+    let (events, trials) = scaled(events, trials);
     let (a, b) = PASS_PRIOR;
     let misses = trials - events;
     ln_beta(a + events, b + misses) + ln_beta_inc(threshold, a + events, b + misses)
@@ -42,6 +53,7 @@ pub(crate) fn ln_e_fail(events: f64, trials: f64, threshold: f64) -> f64 {
     if !usable(events, trials, threshold) {
         return f64::NEG_INFINITY;
     }
+    let (events, trials) = scaled(events, trials);
     let (a, b) = fail_prior(threshold);
     let misses = trials - events;
     ln_beta(a + events, b + misses) + ln_beta_inc(1.0 - threshold, b + misses, a + events)
@@ -59,6 +71,7 @@ pub(crate) fn confidence_sequence(events: f64, trials: f64, alpha: f64) -> (f64,
     if !usable(events, trials, 0.5) || trials <= 0.0 {
         return (0.0, 1.0);
     }
+    let (events, trials) = scaled(events, trials);
     let (a, b) = PASS_PRIOR;
     let misses = trials - events;
     let mixed = ln_beta(a + events, b + misses) - ln_beta(a, b);
@@ -167,6 +180,28 @@ mod tests {
         assert_eq!(confidence_sequence(0.0, 0.0, 0.05), (0.0, 1.0));
         assert_eq!(confidence_sequence(0.0, 50.0, 0.05).0, 0.0);
         assert_eq!(confidence_sequence(50.0, 50.0, 0.05).1, 1.0);
+    }
+
+    #[test]
+    fn very_many_requests_near_the_threshold_decide_nothing() {
+        // A thousand million million requests within one standard error of the threshold had evidence of e^21 or NaN,
+        // made of rounding errors; a gate over bytes would have failed a good canary.
+        for threshold in [1e-6, 0.01, 0.05, 0.5] {
+            for trials in [1e9, 1e12, 1e13, 1e14, 1e15, 9e15] {
+                for off in [-1.0, 0.0, 1.0] {
+                    let events: f64 = trials * threshold;
+                    let events = (events + off * events.sqrt()).round();
+                    let found = (ln_e_pass(events, trials, threshold), ln_e_fail(events, trials, threshold));
+                    assert!(found.0 < 0.0 && found.1 < 0.0, "{events}/{trials}: {found:?}");
+                }
+                assert!(ln_e_pass(trials * threshold * 0.5, trials, threshold) > 3.0);
+                assert!(
+                    ln_e_fail(trials * threshold * 2.0_f64.min(0.9 / threshold), trials, threshold) > 3.0
+                );
+            }
+        }
+        let (low, high) = confidence_sequence(1e13, 1e15, 0.05);
+        assert!(low > 0.0099 && low < 0.01 && high > 0.01 && high < 0.0101, "{low} {high}");
     }
 
     #[test]
