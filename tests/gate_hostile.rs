@@ -1,7 +1,7 @@
 //! A gate over data that nobody would wish for: it answers, it never panics, and nonsense never passes.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 
-use promgate::{Check, Gate, GateSpec, Labels, Sample, Store, StoreOptions, Timestamp, Verdict};
+use promgate::{Check, Gate, GateSpec, GateState, Labels, Sample, Store, StoreOptions, Timestamp, Verdict};
 use proptest::prelude::*;
 
 const START_S: i64 = 1_700_000_000;
@@ -61,6 +61,11 @@ fn judge(samples: &[(usize, i64, f64)], ticks: &[i64]) -> promgate::Report {
     for step in ticks {
         now = now.plus_millis(step * 1000);
         gate.tick(now, &snapshot).unwrap();
+        // A controller that restarts here goes on from what it wrote down; an infinite sum once made that unreadable.
+        let state = gate.state();
+        let read = GateState::from_json(&state.to_json().unwrap()).unwrap();
+        assert_eq!(read, state);
+        gate = Gate::resume(spec(), read).unwrap();
     }
     gate.report()
 }
