@@ -9,7 +9,7 @@ use super::series::{LoadedSeries, load, select};
 use crate::error::Result;
 use crate::gate::reason::Finding;
 use crate::gate::spec::Selector;
-use crate::model::{Labels, MatchOp, Matcher, Timestamp};
+use crate::model::{Labels, MatchOp, Matcher, Timestamp, Window};
 use crate::source::Source;
 
 /// A restarted target counts as alive again after this long.
@@ -179,8 +179,10 @@ fn silent_pods(
         return Ok(BTreeSet::new());
     }
     let kin = |labels: &&Labels| {
-        ["job", "namespace"].iter().all(|name| selected.iter().any(|own| own.get(name) == labels.get(name)))
-            && telling.iter().all(|matcher| fits(matcher, labels))
+        telling.iter().all(|matcher| fits(matcher, labels))
+            && ["job", "namespace"]
+                .iter()
+                .all(|name| selected.iter().any(|own| own.get(name) == labels.get(name)))
     };
     let mut silent = BTreeSet::new();
     for labels in ups.iter().copied().filter(kin) {
@@ -215,24 +217,29 @@ fn scrapes_of(
 
 /// Which targets carry a value among their own labels.
 struct Names<'a> {
-    by_value: BTreeMap<&'a str, BTreeSet<&'a str>>,
+    /// Value and target, sorted, each pair once.
+    pairs: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Names<'a> {
     fn new(ups: &[&'a Labels]) -> Self {
-        let mut by_value: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        let mut pairs = Vec::with_capacity(ups.len().saturating_mul(6));
         for up in ups {
             let Some(instance) = up.get("instance") else { continue };
-            for label in up.iter().filter(|label| &*label.name != "__name__") {
-                by_value.entry(&label.value).or_default().insert(instance);
-            }
+            let own = up.iter().filter(|label| &*label.name != "__name__");
+            pairs.extend(own.map(|label| (&*label.value, instance)));
         }
-        Self { by_value }
+        pairs.sort_unstable();
+        pairs.dedup();
+        Self { pairs }
     }
 
     /// The targets that a value names, if this one is not among them.
-    fn targets(&self, value: &str, instance: &str) -> Option<&BTreeSet<&'a str>> {
-        self.by_value.get(value).filter(|targets| !targets.contains(instance))
+    fn targets(&self, value: &str, instance: &str) -> Option<Vec<&'a str>> {
+        let first = self.pairs.partition_point(|(other, _)| *other < value);
+        let named = self.pairs.iter().skip(first).take_while(|(other, _)| *other == value);
+        let targets: Vec<&str> = named.map(|(_, target)| *target).collect();
+        (!targets.is_empty() && !targets.contains(&instance)).then_some(targets)
     }
 }
 
@@ -279,21 +286,19 @@ fn reports_for(
         // One series a histogram tells as much as all of them.
         on_target.push(Matcher::equal("le", "+Inf"));
     }
-    let served = select(source, &Selector::of(on_target), now)?;
-    let values_of = |label: &str| -> BTreeSet<&str> {
-        served.iter().filter_map(|series| series.labels().get(label)).collect()
-    };
+    // Values come from an index; the series of all pods behind a messenger would have to be put together.
+    let values_of = |label: &str| source.label_values(label, &on_target, Window::new(Timestamp::MIN, now));
     let mut named: Option<BTreeSet<String>> = None;
     for matcher in fixed {
         let wanted = names.targets(&String::from_utf8_lossy(matcher.value()), instance);
         if wanted.is_none() {
             continue;
         }
-        let values = values_of(matcher.name());
+        let values = values_of(matcher.name())?;
         let mut others = values.iter().filter_map(|value| names.targets(value, instance));
         let first = others.next();
-        if first.is_some() && others.any(|targets| Some(targets) != first) {
-            let wanted = wanted.into_iter().flatten().map(|target| (*target).to_owned()).collect();
+        if first.is_some() && others.any(|targets| Some(&targets) != first.as_ref()) {
+            let wanted = wanted.into_iter().flatten().map(str::to_owned).collect();
             named = Some(match named {
                 Some(before) => before.intersection(&wanted).cloned().collect(),
                 None => wanted,
@@ -303,8 +308,8 @@ fn reports_for(
     if named.as_ref().is_some_and(|targets| !targets.is_empty()) {
         return Ok(named);
     }
-    let jobs = values_of("job");
-    let foreign = jobs.iter().all(|job| own.iter().all(|labels| labels.get("job") != Some(*job)));
+    let jobs = values_of("job")?;
+    let foreign = jobs.iter().all(|job| own.iter().all(|labels| labels.get("job") != Some(&**job)));
     Ok((jobs.len() >= 2 && foreign).then(BTreeSet::new))
 }
 
