@@ -65,6 +65,11 @@ fn nothing_passes_before_the_least_duration() {
     let alive = Health::default();
     assert_eq!(verdict(&checks(Pass, Pass, Pass), &alive, 59_999), (Inconclusive, false));
     assert_eq!(verdict(&checks(Pass, Pass, Pass), &alive, 60_000), (Pass, true));
+    // The least duration begins after the warm-up.
+    let mut late = spec(false);
+    late.options.warm_up_ms = 30_000;
+    let at = |age_ms| combine(&late, &checks(Pass, Pass, Pass), &alive, age_ms, None).verdict;
+    assert_eq!((at(89_999), at(90_000)), (Inconclusive, Pass));
 }
 
 #[test]

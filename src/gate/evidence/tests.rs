@@ -194,3 +194,37 @@ fn sums_beyond_the_numbers_count_nothing_and_survive_a_restart_of_the_gate() {
     let (tally, _) = seen(ratio(r#"all_total{pod="a",code="500"}"#), &fixture);
     assert_eq!((tally.trials, tally.invalid.as_deref()), (0.0, Some("inf")));
 }
+
+#[test]
+fn what_is_counted_never_goes_back() {
+    // Going back would count the same requests twice.
+    let span = Span { settle_ms: Some(60_000), ..span(1_050, 1_060) };
+    let mut tally = Tally::default();
+    let volume = check(Check::volume("traffic", "all_total").at_least(0.1));
+    let observation = observe(&volume, &mut tally, span, &requests()).unwrap();
+    assert_eq!((observation.until, tally.trials), (Timestamp::from_secs(1_050), 0.0));
+}
+
+#[test]
+fn one_series_that_ended_beside_others_is_no_silence() {
+    let fixture = requests().series(
+        &[("__name__", "all_total"), ("pod", "a"), ("instance", "gone")],
+        [(1_010, 1.0), (1_020, stale_marker())],
+    );
+    assert_eq!(code(&seen(Check::volume("traffic", "all_total").at_least(0.1), &fixture).1), "");
+}
+
+#[test]
+fn one_histogram_without_a_bound_beyond_the_limit_is_told_beside_others() {
+    let bucket = |instance, le| [("__name__", "t_bucket"), ("instance", instance), ("le", le)];
+    for short in ["a", "b"] {
+        let mut fixture = Fixture::default();
+        for instance in ["a", "b"] {
+            let bounds: &[&str] = if instance == short { &["0.5", "+Inf"] } else { &["0.5", "2", "+Inf"] };
+            for le in bounds {
+                fixture = fixture.series(&bucket(instance, le), [(990, 1.0), (1_090, 11.0)]);
+            }
+        }
+        assert!(p95(1.0, &fixture).0.unreachable, "{short}");
+    }
+}

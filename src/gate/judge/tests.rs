@@ -46,6 +46,11 @@ fn counts_decide_at_the_values_of_the_tables() {
         outcome(&check, &tally(9.0, 9.0, 8.0)),
         (Verdict::Inconclusive, "numerator-exceeds-denominator")
     );
+    // More good requests than requests.
+    assert_eq!(
+        outcome(&check, &tally(-1.0, -1.0, 80.0)),
+        (Verdict::Inconclusive, "numerator-exceeds-denominator")
+    );
 }
 
 #[test]
@@ -67,6 +72,8 @@ fn a_value_that_counts_nothing_keeps_the_check_open_for_good() {
 fn a_threshold_inside_a_bucket_decides_only_where_both_ends_agree() {
     let check = p95();
     assert_eq!(outcome(&check, &tally(0.0, 40.0, 100.0)), (Verdict::Inconclusive, "bucket-too-coarse"));
+    // The most that is possible is below the limit, and too much to pass.
+    assert_eq!(outcome(&check, &tally(0.0, 4.0, 100.0)), (Verdict::Inconclusive, "bucket-too-coarse"));
     assert_eq!(outcome(&check, &tally(0.0, 0.0, 100.0)).0, Verdict::Pass);
     assert_eq!(outcome(&check, &tally(30.0, 40.0, 100.0)).0, Verdict::Fail);
     let unreachable = Tally { unreachable: true, bounds: vec![(500.0, 60.0)], ..tally(0.0, 40.0, 100.0) };
@@ -82,7 +89,10 @@ fn ended_series_may_fail_and_never_pass() {
         ended: true,
     };
     let ended = Observation { obstacle: Some(stale), ..seen(100) };
-    assert_eq!(judged(&ratio(), &tally(0.0, 0.0, 500.0), &ended).verdict, Verdict::Inconclusive);
+    let mut latched = None;
+    let report =
+        judge(&ratio(), &tally(0.0, 0.0, 500.0), &ended, Timestamp::from_secs(0), &mut latched, ALPHAS);
+    assert_eq!((report.verdict, latched), (Verdict::Inconclusive, None));
     assert_eq!(judged(&ratio(), &tally(50.0, 50.0, 100.0), &ended).verdict, Verdict::Fail);
 }
 
@@ -96,6 +106,22 @@ fn a_failure_stands_and_a_pass_yields_to_a_failure_only() {
     assert_eq!(step(&tally(4.0, 4.0, 90.0)), Verdict::Pass);
     assert_eq!(step(&tally(30.0, 30.0, 120.0)), Verdict::Fail);
     assert_eq!(step(&tally(30.0, 30.0, 9_000.0)), Verdict::Fail);
+}
+
+#[test]
+fn each_side_has_its_own_error_probability() {
+    let verdict = |pass, fail, tally: &Tally| {
+        judge(&ratio(), tally, &seen(100), Timestamp::from_secs(0), &mut None, Alphas { pass, fail }).verdict
+    };
+    let (clean, bad) = (tally(0.0, 0.0, 80.0), tally(3.0, 3.0, 3.0));
+    assert_eq!(
+        (verdict(0.05, 0.001, &clean), verdict(0.05, 0.001, &bad)),
+        (Verdict::Pass, Verdict::Inconclusive)
+    );
+    assert_eq!(
+        (verdict(0.01, 0.05, &clean), verdict(0.01, 0.05, &bad)),
+        (Verdict::Inconclusive, Verdict::Fail)
+    );
 }
 
 #[test]
