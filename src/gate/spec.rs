@@ -519,6 +519,19 @@ mod tests {
     }
 
     #[test]
+    fn checks_that_can_fail_by_statistics_share_the_error_probability() {
+        let ratio = |name: &str| Check::ratio(name, "bad", "all").below(0.05);
+        let spec = GateSpec::builder("g")
+            .check(ratio("a"))
+            .check(ratio("b"))
+            .check(ratio("trial").dry_run())
+            .check(Check::volume("v", "all").at_least(1.0))
+            .build()
+            .unwrap();
+        assert!((spec.alpha_fail_each() - 0.025).abs() < 1e-12);
+    }
+
+    #[test]
     fn the_fingerprint_tells_specifications_apart() {
         let spec =
             |rate| GateSpec::builder("g").check(Check::volume("v", "a").at_least(rate)).build().unwrap();

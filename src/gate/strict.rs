@@ -264,3 +264,33 @@ fn check_report(metric: &Metric, result: Option<&MetricResult>) -> CheckReport {
         reasons: vec![Reason::new(severity(phase), Some(&metric.name), finding)],
     }
 }
+
+#[cfg(all(test, feature = "argo"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_of_another_version_template_argument_or_profile_is_refused() {
+        let template = |count: u8| {
+            let text = format!(
+                "kind: AnalysisTemplate\nmetadata: {{name: t}}\nspec:\n  args: [{{name: a}}]\n  metrics: [{{name: m, count: {count}, \
+                 interval: 10s, successCondition: 'true', provider: {{prometheus: {{query: x}}}}}}]\n"
+            );
+            AnalysisTemplate::from_yaml(&text).unwrap().remove(0)
+        };
+        let state = StrictGate::new(&template(2), &[("a", "v")], Profile::V1_10).unwrap().state();
+        let resume = |count, value, profile, state: &GateState| {
+            StrictGate::resume(&template(count), &[("a", value)], profile, state.clone())
+        };
+        assert!(resume(2, "v", Profile::V1_10, &state).is_ok());
+        for other in [
+            resume(3, "v", Profile::V1_10, &state),
+            resume(2, "w", Profile::V1_10, &state),
+            resume(2, "v", Profile::V1_9, &state),
+        ] {
+            assert!(other.unwrap_err().to_string().contains("belongs to another specification"));
+        }
+        let older = GateState { version: STATE_VERSION + 1, ..state };
+        assert!(resume(2, "v", Profile::V1_10, &older).unwrap_err().to_string().contains("version"));
+    }
+}

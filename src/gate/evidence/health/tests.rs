@@ -76,6 +76,9 @@ fn a_target_that_misses_scrapes_or_is_down_is_absent() {
     // Scrapes that are not there at all.
     let gap = always_up().into_iter().filter(|(time, _)| !(HOUR + 100..HOUR + 200).contains(time)).collect();
     assert_eq!(codes(&health(gap, dies(&[]))), ["target-absent"]);
+    // A scrape here and there that came too late for its turn.
+    let late = always_up().into_iter().filter(|(time, _)| time % 50 != 20).collect();
+    assert_eq!(codes(&health(late, dies(&[]))), Vec::<&str>::new());
     let ended = every_10s(HOUR, HOUR + 280, |time| if time == HOUR + 280 { stale_marker() } else { 1.0 });
     assert_eq!(codes(&health(ended, dies(&[]))), ["target-absent"]);
 }
@@ -189,4 +192,51 @@ fn a_pod_of_the_canary_that_never_came_up_is_absent() {
     }
     // The labels of targets do not tell the versions apart where one of them serves another.
     assert_eq!(beside_a_pod_that_is_down(&b("canary", "pods"), Some("stable")).state, HealthState::Alive);
+}
+
+/// A canary of the pods `a` and `b`; until which second of the run each is in service, none to the end.
+fn removed(ends: [(&'static str, Option<i64>); 2]) -> Health {
+    let mut fixture = Fixture::default();
+    for (pod, end) in ends {
+        let samples = always_up().into_iter().filter_map(|(time, value)| match end.map(|end| HOUR + end) {
+            Some(end) if time == end => Some((time, stale_marker())),
+            Some(end) if time > end => None,
+            _ => Some((time, value)),
+        });
+        fixture = fixture.series(&up(pod), samples);
+    }
+    let selector = Selector::of(vec![Matcher::equal("__name__", "c")]);
+    let labels =
+        ["a", "b"].map(|pod| Labels::from_pairs([("__name__", "c"), ("instance", pod), ("job", "pods")]));
+    let (origin, now) = (Timestamp::from_secs(HOUR), Timestamp::from_secs(HOUR + 300));
+    observe_health(&[(&selector, &labels)], origin, now, &fixture).unwrap()
+}
+
+#[test]
+fn a_pod_taken_out_of_service_matters_for_a_minute_or_if_it_was_the_last() {
+    let state = |a, b| removed([("a", a), ("b", b)]).state;
+    assert_eq!(state(None, Some(280)), HealthState::Doubtful);
+    assert_eq!(state(None, Some(240)), HealthState::Alive);
+    assert_eq!(state(Some(240), Some(200)), HealthState::Doubtful);
+}
+
+#[test]
+fn a_pod_whose_series_name_other_pods_still_speaks_for_itself() {
+    // Taken for a messenger of the peers that it counts requests to, nobody would see it die.
+    let mut fixture = Fixture::default().series(&up("a"), always_up()).series(&start("a"), dies(&[100, 200]));
+    let series = |peer| [("__name__", "c"), ("instance", "a"), ("job", "pods"), ("pod", "a"), ("peer", peer)];
+    for peer in ["b", "d"] {
+        fixture = fixture.series(&up(peer), always_up()).series(&series(peer), always_up());
+    }
+    let selector = Selector::of(vec![
+        Matcher::equal("__name__", "c"),
+        Matcher::equal("pod", "a"),
+        Matcher::equal("peer", "b"),
+    ]);
+    let labels = [Labels::from_pairs(series("b"))];
+    let (origin, now) = (Timestamp::from_secs(HOUR), Timestamp::from_secs(HOUR + 300));
+    assert_eq!(
+        observe_health(&[(&selector, &labels)], origin, now, &fixture).unwrap().state,
+        HealthState::Dying
+    );
 }

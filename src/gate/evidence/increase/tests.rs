@@ -123,6 +123,38 @@ fn the_first_sample_of_a_new_target_counts_if_its_process_started_inside() {
 }
 
 #[test]
+fn a_process_that_started_after_the_first_sample_does_not_make_it_count() {
+    let with = |name| [("__name__", name), ("instance", "i"), ("job", "j")];
+    let fixture = Fixture::default()
+        .series(&with(PROCESS_START), [(20, 8.0), (30, 25.0)])
+        .series(&with("c"), [(20, 300.0), (30, 4.0)]);
+    assert_eq!(counted(&fixture, 10, 10, 30).amount, 4.0);
+}
+
+#[test]
+fn created_timestamps_tell_resets_and_births() {
+    let point = |seconds: i64, value, start: i64| Point { time: seconds * 1000, value, start: start * 1000 };
+    let series = |base, points| LoadedSeries {
+        labels: Labels::from_pairs([("__name__", "c"), ("instance", "i"), ("job", "j")]),
+        base,
+        points,
+        newest: None,
+    };
+    // It has grown past its old value, and says that it is new.
+    let restarted = series(Some(point(10, 5.0, 1)), vec![point(20, 8.0, 15), point(30, 9.0, 15)]);
+    let found = increase(&restarted, at(30), false, &BTreeSet::new());
+    assert_eq!((found.amount, found.resets), (9.0, 1));
+    // A target that delivered before: only the series itself knows that it is older than the evidence.
+    let source =
+        Fixture::default().series(&[("__name__", "other"), ("instance", "i"), ("job", "j")], [(5, 1.0)]);
+    let mut births = Births::new(&source, at(10), at(30));
+    for (start, counts) in [(0, true), (9, false), (10, false), (11, true)] {
+        let born = series(None, vec![point(20, 3.0, start)]);
+        assert_eq!(births.counts_first(&born, &[], &[]).unwrap(), counts, "{start}");
+    }
+}
+
+#[test]
 fn a_new_series_beside_an_older_one_of_another_class_counts_in_full() {
     let fixture = Fixture::default()
         .series(&[("__name__", "c"), ("code", "200")], [(5, 1.0), (30, 2.0)])
