@@ -25,7 +25,11 @@ pub(crate) fn conformance() -> PathBuf {
 
 /// Every recording that is there, in the order of the names; none where there is no conformance data.
 pub(crate) fn folders() -> Vec<Folder> {
-    let Ok(entries) = std::fs::read_dir(conformance().join("recordings")) else { return Vec::new() };
+    let folder = conformance().join("recordings");
+    let Ok(entries) = std::fs::read_dir(&folder) else {
+        println!("no recordings at {}: nothing was judged", folder.display());
+        return Vec::new();
+    };
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths.iter().filter(|path| path.join("expected.json").exists()).map(|path| read(path)).collect()
