@@ -43,6 +43,12 @@ pub enum ErrorKind {
     Io,
     /// The store, or the gate, no longer takes work.
     Closed,
+    /// The store is open for writing elsewhere: in another process, or in this one.
+    Locked,
+    /// There is no space for what was to be written; it may be written when there is.
+    Full,
+    /// An earlier failure of the file system stopped the store; it has to be opened again.
+    Failed,
 }
 
 impl Error {

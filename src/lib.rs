@@ -30,17 +30,20 @@ pub use ingest::{
 #[cfg(feature = "recordings")]
 pub use ingest::{RecordedSeries, Recording, RecordingIter};
 pub use model::{
-    CounterResetHint, Label, Labels, LabelsBuilder, MatchOp, Matcher, NativeHistogram, Sample, SampleBuffer,
-    SampleValue, Span, Timestamp, Window, is_stale, stale_marker,
+    CounterResetHint, Label, Labels, LabelsBuilder, Loss, Lost, MatchOp, Matcher, NativeHistogram, Sample,
+    SampleBuffer, SampleValue, Span, Timestamp, Window, is_stale, stale_marker,
 };
 pub use promql::{
     Annotations, Engine, Evaluation, MatrixSeries, Query, QueryLimits, Value, ValueType, VectorSample,
 };
 pub use source::{Family, Item, SelectRequest, Series, SeriesSet, Source};
 pub use store::{
-    AppendReport, Appender, FamilyHandle, Limits, Refusal, SeriesHandle, Snapshot, Store, StoreOptions,
-    StoreStats,
+    AppendReport, Appender, Durability, FamilyHandle, Health, Limits, Maintained, OpenReport, ReadMode,
+    Refusal, SeriesHandle, Snapshot, Store, StoreOptions, StoreStats,
 };
 
 #[doc = include_str!("docs/semantics.md")]
 pub mod _semantics {}
+
+#[doc = include_str!("docs/format.md")]
+pub mod _format {}

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 pub(crate) use crate::chunk::FamilyBuffer;
-use crate::chunk::{Chunk, Column, Layout};
+use crate::chunk::{Chunk, Column, Layout, Wanted};
 use crate::error::Result;
-use crate::model::{Labels, Matcher, SampleBuffer, Window};
+use crate::model::{Labels, Loss, Matcher, SampleBuffer, Window};
 
 /// Series that PromQL can read: the local store, a remote Prometheus or Thanos, a fixture in a test.
 pub trait Source: Send + Sync {
@@ -40,6 +40,15 @@ pub trait Source: Send + Sync {
         values.sort_unstable();
         values.dedup();
         Ok(values)
+    }
+
+    /// What the source knows to be missing or doubtful within the window, oldest record first; by default nothing.
+    ///
+    /// A gate never passes on a window that a loss touches. Losses that somebody has acknowledged are left out. Like
+    /// everything else that a snapshot answers, this has to stay the same for as long as the data do.
+    fn losses(&self, window: Window) -> Vec<Loss> {
+        let _ = window;
+        Vec::new()
     }
 }
 
@@ -184,11 +193,11 @@ impl Family {
     ///
     /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when a chunk's bytes are not what was written.
     pub fn read(&self, window: Window, into: &mut FamilyBuffer) -> Result<()> {
-        for chunk in &self.chunks {
-            if let Chunk::Rows(rows) = &**chunk {
-                rows.read(window, into)?;
-            }
-        }
-        Ok(())
+        self.chunks.iter().try_for_each(|chunk| chunk.read_rows(window, Wanted::All, into))
+    }
+
+    /// The same without the sums, whose column then holds nothing of use: sealed chunks keep them apart.
+    pub(crate) fn read_counts(&self, window: Window, into: &mut FamilyBuffer) -> Result<()> {
+        self.chunks.iter().try_for_each(|chunk| chunk.read_rows(window, Wanted::Counts, into))
     }
 }

@@ -37,6 +37,31 @@ fn recordings_keep_time_order() {
 }
 
 #[test]
-fn chunks_come_back_and_any_bytes_end() {
+fn any_bytes_as_a_chunk_are_samples_or_an_error() {
     replay("chunk_decode", promgate::fuzzing::chunk_decode);
+}
+
+#[test]
+fn samples_come_back_from_chunks() {
+    replay("chunk_roundtrip", promgate::fuzzing::chunk_roundtrip);
+}
+
+#[test]
+fn the_longest_run_of_frames_is_taken() {
+    replay("frame_scan", promgate::fuzzing::frame_scan);
+}
+
+#[test]
+fn any_bytes_as_a_segment_are_an_error_or_what_was_sealed() {
+    replay("segment_open", promgate::fuzzing::segment_open);
+}
+
+#[test]
+fn an_edited_store_is_an_error_or_reports_or_is_whole() {
+    replay("store_open", promgate::fuzzing::store_open);
+}
+
+#[test]
+fn a_store_under_any_operations_holds_what_a_map_says() {
+    replay("store_model", promgate::fuzzing::store_model);
 }

@@ -10,7 +10,10 @@
 mod support;
 
 use promgate::argo::{AnalysisTemplate, Profile};
-use promgate::{Evidence, Gate, GateSpec, Report, Store, StoreOptions, Timestamp, Verdict};
+use promgate::{
+    Durability, Evidence, Gate, GateSpec, Item, Report, Sample, SampleBuffer, SelectRequest, Source, Store,
+    StoreOptions, Timestamp, Verdict, Window,
+};
 use support::recordings::{Folder, folders};
 
 const GATE: &str = include_str!("../examples/data/user-requests.gate.yaml");
@@ -88,6 +91,85 @@ fn strict_mode_gives_the_recorded_measurements() {
                 assert_eq!(Some(found.phase.as_str()), wanted[2].as_str(), "{}: {check}", folder.name);
             }
         }
+    }
+}
+
+/// Appends everything that a source has, series by series.
+fn copy(source: &dyn Source, store: &Store) {
+    let mut samples = SampleBuffer::default();
+    for item in source.select(&SelectRequest::new(&[], Window::ALL)).unwrap().items {
+        let Item::Series(series) = item else { panic!("a family that nobody asked for") };
+        samples.clear();
+        series.read(Window::ALL, &mut samples).unwrap();
+        let mut appender = store.appender();
+        for (time, value) in samples.times.iter().zip(&samples.values) {
+            appender.append(series.labels(), Sample::float(Timestamp::from_millis(*time), *value)).unwrap();
+        }
+        assert!(appender.commit().unwrap().refused.is_empty());
+    }
+}
+
+/// Bytes of all files in a folder.
+fn bytes_in(folder: &std::path::Path) -> u64 {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let size = |entry: std::fs::DirEntry| match entry.metadata().unwrap() {
+        meta if meta.is_dir() => bytes_in(&entry.path()),
+        meta => meta.len(),
+    };
+    entries.map(size).sum()
+}
+
+/// What both modes of a gate learn from a source, to the last bit.
+fn learned(folder: &Folder, source: &dyn Source) -> (Verdict, Verdict, String) {
+    let args = [("namespace", folder.namespace.as_str()), ("canary-hash", folder.hash.as_str())];
+    let templates = AnalysisTemplate::from_yaml(include_str!("../examples/data/walkthrough.yaml")).unwrap();
+    let native = Gate::new(GateSpec::from_yaml(GATE, &args).unwrap());
+    let strict = Gate::from_argo(&templates[0], &args, Profile::V1_10).unwrap();
+    let [native, strict] = [native, strict].map(|mut gate| {
+        gate.start(folder.run_start);
+        while let Some(due) = gate.next_due() {
+            if due > folder.end {
+                gate.terminate(folder.end);
+                break;
+            }
+            gate.tick(due, source).unwrap();
+        }
+        (gate.report().verdict, gate.state().to_json().unwrap() + &gate.report().to_string())
+    });
+    (native.0, strict.0, native.1 + &strict.1)
+}
+
+#[test]
+fn a_store_on_disk_that_was_closed_and_opened_gives_the_same_verdicts() {
+    for folder in folders() {
+        let disk = tempfile::tempdir().unwrap();
+        let store = Store::open(disk.path(), StoreOptions::new().durability(Durability::Never)).unwrap();
+        copy(&folder.source, &store);
+        store.close().unwrap();
+        drop(store);
+        let store = Store::open(disk.path(), StoreOptions::new()).unwrap();
+        assert!(store.losses().is_empty());
+        // From the log, and then from what it is sealed into.
+        let memory = learned(&folder, &folder.source);
+        assert_eq!(learned(&folder, &store.snapshot()), memory, "{}", folder.name);
+        let log = bytes_in(disk.path());
+        store.flush().unwrap();
+        assert_eq!(learned(&folder, &store.snapshot()), memory, "{}", folder.name);
+        let samples = store.stats().samples;
+        store.close().unwrap();
+        drop(store);
+        let store = Store::open(disk.path(), StoreOptions::new()).unwrap();
+        assert_eq!(learned(&folder, &store.snapshot()), memory, "{}", folder.name);
+        assert_eq!(store.stats().samples, samples);
+        let bytes = bytes_in(disk.path());
+        println!(
+            "{}: native {}, strict {}; {samples} samples on disk, everything counted: {:.3} bytes each, {:.3} before sealing",
+            folder.name,
+            memory.0,
+            memory.1,
+            bytes as f64 / samples as f64,
+            log as f64 / samples as f64
+        );
     }
 }
 

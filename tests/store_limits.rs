@@ -186,3 +186,50 @@ fn a_scrape_repeated_at_the_end_of_a_chunk_is_a_duplicate_and_leaves_the_rows() 
     let set = store.snapshot().select(&request).unwrap();
     assert!(matches!(set.items.as_slice(), [promgate::Item::Family(_)]));
 }
+
+fn one(name: &str, at: i64) -> (Labels, Sample) {
+    (Labels::from_pairs([("__name__", name)]), Sample::float(Timestamp::from_millis(at), 1.0))
+}
+
+#[test]
+fn new_series_are_limited_by_the_minute_where_the_time_is_told() {
+    let mut limits = Limits::default();
+    limits.new_series_per_minute = 2;
+    let store = Store::in_memory(StoreOptions::new().limits(limits));
+    let commit = |now: Option<i64>, names: &[&str], at: i64| {
+        let mut appender = store.appender();
+        if let Some(now) = now {
+            appender = appender.now(Timestamp::from_millis(now));
+        }
+        for name in names {
+            let (labels, sample) = one(name, at);
+            appender.append(&labels, sample).unwrap();
+        }
+        appender.commit().unwrap()
+    };
+    let report = commit(Some(1_000), &["a", "b", "c"], 1_000);
+    assert_eq!((report.appended, report.refused.len()), (2, 1));
+    assert_eq!(report.refused[0].error.kind(), ErrorKind::Limit);
+    assert!(
+        report.refused[0].error.to_string().starts_with("new series per minute limit: 3 asked, 2 allowed")
+    );
+    // Known series are no new ones, and the next minute has its own.
+    assert_eq!(commit(Some(2_000), &["a", "b"], 2_000).refused.len(), 0);
+    assert_eq!(commit(Some(61_000), &["c", "d"], 61_000).refused.len(), 0);
+    assert_eq!(commit(None, &["e", "f", "g"], 61_000).refused.len(), 0);
+}
+
+#[test]
+fn samples_far_ahead_of_the_time_that_is_told_are_refused_with_advice() {
+    let store = Store::in_memory(StoreOptions::new());
+    let now = 1_764_000_000_000;
+    let mut appender = store.appender().now(Timestamp::from_millis(now));
+    let (labels, sample) = one("up", now + 600_000);
+    appender.append(&labels, sample).unwrap();
+    let (_, late) = one("up", now + 600_001);
+    let error = appender.append(&labels, late).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    let (_, wrong) = one("up", now * 1_000_000);
+    assert!(appender.append(&labels, wrong).unwrap_err().to_string().ends_with("it looks like nanoseconds"));
+    assert_eq!(appender.commit().unwrap().appended, 1);
+}

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 pub(crate) const HELP: &str = "\
 Judges recorded canaries.
 
-  judge_recording [--json]
+  judge_recording [--store DIR] [--json]
       judges the recordings that ship with the example and prints a table
 
   judge_recording RECORDING [options]
@@ -23,15 +23,17 @@ Judges recorded canaries.
       --arg NAME=VALUE   an argument of the template and the gate; may be repeated
       --start SECONDS    when the analysis starts, in seconds since the epoch
       --end SECONDS      when it ends at the latest
+      --store DIR        a store on disk for each recording, in a folder of DIR with its name: made from the recording
+                         if it is not there, and judged without reading the recording's series if it is
       --json             the reports as JSON
 
   exit code: 0 pass, 1 fail, 2 inconclusive (the gate's verdict, without a gate the template's),
-             64 wrong usage, 65 a file that is not what it should be, 74 a file that cannot be read
+             64 wrong usage, 65 a file that is not what it should be, 74 a file that cannot be read or written
 ";
 
 pub(crate) enum Command {
     Help,
-    Table { json: bool },
+    Table { store: Option<PathBuf>, json: bool },
     Judge(Arguments),
 }
 
@@ -43,6 +45,7 @@ pub(crate) struct Arguments {
     pub(crate) args: Vec<(String, String)>,
     pub(crate) start: Option<Timestamp>,
     pub(crate) end: Option<Timestamp>,
+    pub(crate) store: Option<PathBuf>,
     pub(crate) json: bool,
 }
 
@@ -74,6 +77,10 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, Fa
             }
             "--template" => arguments.template = Some(take()?.into()),
             "--gate" => arguments.gate = Some(take()?.into()),
+            "--store" => {
+                arguments.store = Some(take()?.into());
+                continue;
+            }
             "--start" => arguments.start = Some(seconds(option, &take()?)?),
             "--end" => arguments.end = Some(seconds(option, &take()?)?),
             "--arg" => {
@@ -97,7 +104,7 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, Fa
     }
     match (recording, options.first()) {
         (Some(recording), _) => Ok(Command::Judge(Arguments { recording, ..arguments })),
-        (None, None) => Ok(Command::Table { json: arguments.json }),
+        (None, None) => Ok(Command::Table { store: arguments.store, json: arguments.json }),
         (None, Some(option)) => Err(usage(format!("{option} needs a recording"))),
     }
 }

@@ -3,13 +3,15 @@
 use std::fmt;
 use std::path::Path;
 
+use promgate::ErrorKind;
+
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The command line is wrong.
     Usage(String),
     /// A file is not what it should be.
     Data(String),
-    /// A file cannot be read.
+    /// A file cannot be read or written.
     Io(String),
 }
 
@@ -20,6 +22,14 @@ impl Failure {
 
     pub(crate) fn io(path: &Path, error: impl fmt::Display) -> Self {
         Self::Io(format!("{}: {error}", path.display()))
+    }
+
+    /// What a store says about its folder.
+    pub(crate) fn store(path: &Path, error: &promgate::Error) -> Self {
+        match error.kind() {
+            ErrorKind::Io | ErrorKind::Full | ErrorKind::Failed | ErrorKind::Locked => Self::io(path, error),
+            _ => Self::data(path, error),
+        }
     }
 
     pub(crate) fn code(&self) -> u8 {

@@ -8,6 +8,7 @@ mod arguments;
 mod failure;
 mod judge;
 mod recording;
+mod store;
 mod table;
 
 use std::io::Write;
@@ -36,7 +37,7 @@ fn run() -> Result<u8, Failure> {
             emit(arguments::HELP)?;
             Ok(0)
         }
-        Command::Table { json } => shipped(json),
+        Command::Table { store, json } => shipped(store.as_deref(), json),
         Command::Judge(arguments) => one(&arguments),
     }
 }
@@ -59,11 +60,11 @@ fn default_gate() -> PathBuf {
 }
 
 /// Judges what ships with the example and prints one line a canary.
-fn shipped(json: bool) -> Result<u8, Failure> {
+fn shipped(store: Option<&Path>, json: bool) -> Result<u8, Failure> {
     let rules = Rules::read(Some(&default_template()), Some(&default_gate()))?;
     let mut judged = Vec::new();
     for path in recording::folders(&data())? {
-        let recorded = Recorded::read(&path)?;
+        let recorded = Recorded::read(&path, store)?;
         let judgement = rules.judge(&recorded, &[])?;
         judged.push((recorded, judgement));
     }
@@ -77,7 +78,7 @@ fn shipped(json: bool) -> Result<u8, Failure> {
 
 /// Judges one recording; the gate decides where there is one, else the template.
 fn one(arguments: &Arguments) -> Result<u8, Failure> {
-    let mut recorded = Recorded::read(&arguments.recording)?;
+    let mut recorded = Recorded::read(&arguments.recording, arguments.store.as_deref())?;
     recorded.start = arguments.start.unwrap_or(recorded.start);
     recorded.end = arguments.end.unwrap_or(recorded.end);
     let (template, gate) = match (&arguments.template, &arguments.gate) {

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use promgate::{
-    IntakeLimits, RecordedSeries, Recording, Sample, SampleValue, Snapshot, Store, StoreOptions, Timestamp,
+    IntakeLimits, Item, RecordedSeries, Recording, Sample, SampleBuffer, SampleValue, SelectRequest,
+    Snapshot, Source, Store, StoreOptions, Timestamp, Window,
 };
 use serde_json::Value;
 
 use crate::failure::Failure;
+use crate::store;
 
 pub(crate) struct Recorded {
     pub(crate) name: String,
@@ -41,25 +43,31 @@ pub(crate) fn folders(path: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 impl Recorded {
-    /// Reads a folder, or a file of series.
-    pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
+    /// Reads a folder, or a file of series; its series from a store in a folder of `stores` where they are there already.
+    pub(crate) fn read(path: &Path, stores: Option<&Path>) -> Result<Self, Failure> {
         let kind = std::fs::metadata(path).map_err(|error| Failure::io(path, error))?;
         let (series, truth) = if kind.is_dir() {
             (path.join("series.jsonl.gz"), truth_file(path)?)
         } else {
             (path.to_owned(), None)
         };
-        let bytes = std::fs::read(&series).map_err(|error| Failure::io(&series, error))?;
-        let recording = Recording::new(&bytes, &IntakeLimits::default())
-            .map_err(|error| Failure::data(&series, error))?;
-        let store = Store::in_memory(StoreOptions::new());
-        let (mut first, mut last) = (i64::MAX, i64::MIN);
-        for one in &recording {
-            let one = one.map_err(|error| Failure::data(&series, error))?;
-            first = first.min(one.samples.times.first().copied().unwrap_or(i64::MAX));
-            last = last.max(one.samples.times.last().copied().unwrap_or(i64::MIN));
-            append(&store, &one).map_err(|error| Failure::data(&series, error))?;
-        }
+        let name =
+            path.file_name().map_or_else(|| path.display().to_string(), |name| name.display().to_string());
+        let store = match stores {
+            Some(stores) => {
+                let whole = std::fs::canonicalize(path).map_err(|error| Failure::io(path, error))?;
+                let Some(own) = whole.file_name() else {
+                    return Err(Failure::Usage(format!("{} has no name for its store", path.display())));
+                };
+                store::on_disk(&stores.join(own), |store| ingest(&series, store))?
+            }
+            None => {
+                let store = Store::in_memory(StoreOptions::new());
+                ingest(&series, &store)?;
+                store
+            }
+        };
+        let (first, last) = range(&store.snapshot()).map_err(|error| Failure::data(&series, error))?;
         if first > last {
             return Err(Failure::data(&series, "no sample in it"));
         }
@@ -73,17 +81,43 @@ impl Recorded {
                 args.push((arg.to_owned(), value.to_owned()));
             }
         }
-        let name =
-            path.file_name().map_or_else(|| path.display().to_string(), |name| name.display().to_string());
         Ok(Self {
             name,
             series: store.snapshot(),
-            start: seconds("runStart").unwrap_or(Timestamp::from_millis(first)),
-            end: seconds("runEnd").unwrap_or(Timestamp::from_millis(last)),
+            start: seconds("runStart").unwrap_or(first),
+            end: seconds("runEnd").unwrap_or(last),
             args,
             truth: truth.as_ref().and_then(tell),
         })
     }
+}
+
+/// Puts the series of a file into the store.
+fn ingest(series: &Path, store: &Store) -> Result<(), Failure> {
+    let bytes = std::fs::read(series).map_err(|error| Failure::io(series, error))?;
+    let recording =
+        Recording::new(&bytes, &IntakeLimits::default()).map_err(|error| Failure::data(series, error))?;
+    for one in &recording {
+        let one = one.map_err(|error| Failure::data(series, error))?;
+        append(store, &one).map_err(|error| Failure::data(series, error))?;
+    }
+    Ok(())
+}
+
+/// The first and the last instant of what the series hold.
+fn range(series: &Snapshot) -> promgate::Result<(Timestamp, Timestamp)> {
+    let (mut first, mut last) = (Timestamp::MAX, Timestamp::MIN);
+    let mut samples = SampleBuffer::default();
+    for item in series.select(&SelectRequest::new(&[], Window::ALL))?.items {
+        let Item::Series(series) = item else { continue };
+        samples.clear();
+        series.read(Window::ALL, &mut samples)?;
+        let times = samples.times.iter().copied().chain(samples.histograms.iter().map(|(time, ..)| *time));
+        for time in times.map(Timestamp::from_millis) {
+            (first, last) = (first.min(time), last.max(time));
+        }
+    }
+    Ok((first, last))
 }
 
 /// Puts one series into the store; a sample that the store refuses spoils the recording.

@@ -1,4 +1,4 @@
-//! Any bytes as a chunk are samples or an error; what bytes describe comes back.
+//! Any bytes as a chunk are samples or an error.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

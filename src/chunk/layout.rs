@@ -30,6 +30,9 @@ pub(crate) struct Layout {
     columns: Vec<Column>,
     /// The parsed bounds of the buckets, not falling.
     bounds: Vec<f64>,
+    count: Option<usize>,
+    sum: Option<usize>,
+    sum_scale: f64,
 }
 
 impl Layout {
@@ -49,14 +52,18 @@ impl Layout {
             kind_a.cmp(&kind_b).then(bound_a.total_cmp(&bound_b)).then_with(|| text(a).cmp(&text(b)))
         });
         columns.dedup();
-        let bounds = columns
+        let bounds: Vec<f64> = columns
             .iter()
             .filter_map(|column| match column {
                 Column::Bucket(text) => Some(bound(text)),
                 Column::Count | Column::Sum => None,
             })
             .collect();
-        Self { columns, bounds }
+        let count = columns.iter().position(|column| *column == Column::Count);
+        let sum = columns.iter().position(|column| *column == Column::Sum);
+        let widest = bounds.iter().copied().filter(|bound| bound.is_finite()).fold(0.0, f64::max);
+        let sum_scale = if widest < MILLISECONDS { 1e9 } else { 1e6 };
+        Self { columns, bounds, count, sum, sum_scale }
     }
 
     pub(crate) fn columns(&self) -> &[Column] {
@@ -79,13 +86,22 @@ impl Layout {
     }
 
     pub(crate) fn count_column(&self) -> Option<usize> {
-        self.position(&Column::Count)
+        self.count
     }
 
     pub(crate) fn sum_column(&self) -> Option<usize> {
-        self.position(&Column::Sum)
+        self.sum
+    }
+
+    /// What makes sums of durations whole numbers of nanoseconds, going by the largest finite bound. A wrong guess costs
+    /// bytes, nothing else.
+    pub(crate) fn sum_scale(&self) -> f64 {
+        self.sum_scale
     }
 }
+
+/// A largest bound from here on is taken for milliseconds, one below for seconds.
+const MILLISECONDS: f64 = 500.0;
 
 /// The bound that an `le` value names; NaN if it is no number.
 fn bound(text: &str) -> f64 {

@@ -3,29 +3,116 @@
 //! Chunk bytes do not know what holds them. Reading takes them as hostile: damage is an error, never a panic.
 #![deny(clippy::arithmetic_side_effects)]
 
+mod body;
+mod family;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod law;
 mod layout;
 mod rows;
-mod xor;
+mod samples;
+mod series;
 
+pub(crate) use body::{Body, BodyKind};
+pub(crate) use family::{Wanted, decode_family, decode_family_column, encode_family};
 pub(crate) use layout::{Column, Layout};
 pub use rows::FamilyBuffer;
-pub(crate) use rows::{FamilyRows, RowsBuilder};
-pub(crate) use xor::XorChunk;
+pub(crate) use rows::{FamilyRows, LastRow, Told};
+pub(crate) use samples::{LastValue, SeriesRows};
+pub(crate) use series::{decode_series, encode_series};
+
+use std::borrow::Cow;
+use std::fmt::Debug;
+use std::ops::Range;
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{SampleBuffer, Window};
+use crate::model::{SampleBuffer, Timestamp, Window};
+
+/// A chunk as it lies in a file.
+#[derive(Debug)]
+pub(crate) struct Loaded<'a> {
+    pub(crate) kind: BodyKind,
+    pub(crate) times: Arc<[i64]>,
+    /// Which of the times are the chunk's.
+    pub(crate) rows: Range<usize>,
+    /// What stands before the body, and the body.
+    pub(crate) bytes: Cow<'a, [u8]>,
+    pub(crate) body: usize,
+}
+
+/// Where sealed chunks lie.
+pub(crate) trait SealedChunks: Debug + Send + Sync {
+    /// Reads and verifies a chunk.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt` or `Io`.
+    fn load(&self, place: Place) -> Result<Loaded<'_>>;
+}
+
+/// Where a sealed chunk lies in its file, and which times it spans.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) offset: u64,
+    pub(crate) length: u32,
+    pub(crate) first: i64,
+    pub(crate) last: i64,
+}
+
+/// A sealed chunk of a file.
+#[derive(Clone, Debug)]
+pub(crate) struct SealedChunk {
+    pub(crate) file: Arc<dyn SealedChunks>,
+    pub(crate) place: Place,
+    /// The columns, if it is a classic histogram's.
+    pub(crate) layout: Option<Arc<Layout>>,
+}
+
+impl SealedChunk {
+    fn read_column(&self, column: usize, window: Window, into: &mut SampleBuffer) -> Result<()> {
+        let loaded = self.file.load(self.place)?;
+        let (times, body) = loaded.parts();
+        match &self.layout {
+            Some(layout) => decode_family_column(layout, loaded.kind, body, times, column, window, into),
+            None => decode_series(loaded.kind, body, times, window, into),
+        }
+    }
+
+    fn read_rows(&self, window: Window, wanted: Wanted, into: &mut FamilyBuffer) -> Result<()> {
+        let Some(layout) = &self.layout else { return Err(corrupt("a single series has no rows")) };
+        let loaded = self.file.load(self.place)?;
+        let (times, body) = loaded.parts();
+        let (after, until) = (window.after.as_millis(), window.until.as_millis());
+        if self.place.first > after && self.place.last <= until {
+            return decode_family(layout, loaded.kind, body, times, wanted, into);
+        }
+        let mut rows = FamilyBuffer::default();
+        decode_family(layout, loaded.kind, body, times, wanted, &mut rows)?;
+        into.extend_inside(&rows, window);
+        Ok(())
+    }
+}
+
+impl Loaded<'_> {
+    fn parts(&self) -> (&[i64], &[u8]) {
+        let times = self.times.get(self.rows.clone()).unwrap_or_default();
+        (times, self.bytes.get(self.body..).unwrap_or_default())
+    }
+}
 
 /// A stretch of samples, immutable.
 #[derive(Debug)]
 pub(crate) enum Chunk {
     /// Uncompressed columns of one series: what no codec takes, and what a fixture or a remote source hands over.
     Columns(SampleBuffer),
-    /// Floats of one series.
-    Xor(XorChunk),
-    /// Rows of one classic histogram.
-    Rows(FamilyRows),
+    /// The recent past of one series of floats.
+    Samples(Arc<SeriesRows>),
+    /// The recent past of one classic histogram.
+    Rows(Arc<FamilyRows>),
+    /// Sealed, in a file.
+    Sealed(SealedChunk),
+    /// Of another chunk, what is later than a time.
+    Later(Arc<Chunk>, Timestamp),
 }
 
 impl Chunk {
@@ -36,8 +123,42 @@ impl Chunk {
                 read_columns(samples, window, into);
                 Ok(())
             }
-            Self::Xor(chunk) => chunk.read(window, into),
+            Self::Samples(samples) => samples.read(window, into),
             Self::Rows(rows) => rows.read_column(column, window, into),
+            Self::Sealed(chunk) => chunk.read_column(column, window, into),
+            Self::Later(chunk, after) => {
+                chunk.read(column, Window::new(window.after.max(*after), window.until), into)
+            }
+        }
+    }
+
+    /// The columns of the chunk, if it is a classic histogram's.
+    pub(crate) fn layout(&self) -> Option<&Arc<Layout>> {
+        match self {
+            Self::Columns(_) | Self::Samples(_) => None,
+            Self::Rows(rows) => Some(rows.layout()),
+            Self::Sealed(chunk) => chunk.layout.as_ref(),
+            Self::Later(chunk, _) => chunk.layout(),
+        }
+    }
+
+    /// Appends the rows of a classic histogram inside the window.
+    pub(crate) fn read_rows(&self, window: Window, wanted: Wanted, into: &mut FamilyBuffer) -> Result<()> {
+        match self {
+            Self::Rows(rows) => rows.read(window, into),
+            Self::Sealed(chunk) => chunk.read_rows(window, wanted, into),
+            Self::Later(chunk, after) => {
+                chunk.read_rows(Window::new(window.after.max(*after), window.until), wanted, into)
+            }
+            Self::Columns(_) | Self::Samples(_) => Err(corrupt("a single series has no rows")),
+        }
+    }
+
+    /// Reads all of it, for nothing but to see that it can be read.
+    pub(crate) fn verify(&self) -> Result<()> {
+        match self.layout() {
+            Some(_) => self.read_rows(Window::ALL, Wanted::All, &mut FamilyBuffer::default()),
+            None => self.read(0, Window::ALL, &mut SampleBuffer::default()),
         }
     }
 
@@ -45,8 +166,11 @@ impl Chunk {
     pub(crate) fn byte_size(&self) -> usize {
         match self {
             Self::Columns(samples) => columns_size(samples),
-            Self::Xor(chunk) => chunk.byte_size(),
+            Self::Samples(samples) => samples.byte_size(),
             Self::Rows(rows) => rows.byte_size(),
+            // Its bytes are the file's.
+            Self::Sealed(_) => 0,
+            Self::Later(chunk, _) => chunk.byte_size(),
         }
     }
 
@@ -54,8 +178,13 @@ impl Chunk {
     pub(crate) fn time_range(&self) -> Option<(i64, i64)> {
         match self {
             Self::Columns(samples) => columns_range(samples),
-            Self::Xor(chunk) => Some(chunk.time_range()),
+            Self::Samples(samples) => samples.time_range(),
             Self::Rows(rows) => rows.time_range(),
+            Self::Sealed(chunk) => Some((chunk.place.first, chunk.place.last)),
+            Self::Later(chunk, after) => {
+                let (first, last) = chunk.time_range()?;
+                Some((first.max(after.as_millis().saturating_add(1)), last))
+            }
         }
     }
 }

@@ -11,31 +11,47 @@ pub(crate) struct BitWriter {
 impl BitWriter {
     /// Appends the low `count` bits of `value`; `count` is at most 64.
     pub(crate) fn put(&mut self, value: u64, count: u32) {
-        let mut left = count.min(64);
-        while left > 0 {
-            if self.free == 0 {
-                if self.bytes.len() == self.bytes.capacity() {
-                    // By a quarter, not to the double: tails are most of what a store holds.
-                    self.bytes.reserve_exact((self.bytes.len() / 4).saturating_add(24));
-                }
-                self.bytes.push(0);
-                self.free = 8;
-            }
-            let taken = left.min(self.free);
-            let rest = left.saturating_sub(taken);
-            let part = (value >> rest) & low_mask(taken);
-            let shift = self.free.saturating_sub(taken);
-            if let Some(last) = self.bytes.last_mut() {
-                *last |= (part << shift) as u8;
-            }
-            self.free = shift;
-            left = rest;
+        if count > 32 {
+            self.put_few(value >> 32, count.min(64).saturating_sub(32));
+            self.put_few(value, 32);
+        } else {
+            self.put_few(value, count);
         }
     }
 
-    /// Bytes of memory that the bits hold.
-    pub(crate) fn byte_size(&self) -> usize {
-        self.bytes.capacity()
+    /// Appends at most 32 bits.
+    #[inline]
+    fn put_few(&mut self, value: u64, count: u32) {
+        // The bits as they will stand: behind those that the last byte has already.
+        let used = 8_u32.wrapping_sub(self.free) & 7;
+        let end = used.wrapping_add(count);
+        let word = (value & low_mask(count)).wrapping_shl(64_u32.wrapping_sub(end));
+        let [first, rest @ ..] = if count == 0 { [0; 8] } else { word.to_be_bytes() };
+        let bytes = end.div_ceil(8) as usize;
+        self.free = 8_u32.wrapping_sub(end) & 7;
+        if used > 0 {
+            if let Some(last) = self.bytes.last_mut() {
+                *last |= first;
+            }
+            self.extend(rest.get(..bytes.saturating_sub(1)).unwrap_or_default());
+        } else if bytes > 0 {
+            self.extend(&[first]);
+            self.extend(rest.get(..bytes.saturating_sub(1)).unwrap_or_default());
+        }
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        if self.bytes.capacity().wrapping_sub(self.bytes.len()) < bytes.len() {
+            // By a quarter, not to the double: tails are most of what a store holds.
+            self.bytes.reserve_exact((self.bytes.len() / 4).saturating_add(24));
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Forgets the bits and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.free = 0;
     }
 
     /// The bytes so far; unused bits are zero.
@@ -48,7 +64,7 @@ impl BitWriter {
 #[derive(Clone, Debug)]
 pub(crate) struct BitReader<'a> {
     bytes: &'a [u8],
-    /// Bits taken from the first byte.
+    /// Bits taken from the first byte, less than 8.
     used: u32,
 }
 
@@ -59,23 +75,40 @@ impl<'a> BitReader<'a> {
 
     /// The next `count` bits, at most 64. `None`: there are not as many.
     pub(crate) fn take(&mut self, count: u32) -> Option<u64> {
-        let mut value = 0_u64;
-        let mut left = count.min(64);
-        while left > 0 {
-            let (first, rest) = self.bytes.split_first()?;
-            let available = 8_u32.saturating_sub(self.used);
-            let taken = left.min(available);
-            let shift = available.saturating_sub(taken);
-            let part = (u64::from(*first) >> shift) & low_mask(taken);
-            value = if taken == 64 { part } else { (value << taken) | part };
-            left = left.saturating_sub(taken);
-            self.used = self.used.saturating_add(taken);
-            if self.used == 8 {
-                self.bytes = rest;
-                self.used = 0;
-            }
+        if count > 56 {
+            let high = self.take(count.min(64).saturating_sub(32))?;
+            return Some((high << 32) | self.take(32)?);
         }
+        if count == 0 {
+            return Some(0);
+        }
+        let end = self.used.wrapping_add(count);
+        let word = match self.bytes.first_chunk::<8>() {
+            Some(word) => u64::from_be_bytes(*word),
+            None if end as usize <= self.bytes.len().saturating_mul(8) => {
+                let rest = self.bytes.iter().chain(std::iter::repeat(&0));
+                rest.take(8).fold(0, |word, byte| (word << 8) | u64::from(*byte))
+            }
+            None => return None,
+        };
+        self.bytes = self.bytes.get((end >> 3) as usize..)?;
+        let value = word.wrapping_shl(self.used).wrapping_shr(64_u32.wrapping_sub(count));
+        self.used = end & 7;
         Some(value)
+    }
+
+    /// How many ones stand before the next zero, which is taken too; `most` ones end the count, and no zero follows.
+    pub(crate) fn unary(&mut self, most: u32) -> Option<u32> {
+        let mut ones = 0_u32;
+        while ones < most && self.bit()? {
+            ones = ones.saturating_add(1);
+        }
+        Some(ones)
+    }
+
+    /// The bytes that no bit was taken of.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(usize::from(self.used > 0)..).unwrap_or_default()
     }
 
     /// The next bit.

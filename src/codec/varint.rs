@@ -15,7 +15,18 @@ pub(crate) fn put_signed(into: &mut Vec<u8>, value: i64) {
 }
 
 /// Reads a value from the front of `bytes` and moves past it. `None`: it does not end, or exceeds 64 bits.
+#[inline]
 pub(crate) fn take(bytes: &mut &[u8]) -> Option<u64> {
+    // Most are one byte long.
+    let (first, rest) = bytes.split_first()?;
+    if *first < 0x80 {
+        *bytes = rest;
+        return Some(u64::from(*first));
+    }
+    take_long(bytes)
+}
+
+fn take_long(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0_u64;
     for (index, shift) in (0..10_usize).zip((0_u32..).step_by(7)) {
         let byte = *bytes.get(index)?;
@@ -33,15 +44,18 @@ pub(crate) fn take(bytes: &mut &[u8]) -> Option<u64> {
 }
 
 /// Reads a value that [`put_signed`] wrote.
+#[inline]
 pub(crate) fn take_signed(bytes: &mut &[u8]) -> Option<i64> {
     take(bytes).map(unzigzag)
 }
 
-fn zigzag(value: i64) -> u64 {
+/// Small magnitudes as small numbers.
+pub(crate) const fn zigzag(value: i64) -> u64 {
     (value.wrapping_shl(1) ^ (value >> 63)) as u64
 }
 
-fn unzigzag(value: u64) -> i64 {
+/// What [`zigzag`] was made of.
+pub(crate) const fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ ((value & 1) as i64).wrapping_neg()
 }
 

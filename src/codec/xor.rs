@@ -14,9 +14,11 @@
 
 use super::bits::{BitReader, BitWriter};
 
+#[cfg(any(test, feature = "fuzzing"))]
 /// Prefix length, prefix, and payload bits of the classes of delta of delta.
 const CLASSES: [(u32, u64, u32); 3] = [(2, 0b10, 14), (3, 0b110, 17), (4, 0b1110, 20)];
 
+#[cfg(any(test, feature = "fuzzing"))]
 /// Encodes samples as they come.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct XorEncoder {
@@ -24,12 +26,88 @@ pub(crate) struct XorEncoder {
     count: u32,
     time: i64,
     delta: i64,
-    value: u64,
+    value: Value,
+}
+
+/// The last value, and the window of bits that differ.
+#[derive(Clone, Debug, Default)]
+struct Value {
+    bits: u64,
     leading: u32,
-    /// Length of the window of bits that differ; 0 before there is one.
+    /// 0 before there is a window.
     length: u32,
 }
 
+impl Value {
+    fn put(&mut self, bits: &mut BitWriter, value: u64) {
+        let xor = value ^ self.bits;
+        self.bits = value;
+        if xor == 0 {
+            bits.put(0, 1);
+            return;
+        }
+        let leading = xor.leading_zeros().min(31);
+        let trailing = xor.trailing_zeros();
+        let window_end = 64_u32.saturating_sub(self.leading).saturating_sub(self.length);
+        if self.length != 0 && leading >= self.leading && trailing >= window_end {
+            bits.put(0b10, 2);
+            bits.put(xor >> window_end, self.length);
+        } else {
+            self.leading = leading;
+            self.length = 64_u32.saturating_sub(leading).saturating_sub(trailing);
+            bits.put(0b11, 2);
+            bits.put(u64::from(leading), 5);
+            bits.put(u64::from(self.length) & 63, 6);
+            bits.put(xor >> trailing, self.length);
+        }
+    }
+
+    fn take(&mut self, bits: &mut BitReader<'_>) -> Option<u64> {
+        if bits.bit()? {
+            if bits.bit()? {
+                self.leading = bits.take(5)? as u32;
+                let length = bits.take(6)? as u32;
+                self.length = if length == 0 { 64 } else { length };
+            } else if self.length == 0 {
+                return None;
+            }
+            let end = 64_u32.checked_sub(self.leading)?.checked_sub(self.length)?;
+            self.bits ^= bits.take(self.length)? << end;
+        }
+        Some(self.bits)
+    }
+}
+
+/// The values of a column without their times: the first as 64 bits, then each as after a first sample.
+pub(crate) fn put_values(values: &[f64]) -> Vec<u8> {
+    let (mut bits, mut last) = (BitWriter::default(), Value::default());
+    for (row, value) in values.iter().enumerate() {
+        if row == 0 {
+            last.bits = value.to_bits();
+            bits.put(last.bits, 64);
+        } else {
+            last.put(&mut bits, value.to_bits());
+        }
+    }
+    bits.bytes().to_vec()
+}
+
+/// Appends `rows` values that [`put_values`] wrote. `None`: there are fewer, or bytes are left.
+pub(crate) fn take_values(bytes: &[u8], rows: usize, into: &mut Vec<f64>) -> Option<()> {
+    // The first value has 64 bits, a further one at least one.
+    if rows > bytes.len().saturating_mul(8) {
+        return None;
+    }
+    let (mut bits, mut last) = (BitReader::new(bytes), Value::default());
+    into.reserve(rows);
+    for row in 0..rows {
+        last.bits = if row == 0 { bits.take(64)? } else { last.take(&mut bits)? };
+        into.push(f64::from_bits(last.bits));
+    }
+    bits.rest().is_empty().then_some(())
+}
+
+#[cfg(any(test, feature = "fuzzing"))]
 impl XorEncoder {
     /// Appends a sample; times may have any order, rising ones are short.
     pub(crate) fn push(&mut self, time: i64, value: f64) {
@@ -40,11 +118,11 @@ impl XorEncoder {
         } else {
             let delta = time.wrapping_sub(self.time);
             self.put_time(delta.wrapping_sub(self.delta));
-            self.put_value(value);
+            self.value.put(&mut self.bits, value);
             self.delta = delta;
         }
         self.time = time;
-        self.value = value;
+        self.value.bits = value;
         self.count = self.count.saturating_add(1);
     }
 
@@ -65,41 +143,9 @@ impl XorEncoder {
         self.bits.put(change as u64, 64);
     }
 
-    fn put_value(&mut self, value: u64) {
-        let xor = value ^ self.value;
-        if xor == 0 {
-            self.bits.put(0, 1);
-            return;
-        }
-        let leading = xor.leading_zeros().min(31);
-        let trailing = xor.trailing_zeros();
-        let window_end = 64_u32.saturating_sub(self.leading).saturating_sub(self.length);
-        if self.length != 0 && leading >= self.leading && trailing >= window_end {
-            self.bits.put(0b10, 2);
-            self.bits.put(xor >> window_end, self.length);
-        } else {
-            self.leading = leading;
-            self.length = 64_u32.saturating_sub(leading).saturating_sub(trailing);
-            self.bits.put(0b11, 2);
-            self.bits.put(u64::from(leading), 5);
-            self.bits.put(u64::from(self.length) & 63, 6);
-            self.bits.put(xor >> trailing, self.length);
-        }
-    }
-
     /// How many samples there are.
     pub(crate) fn count(&self) -> u32 {
         self.count
-    }
-
-    /// Time and value of the last sample; meaningless before there is one.
-    pub(crate) fn last(&self) -> (i64, f64) {
-        (self.time, f64::from_bits(self.value))
-    }
-
-    /// Bytes of memory that the samples hold.
-    pub(crate) fn byte_size(&self) -> usize {
-        self.bits.byte_size()
     }
 
     /// The bytes so far.
@@ -108,6 +154,7 @@ impl XorEncoder {
     }
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
 /// Yields the samples of `count` in `bytes`. Ends early, with [`complete`](Self::complete) false, where bytes are missing.
 #[derive(Clone, Debug)]
 pub(crate) struct XorDecoder<'a> {
@@ -117,11 +164,10 @@ pub(crate) struct XorDecoder<'a> {
     failed: bool,
     time: i64,
     delta: i64,
-    value: u64,
-    leading: u32,
-    length: u32,
+    value: Value,
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
 impl<'a> XorDecoder<'a> {
     pub(crate) fn new(bytes: &'a [u8], count: u32) -> Self {
         Self {
@@ -131,9 +177,7 @@ impl<'a> XorDecoder<'a> {
             failed: false,
             time: 0,
             delta: 0,
-            value: 0,
-            leading: 0,
-            length: 0,
+            value: Value::default(),
         }
     }
 
@@ -145,24 +189,14 @@ impl<'a> XorDecoder<'a> {
     fn decode(&mut self) -> Option<()> {
         if self.first {
             self.time = self.bits.take(64)? as i64;
-            self.value = self.bits.take(64)?;
+            self.value.bits = self.bits.take(64)?;
             self.first = false;
             return Some(());
         }
         let change = self.take_change()?;
         self.delta = self.delta.wrapping_add(change);
         self.time = self.time.wrapping_add(self.delta);
-        if self.bits.bit()? {
-            if self.bits.bit()? {
-                self.leading = self.bits.take(5)? as u32;
-                let length = self.bits.take(6)? as u32;
-                self.length = if length == 0 { 64 } else { length };
-            } else if self.length == 0 {
-                return None;
-            }
-            let end = 64_u32.checked_sub(self.leading)?.checked_sub(self.length)?;
-            self.value ^= self.bits.take(self.length)? << end;
-        }
+        self.value.take(&mut self.bits)?;
         Some(())
     }
 
@@ -181,6 +215,7 @@ impl<'a> XorDecoder<'a> {
     }
 }
 
+#[cfg(any(test, feature = "fuzzing"))]
 impl Iterator for XorDecoder<'_> {
     type Item = (i64, f64);
 
@@ -193,7 +228,7 @@ impl Iterator for XorDecoder<'_> {
             self.failed = true;
             return None;
         }
-        Some((self.time, f64::from_bits(self.value)))
+        Some((self.time, f64::from_bits(self.value.bits)))
     }
 }
 
@@ -232,6 +267,18 @@ mod tests {
                 })
                 .collect();
             round_trip(&samples);
+        }
+
+        #[test]
+        fn values_alone_come_back(values: Vec<u64>, repeats in 1_usize..4) {
+            let values: Vec<f64> = values.iter().flat_map(|v| vec![f64::from_bits(*v); repeats]).collect();
+            let bytes = put_values(&values);
+            let mut read = Vec::new();
+            take_values(&bytes, values.len(), &mut read).unwrap();
+            prop_assert!(read.iter().map(|v| v.to_bits()).eq(values.iter().map(|v| v.to_bits())));
+            if let Some(end) = bytes.len().checked_sub(1) {
+                prop_assert!(take_values(&bytes[..end], values.len(), &mut Vec::new()).is_none());
+            }
         }
 
         #[test]

@@ -1,7 +1,7 @@
 //! A source for tests: series written down, optionally broken.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Labels, SampleBuffer};
+use crate::model::{Labels, Loss, SampleBuffer, Window};
 use crate::source::{Item, SelectRequest, Series, SeriesSet, Source};
 
 /// Series in memory.
@@ -9,12 +9,19 @@ use crate::source::{Item, SelectRequest, Series, SeriesSet, Source};
 pub(crate) struct Fixture {
     series: Vec<(Labels, Vec<(i64, f64)>)>,
     broken: bool,
+    losses: Vec<Loss>,
 }
 
 impl Fixture {
     /// The same source, failing at every question.
     pub(crate) fn broken(self) -> Self {
         Self { broken: true, ..self }
+    }
+
+    /// The same source, which knows of a loss.
+    pub(crate) fn losing(mut self, loss: Loss) -> Self {
+        self.losses.push(loss);
+        self
     }
 
     /// Adds a series: labels, then samples at seconds since the epoch.
@@ -33,6 +40,10 @@ impl Fixture {
 }
 
 impl Source for Fixture {
+    fn losses(&self, window: Window) -> Vec<Loss> {
+        self.losses.iter().filter(|loss| !loss.acknowledged && loss.touches(window)).cloned().collect()
+    }
+
     fn select(&self, request: &SelectRequest<'_>) -> Result<SeriesSet> {
         if self.broken {
             return Err(Error::new(ErrorKind::Io, "connection refused"));

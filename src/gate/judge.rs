@@ -21,7 +21,8 @@ pub(crate) struct Alphas {
 ///
 /// `latched` is what the check has decided before: a failure stands; a pass stands unless the failing test, whose
 /// promise holds at all looks, contradicts it. An obstacle, or a ratio that has risen to the threshold since, keeps a
-/// pass back while it lasts.
+/// pass back while it lasts. So does data that may be missing where the check looks: it can fail on what is there, and
+/// does not pass.
 pub(crate) fn judge(
     check: &CheckSpec,
     tally: &Tally,
@@ -51,6 +52,7 @@ pub(crate) fn judge(
         }
     };
     report.verdict = decided;
+    doubts(check, observation, &mut report);
     notes(check, tally, observation, &mut report);
     report
 }
@@ -64,30 +66,52 @@ fn judge_volume(
     report: &mut CheckReport,
 ) -> Verdict {
     report.evidence = Evidence::Volume { requests: tally.trials, seconds };
-    let (verdict, severity, finding) =
-        if let Some(obstacle) = invalid(check, tally).or(observation.obstacle.clone()) {
-            (Verdict::Inconclusive, Severity::Inconclusive, obstacle)
-        } else if seconds <= 0.0 {
-            (Verdict::Inconclusive, Severity::Inconclusive, Finding::Settling {})
-        } else if tally.trials.is_nan() || tally.trials <= 0.0 {
-            let selector = check.traffic().text.clone();
-            let finding = Finding::NoTraffic { selector, seconds, series: observation.series };
-            (Verdict::Inconclusive, Severity::Inconclusive, finding)
-        } else if tally.trials < rate * seconds {
-            let need = rate * seconds;
-            let finding = Finding::NotEnoughRequests {
-                have: tally.trials,
-                need,
-                seconds: Some(seconds),
-                rate: tally.trials / seconds,
-                eta_seconds: None,
-            };
-            (Verdict::Inconclusive, Severity::Inconclusive, finding)
-        } else {
-            (Verdict::Pass, Severity::Pass, Finding::EnoughTraffic { requests: tally.trials, seconds, rate })
+    let (verdict, severity, finding) = if let Some(obstacle) =
+        doubt(observation).or_else(|| invalid(check, tally)).or_else(|| observation.obstacle.clone())
+    {
+        (Verdict::Inconclusive, Severity::Inconclusive, obstacle)
+    } else if seconds <= 0.0 {
+        (Verdict::Inconclusive, Severity::Inconclusive, Finding::Settling {})
+    } else if tally.trials.is_nan() || tally.trials <= 0.0 {
+        let selector = check.traffic().text.clone();
+        let finding = Finding::NoTraffic { selector, seconds, series: observation.series };
+        (Verdict::Inconclusive, Severity::Inconclusive, finding)
+    } else if tally.trials < rate * seconds {
+        let need = rate * seconds;
+        let finding = Finding::NotEnoughRequests {
+            have: tally.trials,
+            need,
+            seconds: Some(seconds),
+            rate: tally.trials / seconds,
+            eta_seconds: None,
         };
+        (Verdict::Inconclusive, Severity::Inconclusive, finding)
+    } else {
+        (Verdict::Pass, Severity::Pass, Finding::EnoughTraffic { requests: tally.trials, seconds, rate })
+    };
     report.reasons.push(Reason::new(severity, Some(&check.name), finding));
     verdict
+}
+
+/// The reason that comes first where data may be missing.
+fn doubt(observation: &Observation) -> Option<Finding> {
+    observation.losses.first().map(Finding::of_loss)
+}
+
+/// Tells what may be missing, as far as that is not told yet, and what else stands in the way.
+fn doubts(check: &CheckSpec, observation: &Observation, report: &mut CheckReport) {
+    if observation.losses.is_empty() {
+        return;
+    }
+    let inconclusive = report.verdict == Verdict::Inconclusive;
+    let severity = if inconclusive { Severity::Inconclusive } else { Severity::Information };
+    let losses = observation.losses.iter().map(Finding::of_loss);
+    let others = observation.obstacle.clone().filter(|_| inconclusive);
+    for finding in losses.chain(others) {
+        if !report.reasons.iter().any(|reason| reason.finding == finding) {
+            report.reasons.push(Reason::new(severity, Some(&check.name), finding));
+        }
+    }
 }
 
 fn invalid(check: &CheckSpec, tally: &Tally) -> Option<Finding> {
@@ -131,13 +155,17 @@ fn judge_share(
         // Series that have ended keep what they have shown: enough to fail, never to pass.
         if ln_fail >= libm::log(1.0 / alphas.fail) {
             *latched = Some(Verdict::Fail);
-        } else if latched.is_none() && obstacle.is_none() && ln_pass >= libm::log(1.0 / alphas.pass) {
+        } else if latched.is_none()
+            && obstacle.is_none()
+            && observation.losses.is_empty()
+            && ln_pass >= libm::log(1.0 / alphas.pass)
+        {
             *latched = Some(Verdict::Pass);
         }
     }
     let ratio = if trials > 0.0 { fewest / trials } else { 0.0 };
     let what = what(check);
-    let (verdict, severity, finding) = match (*latched, obstacle) {
+    let (verdict, severity, finding) = match (*latched, doubt(observation).or(obstacle)) {
         (Some(Verdict::Fail), _) => (
             Verdict::Fail,
             Severity::Fail,

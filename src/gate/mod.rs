@@ -4,6 +4,7 @@
 
 pub mod argo;
 mod combine;
+mod doubt;
 mod evidence;
 mod explain;
 #[cfg(feature = "argo")]

@@ -311,6 +311,81 @@ findings! {
         /// Requests counted.
         trials: f64,
     }
+    /// The source's store was not closed before: its newest samples may be missing.
+    UncleanStart = "unclean-start" {
+        /// Samples later than this may be missing; none if all before the end may be.
+        from: Option<Timestamp>,
+        /// None later than this are missing for this reason; none while that is not known.
+        until: Option<Timestamp>,
+        /// The store's file that is at fault; empty if none is.
+        file: String,
+        /// Bytes that could not be used.
+        bytes: u64,
+        /// Batches that could not be used, as far as they could be told apart.
+        batches: u64,
+        /// What happened.
+        why: String,
+    }
+    /// Samples that the source had are missing.
+    DataLost = "data-lost" {
+        /// Samples later than this may be missing; none if all before the end may be.
+        from: Option<Timestamp>,
+        /// None later than this are missing for this reason; none while that is not known.
+        until: Option<Timestamp>,
+        /// The store's file that is at fault; empty if none is.
+        file: String,
+        /// Bytes that could not be used.
+        bytes: u64,
+        /// Batches that could not be used, as far as they could be told apart.
+        batches: u64,
+        /// What happened.
+        why: String,
+    }
+    /// Samples that the source had are damaged and left out.
+    DataDamaged = "data-damaged" {
+        /// Samples later than this may be missing; none if all before the end may be.
+        from: Option<Timestamp>,
+        /// None later than this are missing for this reason; none while that is not known.
+        until: Option<Timestamp>,
+        /// The store's file that is at fault; empty if none is.
+        file: String,
+        /// Bytes that could not be used.
+        bytes: u64,
+        /// Batches that could not be used, as far as they could be told apart.
+        batches: u64,
+        /// What happened.
+        why: String,
+    }
+    /// The source's store has failed and takes nothing.
+    StoreFailed = "store-failed" {
+        /// Samples later than this may be missing; none if all before the end may be.
+        from: Option<Timestamp>,
+        /// None later than this are missing for this reason; none while that is not known.
+        until: Option<Timestamp>,
+        /// The store's file that is at fault; empty if none is.
+        file: String,
+        /// Bytes that could not be used.
+        bytes: u64,
+        /// Batches that could not be used, as far as they could be told apart.
+        batches: u64,
+        /// What happened.
+        why: String,
+    }
+    /// The source's store refused samples: there was no room for them, or a limit was reached.
+    LimitExceeded = "limit-exceeded" {
+        /// Samples later than this may be missing; none if all before the end may be.
+        from: Option<Timestamp>,
+        /// None later than this are missing for this reason; none while that is not known.
+        until: Option<Timestamp>,
+        /// The store's file that is at fault; empty if none is.
+        file: String,
+        /// Bytes that could not be used.
+        bytes: u64,
+        /// Batches that could not be used, as far as they could be told apart.
+        batches: u64,
+        /// What happened.
+        why: String,
+    }
     /// The source did not answer.
     SourceError = "source-error" {
         /// What it said.

@@ -3,6 +3,7 @@
 use super::argo::RunState;
 use super::evidence::Tally;
 use super::report::Report;
+use super::strict::Doubts;
 use super::verdict::Verdict;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Timestamp;
@@ -25,6 +26,9 @@ pub struct GateState {
     pub(crate) checks: Vec<CheckState>,
     /// The analysis run of strict mode.
     pub(crate) strict: Option<RunState>,
+    /// What was missing where strict mode looked, by metric.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(crate) doubts: Doubts,
     pub(crate) report: Report,
 }
 

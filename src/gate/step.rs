@@ -8,6 +8,7 @@ use super::report::{CheckReport, Evidence, Mode, Report};
 use super::run::Tick;
 use super::spec::{CheckSpec, GateSpec, Selector};
 use super::state::{CheckState, GateState, STATE_VERSION};
+use super::strict::Doubts;
 use super::verdict::Verdict;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Labels, Timestamp};
@@ -116,6 +117,7 @@ impl NativeGate {
             last_tick: self.last_tick,
             checks: self.checks.clone(),
             strict: None,
+            doubts: Doubts::new(),
             report: self.report.clone(),
         }
     }

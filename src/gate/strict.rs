@@ -6,6 +6,7 @@ use super::argo::{
     AnalysisRun, AnalysisTemplate, Argument, MetricResult, Phase, Profile, QueryAnswer, QueryValue,
 };
 use super::argo::{MeasurementRequest, Metric};
+use super::doubt::Watched;
 use super::reason::{Finding, Reason, Severity};
 use super::report::{CheckReport, Evidence, Mode, Report};
 use super::run::Tick;
@@ -31,7 +32,12 @@ pub(crate) struct StrictGate {
     last_tick: Option<Timestamp>,
     /// The last report of a run that had ended when it was resumed.
     ended: Option<Report>,
+    /// What was missing where the measurements of each metric looked.
+    doubts: Doubts,
 }
+
+/// By metric, why its measurements are errors although there was an answer.
+pub(crate) type Doubts = BTreeMap<String, Vec<Finding>>;
 
 impl StrictGate {
     pub(crate) fn new(template: &AnalysisTemplate, args: &[(&str, &str)], profile: Profile) -> Result<Self> {
@@ -51,6 +57,7 @@ impl StrictGate {
             started: None,
             last_tick: None,
             ended: None,
+            doubts: Doubts::new(),
         }
     }
 
@@ -69,7 +76,8 @@ impl StrictGate {
             args.iter().map(|(name, value)| Argument::new(*name, *value)).collect();
         let run = AnalysisRun::resume(&template.spec, &arguments, profile, run_state)?;
         let ended = state.report.settled.then_some(state.report);
-        Ok(Self { run, started: state.started, last_tick: state.last_tick, ended, ..fresh })
+        let doubts = state.doubts;
+        Ok(Self { run, started: state.started, last_tick: state.last_tick, ended, doubts, ..fresh })
     }
 
     pub(crate) fn start(&mut self, now: Timestamp) {
@@ -98,8 +106,8 @@ impl StrictGate {
             ));
         }
         let before = self.run.status().phase;
-        let (engine, queries) = (&self.engine, &mut self.queries);
-        let measured = self.run.tick(now, &mut |request| ask(engine, queries, source, request));
+        let (engine, queries, doubts) = (&self.engine, &mut self.queries, &mut self.doubts);
+        let measured = self.run.tick(now, &mut |request| ask(engine, queries, doubts, source, request));
         if measured {
             self.last_tick = Some(now);
         }
@@ -133,7 +141,7 @@ impl StrictGate {
             .run
             .metrics()
             .iter()
-            .map(|metric| check_report(metric, status.result(&metric.name)))
+            .map(|metric| check_report(metric, status.result(&metric.name), self.doubts.get(&metric.name)))
             .collect();
         let mut reasons = vec![Reason::new(severity(status.phase), None, finding)];
         reasons.extend(checks.iter().flat_map(|check| check.reasons.clone()));
@@ -171,6 +179,7 @@ impl StrictGate {
             last_tick: self.last_tick,
             checks: Vec::new(),
             strict: Some(self.run.state()),
+            doubts: self.doubts.clone(),
             report: self.report(),
         }
     }
@@ -180,6 +189,7 @@ impl StrictGate {
 fn ask(
     engine: &Engine,
     queries: &mut BTreeMap<String, std::result::Result<Query, String>>,
+    doubts: &mut Doubts,
     source: &dyn Source,
     request: &MeasurementRequest,
 ) -> std::result::Result<QueryAnswer, String> {
@@ -187,11 +197,21 @@ fn ask(
         .entry(request.query.clone())
         .or_insert_with(|| engine.prepare(&request.query).map_err(|error| format!("bad_data: {error}")));
     let query = query.as_ref().map_err(Clone::clone)?;
+    let watched = Watched::new(source);
     let evaluation = match &request.range {
-        None => engine.instant(source, query, request.at),
-        Some(range) => engine.range(source, query, range.start, range.end, range.step_ms),
+        None => engine.instant(&watched, query, request.at),
+        Some(range) => engine.range(&watched, query, range.start, range.end, range.step_ms),
     };
+    let losses: Vec<Finding> = watched.into_losses().iter().map(Finding::of_loss).collect();
+    let doubt = losses.first().map(|finding| format!("{}: {finding}", finding.code()));
+    if !losses.is_empty() {
+        // What is known of a loss grows: its newest form is told.
+        doubts.insert(request.metric.clone(), losses);
+    }
     let evaluation = evaluation.map_err(|error| format!("execution: {error}"))?;
+    if let Some(doubt) = doubt {
+        return Err(doubt);
+    }
     Ok(QueryAnswer { value: QueryValue::from(&evaluation.value), warnings: evaluation.annotations.warnings })
 }
 
@@ -228,7 +248,11 @@ fn severity(phase: Phase) -> Severity {
     }
 }
 
-fn check_report(metric: &Metric, result: Option<&MetricResult>) -> CheckReport {
+fn check_report(
+    metric: &Metric,
+    result: Option<&MetricResult>,
+    doubts: Option<&Vec<Finding>>,
+) -> CheckReport {
     let pending = MetricResult::default();
     let result = result.unwrap_or(&pending);
     let newest = result.newest();
@@ -245,6 +269,13 @@ fn check_report(metric: &Metric, result: Option<&MetricResult>) -> CheckReport {
         None => String::new(),
     };
     let finding = Finding::Argo { phase: phase.as_str().to_owned(), message };
+    let mut reasons = vec![Reason::new(severity(phase), Some(&metric.name), finding)];
+    let weight = match verdict(phase) {
+        Verdict::Inconclusive => Severity::Inconclusive,
+        Verdict::Pass | Verdict::Fail => Severity::Information,
+    };
+    let doubts = doubts.into_iter().flatten().cloned();
+    reasons.extend(doubts.map(|finding| Reason::new(weight, Some(&metric.name), finding)));
     CheckReport {
         name: metric.name.clone(),
         dry_run: result.dry_run,
@@ -261,7 +292,7 @@ fn check_report(metric: &Metric, result: Option<&MetricResult>) -> CheckReport {
             error: count(result.error),
             newest: result.measurements.clone(),
         },
-        reasons: vec![Reason::new(severity(phase), Some(&metric.name), finding)],
+        reasons,
     }
 }
 

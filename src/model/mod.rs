@@ -2,6 +2,7 @@
 
 pub(crate) mod histogram;
 pub(crate) mod label;
+pub(crate) mod loss;
 pub(crate) mod matcher;
 pub(crate) mod number;
 pub(crate) mod pattern;
@@ -10,6 +11,7 @@ pub(crate) mod time;
 
 pub use histogram::{CounterResetHint, NativeHistogram, Span};
 pub use label::{Label, Labels, LabelsBuilder};
+pub use loss::{Loss, Lost};
 pub use matcher::{MatchOp, Matcher};
 pub use sample::{Sample, SampleBuffer, SampleValue, is_stale, stale_marker};
 pub use time::{Timestamp, Window};

@@ -90,6 +90,20 @@ impl SampleBuffer {
         }
     }
 
+    /// Appends the samples of another buffer, which are later.
+    pub(crate) fn extend(&mut self, later: &Self) {
+        if !later.starts.is_empty() && self.starts.is_empty() {
+            self.starts.resize(self.times.len(), 0);
+        }
+        self.times.extend_from_slice(&later.times);
+        self.values.extend_from_slice(&later.values);
+        if !self.starts.is_empty() {
+            self.starts.extend_from_slice(&later.starts);
+            self.starts.resize(self.times.len(), 0);
+        }
+        self.histograms.extend_from_slice(&later.histograms);
+    }
+
     /// How many samples there are, of both kinds.
     pub fn len(&self) -> usize {
         self.times.len().saturating_add(self.histograms.len())

@@ -8,9 +8,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::label::{BUCKET_BOUND, METRIC_NAME};
 use crate::model::{Labels, LabelsBuilder, Sample, Timestamp};
 
-use super::head::{ItemHead, Taken};
-use super::index::{Item, SeriesRef};
-use super::{SHARDS, Store};
+use super::batch::Row;
+use super::index::{Index, SeriesRef};
+use super::{Inner, Store};
 
 /// A batch of samples on their way into a [`Store`].
 ///
@@ -21,7 +21,8 @@ pub struct Appender {
     samples: Vec<(Target, Sample)>,
     rows: Vec<FamilyRow>,
     /// The values of all rows, one row after the other.
-    row_values: Vec<Option<f64>>,
+    row_values: Vec<f64>,
+    now: Option<Timestamp>,
 }
 
 /// A series of one store, found once: appending through it needs no look-up.
@@ -58,6 +59,10 @@ pub struct AppendReport {
     pub duplicates: usize,
     /// Samples that were refused, in the order of series and time; they changed nothing.
     pub refused: Vec<Refusal>,
+    /// The batch's number in the log, rising from batch to batch; 0 for a store in memory, and if nothing was taken.
+    pub sequence: u64,
+    /// Whether the batch survives a power cut: always with [`Durability::Each`](crate::Durability::Each).
+    pub durable: bool,
 }
 
 impl AppendReport {
@@ -66,6 +71,8 @@ impl AppendReport {
         self.appended = self.appended.saturating_add(other.appended);
         self.duplicates = self.duplicates.saturating_add(other.duplicates);
         self.refused.extend(other.refused);
+        self.sequence = self.sequence.max(other.sequence);
+        self.durable = other.durable;
     }
 }
 
@@ -95,7 +102,15 @@ struct FamilyRow {
 
 impl Appender {
     pub(super) fn new(store: Store) -> Self {
-        Self { store, samples: Vec::new(), rows: Vec::new(), row_values: Vec::new() }
+        Self { store, samples: Vec::new(), rows: Vec::new(), row_values: Vec::new(), now: None }
+    }
+
+    /// Tells the time, as the limits [`new_series_per_minute`](crate::Limits::new_series_per_minute) and
+    /// [`future`](crate::Limits::future) need it. Recorded data is appended without.
+    #[must_use]
+    pub fn now(mut self, now: Timestamp) -> Self {
+        self.now = Some(now);
+        self
     }
 
     /// Adds a sample to the series with these labels, which is made if the store does not have it.
@@ -103,10 +118,11 @@ impl Appender {
     /// # Errors
     ///
     /// [`ErrorKind::Limit`] when the batch is full; it can still be committed. [`ErrorKind::InvalidArgument`] for the
-    /// very first instant, which no window can hold.
+    /// very first instant, which no window can hold, for one beyond 2^53 milliseconds, and for one too far ahead of
+    /// [`now`](Self::now).
     pub fn append(&mut self, labels: &Labels, sample: Sample) -> Result<()> {
         self.check_room(1)?;
-        check_time(sample.timestamp)?;
+        self.check_time(sample.timestamp)?;
         self.samples.push((Target::Labels(labels.clone()), sample));
         Ok(())
     }
@@ -129,7 +145,7 @@ impl Appender {
     pub fn append_to(&mut self, handle: &SeriesHandle, sample: Sample) -> Result<()> {
         self.check_room(1)?;
         self.check_token(&handle.store, &handle.labels)?;
-        check_time(sample.timestamp)?;
+        self.check_time(sample.timestamp)?;
         self.samples.push((Target::Series(handle.series), sample));
         Ok(())
     }
@@ -160,7 +176,7 @@ impl Appender {
         }
         let mut columns: Vec<Column> = bounds.iter().map(|bound| Column::Bucket(Arc::from(*bound))).collect();
         columns.extend([Column::Count, Column::Sum]);
-        let layout = Layout::new(columns);
+        let layout = self.store.inner.index.write().layout(&columns);
         let mut item = None;
         let mut positions = Vec::with_capacity(layout.width());
         for column in layout.columns() {
@@ -181,7 +197,7 @@ impl Appender {
         let family = FamilyTarget {
             item: item.unwrap_or_default(),
             labels: labels.clone(),
-            layout: Arc::new(layout),
+            layout,
             columns: positions.into(),
             store: self.store.inner.token.clone(),
         };
@@ -212,8 +228,9 @@ impl Appender {
         }
         self.check_room(family.layout.width())?;
         self.check_token(&family.store, &family.labels)?;
-        check_time(timestamp)?;
-        self.row_values.extend(buckets.iter().copied().chain([count, sum]).map(Some));
+        self.check_time(timestamp)?;
+        self.row_values.extend_from_slice(buckets);
+        self.row_values.extend([count, sum]);
         self.rows.push(FamilyRow { family: family.clone(), time: timestamp });
         Ok(())
     }
@@ -240,6 +257,30 @@ impl Appender {
         Ok(())
     }
 
+    fn check_time(&self, timestamp: Timestamp) -> Result<()> {
+        let invalid = |text: String| Err(Error::new(ErrorKind::InvalidArgument, text));
+        let time = timestamp.as_millis();
+        if timestamp == Timestamp::MIN {
+            return invalid(format!("no window can hold the instant {timestamp}"));
+        }
+        let Some(now) = self.now else { return Ok(()) };
+        let future = self.store.inner.options.limits.future.as_millis();
+        let future = i64::try_from(future).unwrap_or(i64::MAX);
+        if time <= now.as_millis().saturating_add(future) {
+            return Ok(());
+        }
+        let unit = [(1_000_000, "nanoseconds"), (1_000, "microseconds")].into_iter();
+        let near = |factor: i64| now.as_millis().abs_diff(time / factor) < 366 * 86_400_000;
+        let advice = unit
+            .filter(|(factor, _)| near(*factor))
+            .map(|(_, unit)| format!("; it looks like {unit}"))
+            .next();
+        invalid(format!(
+            "future limit: sample at {timestamp}, now is {now}, {future} ms ahead are allowed{}",
+            advice.unwrap_or_default()
+        ))
+    }
+
     fn check_token(&self, token: &Arc<()>, labels: &Labels) -> Result<()> {
         if Arc::ptr_eq(token, &self.store.inner.token) {
             return Ok(());
@@ -255,79 +296,83 @@ impl Appender {
         if let Some(series) = inner.index.read().find(labels) {
             return Ok(series);
         }
-        inner.index.write().find_or_create(labels, &inner.options.limits)
+        inner.find_or_create(&mut inner.index.write(), labels, self.now)
     }
 
     /// Makes the batch visible, all of it at once. Samples that cannot be taken are reported and change nothing.
     ///
-    /// Samples of one series have to be in time order within the batch. The columns of a classic histogram are kept
+    /// Samples of one series may stand in any order within the batch. The columns of a classic histogram are kept
     /// best when a batch holds all of them for an instant, but may come in any way.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Limit`] when the store holds as many bytes of samples as it may: nothing of the batch is taken.
+    /// [`ErrorKind::Limit`] when the store holds as many bytes of samples as it may; of a store on disk also
+    /// [`ErrorKind::Full`] and [`ErrorKind::Io`], after which the next batch tries again: nothing of the batch is taken.
+    /// [`ErrorKind::Failed`] after a failed sync: the batch was not acknowledged, and the store takes none before it is opened
+    /// again. [`ErrorKind::Closed`] for a store opened to be read.
     pub fn commit(self) -> Result<AppendReport> {
-        let Self { store, samples, rows, row_values } = self;
+        let Self { store, mut samples, rows, row_values, now } = self;
         let inner = &store.inner;
         let (used, allowed) = (inner.sample_bytes.load(Ordering::Relaxed), inner.options.limits.sample_bytes);
         if used >= allowed {
-            return Err(Error::new(
+            return inner.refused_batch(Err(Error::new(
                 ErrorKind::Limit,
                 format!("sample bytes limit: {used} bytes in use, {allowed} allowed"),
-            ));
+            )));
         }
-        let mut report = AppendReport::default();
-        let mut parts = resolve(&store, samples, &mut report);
-        for part in &mut parts {
-            // Stable: the order in which samples of one series were appended decides which of two at one time is first.
-            part.sort_by_key(|(series, sample)| (series.item, sample.timestamp));
-        }
-
-        let visible = inner.visible.read();
-        for (number, part) in parts.iter().enumerate().filter(|(_, part)| !part.is_empty()) {
-            append_to_shard(&store, number, part, &mut report);
-        }
+        let mut placed: Vec<Row<'_>> = Vec::with_capacity(rows.len());
         let mut rest = row_values.as_slice();
-        for row in &rows {
-            let (values, after) = rest.split_at_checked(row.family.layout.width()).unwrap_or_default();
-            append_row(&store, row, values, &mut report);
+        for FamilyRow { family, time } in &rows {
+            let (values, after) = rest.split_at_checked(family.layout.width()).unwrap_or_default();
             rest = after;
+            placed.push(Row {
+                item: family.item,
+                layout: &family.layout,
+                columns: &family.columns,
+                time: *time,
+                values,
+            });
         }
-        drop(visible);
-        inner.samples.fetch_add(report.appended as u64, Ordering::Relaxed);
+        if !samples.is_empty() {
+            // Rows and samples of one family go one way.
+            for row in placed.drain(..) {
+                samples.extend(row.samples().map(|(series, sample)| (Target::Series(series), sample)));
+            }
+        }
+        placed.sort_by_key(|row| (row.item, row.time));
+        let mut report = AppendReport::default();
+        let mut resolved = resolve(&store, samples, now, &mut report);
+        // Stable: the order in which samples of one series were appended decides which of two at one time is first.
+        resolved.sort_by_key(|(series, sample)| (series.item, sample.timestamp));
+        let written = inner.refused_batch(inner.write(&resolved, &placed))?;
+        report.add(written);
+        inner.refused_samples(&report.refused);
+        if report.sequence > 0
+            && let Some(disk) = &inner.disk
+        {
+            report.durable = disk.settle(report.sequence, inner.options.durability)?;
+            inner.maintain_if_behind()?;
+        }
         Ok(report)
     }
 }
 
-fn check_time(timestamp: Timestamp) -> Result<()> {
-    if timestamp == Timestamp::MIN {
-        return Err(Error::new(
-            ErrorKind::InvalidArgument,
-            format!("no window can hold the instant {timestamp}"),
-        ));
-    }
-    Ok(())
-}
-
-/// The samples of one shard.
-type Part = Vec<(SeriesRef, Sample)>;
-
-/// Labels to series, by shard; what the index refuses goes into the report.
-fn resolve(store: &Store, samples: Vec<(Target, Sample)>, report: &mut AppendReport) -> [Part; SHARDS] {
+/// Labels to series; what the index refuses goes into the report.
+fn resolve(
+    store: &Store,
+    samples: Vec<(Target, Sample)>,
+    now: Option<Timestamp>,
+    report: &mut AppendReport,
+) -> Vec<(SeriesRef, Sample)> {
     let inner = &store.inner;
-    let mut parts: [Part; SHARDS] = std::array::from_fn(|_| Vec::new());
-    let mut add = |series: SeriesRef, sample: Sample| {
-        if let Some(part) = parts.get_mut(series.item as usize % SHARDS) {
-            part.push((series, sample));
-        }
-    };
+    let mut resolved = Vec::with_capacity(samples.len());
     let mut unknown = Vec::new();
     {
         let index = inner.index.read();
         let mut before: Option<(Labels, SeriesRef)> = None;
         for (target, sample) in samples {
             match target {
-                Target::Series(series) => add(series, sample),
+                Target::Series(series) => resolved.push((series, sample)),
                 Target::Labels(labels) => {
                     // Samples of one series tend to follow each other, and series as they did the first time.
                     let found = match &before {
@@ -338,7 +383,7 @@ fn resolve(store: &Store, samples: Vec<(Target, Sample)>, report: &mut AppendRep
                     match found {
                         Some(series) => {
                             before = Some((labels, series));
-                            add(series, sample);
+                            resolved.push((series, sample));
                         }
                         None => unknown.push((labels, sample)),
                     }
@@ -349,93 +394,26 @@ fn resolve(store: &Store, samples: Vec<(Target, Sample)>, report: &mut AppendRep
     if !unknown.is_empty() {
         let mut index = inner.index.write();
         for (labels, sample) in unknown {
-            match index.find_or_create(&labels, &inner.options.limits) {
-                Ok(series) => add(series, sample),
+            match inner.find_or_create(&mut index, &labels, now) {
+                Ok(series) => resolved.push((series, sample)),
                 Err(error) => report.refused.push(Refusal { labels, timestamp: sample.timestamp, error }),
             }
         }
     }
-    parts
+    resolved
 }
 
-fn append_to_shard(store: &Store, number: usize, batch: &[(SeriesRef, Sample)], report: &mut AppendReport) {
-    let inner = &store.inner;
-    let Some(shard) = inner.shards.get(number) else { return };
-    // Always the index before a shard.
-    let index = inner.index.read();
-    let mut shard = shard.write();
-    let shard = Arc::make_mut(&mut shard);
-    let mut grown = 0_isize;
-    for part in batch.chunk_by(|(a, _), (b, _)| a.item == b.item) {
-        let Some((first, _)) = part.first() else { continue };
-        let Some(item) = index.item(first.item) else { continue };
-        let is_family = matches!(**item, Item::Family { .. });
-        let slot = first.item as usize / SHARDS;
-        let before = shard.byte_size(slot);
-        let Some(head) = shard.item_mut(slot, is_family) else { continue };
-        match (&**item, &mut *head) {
-            (Item::Single(labels), ItemHead::Series(series)) => {
-                for (_, sample) in part {
-                    let outcome = series.append(sample.clone());
-                    record(report, outcome, || labels.clone(), sample.timestamp);
-                }
-            }
-            (Item::Family { columns, .. }, head) => {
-                for instant in part.chunk_by(|(_, a), (_, b)| a.timestamp == b.timestamp) {
-                    head.append_instant(columns, instant, |(series, sample), outcome| {
-                        let column = columns.get(series.column as usize);
-                        let labels =
-                            || column.map_or_else(Labels::empty, |column| item.series_labels(column));
-                        record(report, outcome, labels, sample.timestamp);
-                    });
-                }
-            }
-            // A single item has a single head.
-            (Item::Single(_), _) => {}
+impl Inner {
+    fn find_or_create(
+        &self,
+        index: &mut Index,
+        labels: &Labels,
+        now: Option<Timestamp>,
+    ) -> Result<SeriesRef> {
+        let limits = &self.options.limits;
+        if let (Some(now), None) = (now, index.find(labels)) {
+            index.check_rate(now, limits, labels)?;
         }
-        grown = grown.saturating_add_unsigned(head.byte_size()).saturating_sub_unsigned(before);
-    }
-    inner.grow(grown);
-}
-
-fn append_row(store: &Store, row: &FamilyRow, values: &[Option<f64>], report: &mut AppendReport) {
-    let inner = &store.inner;
-    let family = &row.family;
-    let number = family.item as usize % SHARDS;
-    {
-        let Some(shard) = inner.shards.get(number) else { return };
-        let mut shard = shard.write();
-        let slot = family.item as usize / SHARDS;
-        let before = shard.byte_size(slot);
-        let Some(head) = Arc::make_mut(&mut shard).item_mut(slot, true) else { return };
-        if head.append_whole_row(row.time.as_millis(), &family.layout, values) {
-            report.appended = report.appended.saturating_add(values.len());
-            let grown = 0_isize.saturating_add_unsigned(head.byte_size()).saturating_sub_unsigned(before);
-            inner.grow(grown);
-            return;
-        }
-    }
-    let samples: Vec<(SeriesRef, Sample)> = family
-        .columns
-        .iter()
-        .zip(values)
-        .filter_map(|(column, value)| {
-            let series = SeriesRef { item: family.item, column: *column };
-            Some((series, Sample::float(row.time, (*value)?)))
-        })
-        .collect();
-    append_to_shard(store, number, &samples, report);
-}
-
-fn record(
-    report: &mut AppendReport,
-    outcome: Result<Taken>,
-    labels: impl FnOnce() -> Labels,
-    timestamp: Timestamp,
-) {
-    match outcome {
-        Ok(Taken::New) => report.appended = report.appended.saturating_add(1),
-        Ok(Taken::Duplicate) => report.duplicates = report.duplicates.saturating_add(1),
-        Err(error) => report.refused.push(Refusal { labels: labels(), timestamp, error }),
+        index.find_or_create(labels, limits)
     }
 }

@@ -1,28 +1,57 @@
 //! The append-only database.
 //!
-//! A batch goes through [`append`] into the [`head`], and a [`snapshot`] reads from there: a store lives in memory. What is
-//! to outlive the process will stand beside the head, on [`backing`]: the log (`wal/`), which takes every batch before it
-//! becomes visible and is replayed into the head on opening, and segments (`segment/`), the head's sealed chunks as
-//! immutable files, which a snapshot reads before the head's own chunks.
+//! A batch comes through [`append`]; [`batch`] decides what of it is taken and tells that as entries, which go into the log
+//! ([`wal`]) and then into the [`head`]. A [`snapshot`] reads from heads and segments. [`maintain`] seals heads into segments
+//! ([`segment`]), which are immutable files, and merges them; [`open`] reads what the [`manifest`] names and replays the log.
+//! A store in memory is the same without files, which all lie behind [`backing`].
 
 mod append;
+mod background;
 mod backing;
+mod batch;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod crash;
+mod disk;
+mod file;
 mod head;
+mod health;
 mod index;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod law;
+mod losses;
+mod maintain;
+mod manifest;
+mod open;
 mod options;
+pub(crate) mod planted;
+mod segment;
 mod snapshot;
+mod wal;
+mod write;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use crossbeam::utils::CachePadded;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+
+use crate::error::Result;
 
 pub use append::{AppendReport, Appender, FamilyHandle, Refusal, SeriesHandle};
-use head::Shard;
+use background::Background;
+pub use backing::ReadMode;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use backing::SimulatedDisk;
+use disk::Disk;
+pub use health::Health;
 use index::Index;
-pub use options::{Limits, StoreOptions};
+pub use maintain::Maintained;
+use maintain::Maintenance;
+pub use open::OpenReport;
+use open::Opening;
+pub use options::{Durability, Limits, StoreOptions};
 pub use snapshot::Snapshot;
+use snapshot::View;
+use write::Writer;
 
 /// Shards of the head: items are spread over them by number, so that writers meet less often.
 const SHARDS: usize = 16;
@@ -51,10 +80,16 @@ pub struct Store {
 struct Inner {
     options: StoreOptions,
     index: RwLock<Index>,
-    shards: Box<[CachePadded<RwLock<Arc<Shard>>>]>,
-    /// Writers hold it for reading while a batch goes into the shards, a snapshot for writing while it takes them all:
-    /// that is what makes a batch visible as a whole.
-    visible: RwLock<()>,
+    /// What a snapshot sees: a batch becomes visible under one lock, and so as a whole.
+    view: RwLock<View>,
+    /// One batch is written at a time.
+    writer: Mutex<Writer>,
+    maintenance: Mutex<Maintenance>,
+    disk: Option<Disk>,
+    open_report: Option<OpenReport>,
+    background: OnceLock<Background>,
+    /// The newest time of all samples.
+    newest: AtomicI64,
     samples: AtomicU64,
     sample_bytes: AtomicUsize,
     /// What ties a handle to its store.
@@ -62,11 +97,45 @@ struct Inner {
 }
 
 impl Inner {
+    fn new(
+        options: StoreOptions,
+        index: RwLock<Index>,
+        view: View,
+        writer: Writer,
+        disk: Option<Disk>,
+        open_report: Option<OpenReport>,
+    ) -> Self {
+        Self {
+            options,
+            index,
+            view: RwLock::new(view),
+            writer: Mutex::new(writer),
+            maintenance: Mutex::default(),
+            disk,
+            open_report,
+            background: OnceLock::new(),
+            newest: AtomicI64::new(i64::MIN),
+            samples: AtomicU64::new(0),
+            sample_bytes: AtomicUsize::new(0),
+            token: Arc::new(()),
+        }
+    }
+
     fn grow(&self, bytes: isize) {
         if bytes >= 0 {
             self.sample_bytes.fetch_add(bytes.unsigned_abs(), Ordering::Relaxed);
         } else {
             self.sample_bytes.fetch_sub(bytes.unsigned_abs(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        drop(self.background.take());
+        if let Some(disk) = &self.disk {
+            // Who wants to know has called `close`.
+            let _closed = disk.close(&mut self.writer.lock());
         }
     }
 }
@@ -87,6 +156,18 @@ pub struct StoreStats {
     pub label_bytes: usize,
     /// Bytes of memory that hold tables and postings, roughly.
     pub index_bytes: usize,
+    /// Series whose newest samples are in memory: those that were appended to lately.
+    pub active_series: usize,
+    /// Sealed segments on disk.
+    pub segments: usize,
+    /// Bytes of the sealed segments.
+    pub segment_bytes: u64,
+    /// Samples in the sealed segments.
+    pub sealed_samples: u64,
+    /// Files of the log.
+    pub logs: usize,
+    /// Bytes of the log, as far as it was written here.
+    pub log_bytes: u64,
 }
 
 impl StoreStats {
@@ -99,18 +180,30 @@ impl StoreStats {
 impl Store {
     /// An empty store that lives in memory and ends with its last clone and snapshot.
     pub fn in_memory(options: StoreOptions) -> Self {
-        let shards = (0..SHARDS).map(|_| CachePadded::new(RwLock::default())).collect();
-        Self {
-            inner: Arc::new(Inner {
-                options,
-                index: RwLock::default(),
-                shards,
-                visible: RwLock::new(()),
-                samples: AtomicU64::new(0),
-                sample_bytes: AtomicUsize::new(0),
-                token: Arc::new(()),
-            }),
+        let writer = Writer::default();
+        Self { inner: Arc::new(Inner::new(options, RwLock::default(), View::default(), writer, None, None)) }
+    }
+
+    fn with(
+        options: StoreOptions,
+        index: RwLock<Index>,
+        mut opening: Opening,
+        writer: Writer,
+        disk: Option<Disk>,
+    ) -> Self {
+        let (view, report) = (opening.view.clone(), std::mem::take(&mut opening.report));
+        let inner = Inner::new(options, index, view, writer, disk, Some(report));
+        inner.show(&opening);
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Starts the thread that the options ask for.
+    fn start(self) -> Result<Self> {
+        if self.inner.options.background {
+            let background = Background::start(&self.inner)?;
+            let _only_once = self.inner.background.set(background);
         }
+        Ok(self)
     }
 
     /// An empty batch.
@@ -120,16 +213,54 @@ impl Store {
 
     /// What the store holds at this moment.
     pub fn snapshot(&self) -> Snapshot {
-        let _visible = self.inner.visible.write();
-        let shards = self.inner.shards.iter().map(|shard| shard.read().clone()).collect();
-        Snapshot::new(self.clone(), shards)
+        let view = self.inner.view.read().clone();
+        let failed = self.inner.failed_loss();
+        Snapshot::new(self.clone(), view, failed)
+    }
+
+    /// Whether the store takes samples. A store in memory always does.
+    pub fn health(&self) -> Health {
+        self.inner.disk.as_ref().map_or(Health::Good, Disk::health)
+    }
+
+    /// Reads every segment and verifies it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt): the first damage that is found; [`ErrorKind::Io`](crate::ErrorKind::Io).
+    pub fn verify(&self) -> Result<()> {
+        let segments = self.inner.view.read().segments.clone();
+        segments.iter().try_for_each(|segment| segment.verify(&self.inner.index))
+    }
+
+    /// Makes everything durable and ends the log in order. This store and its clones take nothing any more; reading goes on.
+    /// A store that is dropped is closed as well, as far as that succeeds.
+    ///
+    /// # Errors
+    ///
+    /// As [`commit`](Appender::commit).
+    pub fn close(&self) -> Result<()> {
+        match &self.inner.disk {
+            Some(disk) => disk.close(&mut self.inner.writer.lock()),
+            None => Ok(()),
+        }
     }
 
     /// How much the store holds. Counts what is there, item by item for the index.
     pub fn stats(&self) -> StoreStats {
+        let segments = self.inner.view.read().segments.clone();
+        let logs = self.inner.disk.as_ref().map_or_else(Vec::new, |disk| disk.manifest.lock().logs.clone());
+        let growing = self.inner.writer.lock().log.as_ref().map_or(0, |log| log.length);
+        let ended = logs.iter().filter_map(|log| log.end).map(|end| end.length);
         let index = self.inner.index.read();
         let (label_bytes, index_bytes) = index.byte_size();
         StoreStats {
+            active_series: index.active_count(),
+            segments: segments.len(),
+            segment_bytes: segments.iter().map(|segment| segment.entry.length).sum(),
+            sealed_samples: segments.iter().map(|segment| segment.samples()).sum(),
+            logs: logs.len(),
+            log_bytes: ended.fold(growing, u64::saturating_add),
             series: index.series_count(),
             families: index.family_count(),
             samples: self.inner.samples.load(Ordering::Relaxed),
@@ -147,8 +278,7 @@ mod tests {
 
     /// What the heads hold, added up.
     fn counted(store: &Store) -> usize {
-        let shards = store.inner.shards.iter();
-        shards.map(|shard| shard.read().items().map(|item| item.byte_size()).sum::<usize>()).sum()
+        store.inner.view.read().heads.byte_size()
     }
 
     #[test]

@@ -1,12 +1,17 @@
 //! How a store is set up, and what it refuses.
 
+use std::time::Duration;
+
+use super::backing::ReadMode;
+
 /// What a store refuses, each as an error that names the limit, the value asked and the value allowed.
 ///
 /// Zero means zero, not unlimited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Series in the store, every column of a histogram counted. Default 100,000.
+    /// Series that are appended to, every column of a histogram counted; those whose samples are all sealed and old do not
+    /// count. Default 100,000.
     pub series: usize,
     /// Labels of one series, the name included. Default 40.
     pub labels_per_series: usize,
@@ -22,6 +27,16 @@ pub struct Limits {
     pub batch_samples: usize,
     /// Bytes of memory for samples, checked before a commit. Default 512 MiB.
     pub sample_bytes: usize,
+    /// New series in one minute, by the time that [`Appender::now`](crate::Appender::now) tells; without it they are not
+    /// counted. Default 20,000.
+    pub new_series_per_minute: usize,
+    /// How far ahead of the time that [`Appender::now`](crate::Appender::now) tells a sample may be; without it that is not
+    /// looked at. Default 10 minutes.
+    pub future: Duration,
+    /// Bytes of one file of the log; it ends with the batch that reaches them. Default 64 MiB.
+    pub log_bytes: u64,
+    /// Bytes that have to stay free on the disk: room to seal what the log holds. Default 128 MiB.
+    pub min_free_bytes: u64,
 }
 
 impl Default for Limits {
@@ -35,6 +50,31 @@ impl Default for Limits {
             buckets_per_family: 512,
             batch_samples: 1_000_000,
             sample_bytes: 512 << 20,
+            new_series_per_minute: 20_000,
+            future: Duration::from_secs(600),
+            log_bytes: 64 << 20,
+            min_free_bytes: 128 << 20,
+        }
+    }
+}
+
+impl Limits {
+    /// Nothing is refused for its size, and the disk may be filled.
+    pub fn unlimited() -> Self {
+        let most = usize::MAX;
+        Self {
+            series: most,
+            labels_per_series: most,
+            label_name_bytes: most,
+            label_value_bytes: most,
+            series_bytes: most,
+            buckets_per_family: most,
+            batch_samples: most,
+            sample_bytes: most,
+            new_series_per_minute: most,
+            future: Duration::MAX,
+            log_bytes: 64 << 20,
+            min_free_bytes: 0,
         }
     }
 }
@@ -52,6 +92,31 @@ impl Default for Limits {
 #[derive(Clone, Debug, Default)]
 pub struct StoreOptions {
     pub(crate) limits: Limits,
+    pub(crate) durability: Durability,
+    pub(crate) read_mode: ReadMode,
+    pub(crate) salvage: bool,
+    pub(crate) no_lock: bool,
+    pub(crate) background: bool,
+    pub(crate) retention: Option<Duration>,
+    pub(crate) retention_bytes: Option<u64>,
+}
+
+/// When a commit to a store on disk returns, and what it promises then.
+///
+/// A batch that was written survives the end of the process in every mode; the modes differ in what a power cut, or a crash
+/// of the system, may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// When the batch is synced: nothing that was acknowledged is lost. Batches that are committed at the same time share a
+    /// sync.
+    #[default]
+    Each,
+    /// When the batch is written. The first commit after this time since the last sync syncs, and so does
+    /// [`Store::maintain`](crate::Store::maintain): what was committed since is lost at most.
+    Interval(Duration),
+    /// When the batch is written. Only the end of a file of the log is synced: for replays and tests.
+    Never,
 }
 
 impl StoreOptions {
@@ -64,6 +129,57 @@ impl StoreOptions {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// What a commit promises. Default: [`Durability::Each`].
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// How sealed segments are read.
+    #[must_use]
+    pub fn read_mode(mut self, mode: ReadMode) -> Self {
+        self.read_mode = mode;
+        self
+    }
+
+    /// Opens a damaged store with what is left of it, instead of not at all. Damaged files are kept in the folder
+    /// `quarantine`, and what is missing is recorded: see [`Store::losses`](crate::Store::losses).
+    #[must_use]
+    pub fn salvage(mut self, salvage: bool) -> Self {
+        self.salvage = salvage;
+        self
+    }
+
+    /// Writes without a lock where the file system has none. Somebody else has to see to it that there is one writer.
+    #[must_use]
+    pub fn no_lock(mut self, no_lock: bool) -> Self {
+        self.no_lock = no_lock;
+        self
+    }
+
+    /// Whether a thread seals, merges and forgets. Without it [`Store::maintain`](crate::Store::maintain) has to be called,
+    /// and a commit does the most urgent of it.
+    #[must_use]
+    pub fn background(mut self, background: bool) -> Self {
+        self.background = background;
+        self
+    }
+
+    /// Samples older than the newest by more than this are forgotten, in whole segments. Default: none.
+    #[must_use]
+    pub fn retention(mut self, retention: Duration) -> Self {
+        self.retention = Some(retention);
+        self
+    }
+
+    /// The oldest segments are forgotten while all of them take more bytes than this. Default: none.
+    #[must_use]
+    pub fn retention_bytes(mut self, bytes: u64) -> Self {
+        self.retention_bytes = Some(bytes);
         self
     }
 }

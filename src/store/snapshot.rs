@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use hashbrown::HashSet;
+use parking_lot::RwLock;
 use smallvec::SmallVec;
 
 use crate::error::Result;
 use crate::source::{Family, Item as SourceItem, SelectRequest, Series, SeriesChunk, SeriesSet, Source};
 
-use super::head::{ItemHead, Shard, rows};
-use super::index::{Item, Selection, column_name};
-use super::{SHARDS, Store};
+use super::Store;
+use super::head::{Heads, ItemHead, common_layout};
+use super::index::{Index, Item, Selection, column_name};
+use super::segment::Segment;
 use crate::chunk::{Chunk, Column};
 use crate::model::label::{BUCKET_BOUND, METRIC_NAME};
-use crate::model::{Matcher, Window};
+use crate::model::{Loss, Matcher, Timestamp, Window};
 
 /// What a [`Store`] held at one moment: every commit before it, nothing of those after. Cheap to clone.
 ///
@@ -21,35 +23,178 @@ use crate::model::{Matcher, Window};
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     store: Store,
-    shards: Arc<[Arc<Shard>]>,
+    view: View,
+    /// What is missing since the store has failed.
+    failed: Option<Loss>,
+}
+
+/// What is visible at one moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct View {
+    pub(super) heads: Heads,
+    /// In the order in which they were sealed, which is that of the times of every item.
+    pub(super) segments: Arc<[Arc<Segment>]>,
+    /// What is known to be missing, the acknowledged included.
+    pub(super) losses: Arc<[Loss]>,
+}
+
+impl View {
+    /// The newest time of an item that has no head, as far as it may matter for a sample at `time`.
+    pub(super) fn newest_sealed(
+        &self,
+        index: &RwLock<Index>,
+        item: u32,
+        time: Timestamp,
+    ) -> Result<Option<i64>> {
+        let mut newest = None;
+        for segment in self.segments.iter().filter(|segment| segment.entry.last_time >= time.as_millis()) {
+            segment.join(index)?;
+            newest = newest.max(segment.newest(item));
+        }
+        Ok(newest)
+    }
 }
 
 impl Snapshot {
-    pub(super) fn new(store: Store, shards: Arc<[Arc<Shard>]>) -> Self {
-        Self { store, shards }
+    pub(super) fn new(store: Store, view: View, failed: Option<Loss>) -> Self {
+        Self { store, view, failed }
     }
 
     fn head(&self, item: u32) -> Option<&Arc<ItemHead>> {
-        self.shards.get(item as usize % SHARDS)?.get(item as usize / SHARDS)
+        self.view.heads.get(item)
+    }
+}
+
+/// What one item has inside a window.
+#[derive(Default)]
+struct Found {
+    /// Chunks of a single series, or of whole rows of a family.
+    chunks: SmallVec<[Arc<Chunk>; 2]>,
+    /// Chunks of single columns of a family.
+    columns: Vec<(u32, Arc<Chunk>)>,
+}
+
+impl Found {
+    fn is_empty(&self) -> bool {
+        self.chunks.is_empty() && self.columns.is_empty()
+    }
+
+    /// The chunks of one column of a family, in time order.
+    fn column(&self, position: usize, column: &Column) -> SmallVec<[SeriesChunk; 2]> {
+        let rows = self.chunks.iter().filter_map(|chunk| {
+            let column = chunk.layout()?.position(column)?;
+            Some(SeriesChunk { chunk: chunk.clone(), column })
+        });
+        let own = self.columns.iter().filter(|(own, _)| *own as usize == position);
+        let own = own.map(|(_, chunk)| SeriesChunk { chunk: chunk.clone(), column: 0 });
+        let mut chunks: SmallVec<[SeriesChunk; 2]> = rows.chain(own).collect();
+        if !self.columns.is_empty() {
+            chunks.sort_by_key(|part| part.chunk.time_range());
+        }
+        chunks
+    }
+}
+
+impl Snapshot {
+    /// The segments that touch the window, their items known to the index.
+    fn segments(&self, window: Window) -> Result<SmallVec<[&Arc<Segment>; 4]>> {
+        let segments: SmallVec<[&Arc<Segment>; 4]> =
+            self.view.segments.iter().filter(|segment| segment.touches(window)).collect();
+        for segment in &segments {
+            segment.join(&self.store.inner.index)?;
+        }
+        Ok(segments)
+    }
+
+    fn window(&self, window: Window) -> Window {
+        match self.store.inner.retention_border() {
+            Some(border) => Window::new(window.after.max(border), window.until),
+            None => window,
+        }
+    }
+
+    fn find(&self, item: u32, is_family: bool, window: Window, segments: &[&Arc<Segment>]) -> Result<Found> {
+        let mut found = Found::default();
+        let head = self.head(item).map(|head| &**head);
+        let held = head.and_then(ItemHead::time_range);
+        // The head keeps rows that are sealed already; most windows lie within them.
+        let is_held = held.is_some_and(|(first, _)| first <= window.after.as_millis());
+        if !is_held || matches!(head, Some(ItemHead::Columns(_))) {
+            for segment in segments {
+                segment.chunks(item, window, |series, is_rows, chunk| {
+                    if is_rows || !is_family {
+                        found.chunks.push(chunk);
+                    } else {
+                        found.columns.push((series.column, chunk));
+                    }
+                })?;
+            }
+        }
+        let sealed = last_of(found.chunks.iter());
+        match head {
+            None => {}
+            Some(ItemHead::Series(head)) => {
+                found.chunks.extend(head.chunks(window).filter_map(|chunk| later(chunk, sealed)))
+            }
+            Some(ItemHead::Family(head)) => {
+                let sealed = sealed.max(last_of(found.columns.iter().map(|(_, chunk)| chunk)));
+                found.chunks.extend(head.chunks(window).filter_map(|chunk| later(chunk, sealed)));
+            }
+            Some(ItemHead::Columns(heads)) => {
+                let before = found.columns.len();
+                for (column, head) in (0..).zip(heads) {
+                    let own = found.columns.iter().take(before).filter(|(own, _)| *own == column);
+                    let sealed = sealed.max(last_of(own.map(|(_, chunk)| chunk)));
+                    let chunks = head.chunks(window).filter_map(|chunk| later(chunk, sealed));
+                    let chunks: SmallVec<[Arc<Chunk>; 2]> = chunks.collect();
+                    found.columns.extend(chunks.into_iter().map(|chunk| (column, chunk)));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn last_of<'a>(chunks: impl Iterator<Item = &'a Arc<Chunk>>) -> Option<i64> {
+    chunks.filter_map(|chunk| chunk.time_range()).map(|(_, last)| last).max()
+}
+
+/// What of a head's chunk is later than what is sealed.
+fn later(chunk: Arc<Chunk>, sealed: Option<i64>) -> Option<Arc<Chunk>> {
+    let (first, last) = chunk.time_range()?;
+    match sealed {
+        Some(sealed) if last <= sealed => None,
+        Some(sealed) if first <= sealed => {
+            Some(Arc::new(Chunk::Later(chunk, Timestamp::from_millis(sealed))))
+        }
+        _ => Some(chunk),
     }
 }
 
 impl Source for Snapshot {
+    fn losses(&self, window: Window) -> Vec<Loss> {
+        let losses = self.view.losses.iter().chain(&self.failed);
+        losses.filter(|loss| !loss.acknowledged && loss.touches(window)).cloned().collect()
+    }
+
     fn select(&self, request: &SelectRequest<'_>) -> Result<SeriesSet> {
+        let window = self.window(request.window);
+        let segments = self.segments(window)?;
         let selection = Selection::resolve(&self.store.inner.index, request.matchers);
         let mut items = Vec::with_capacity(selection.items.len());
         for (number, item) in &selection.items {
-            // An item without head was made after this snapshot, or has no sample.
-            let Some(head) = self.head(*number) else { continue };
-            match (&**item, &**head) {
-                (Item::Single(labels), ItemHead::Series(series)) => {
-                    let chunks = series.chunks(request.window);
-                    let chunks: SmallVec<_> = chunks.map(|chunk| SeriesChunk { chunk, column: 0 }).collect();
-                    if !chunks.is_empty() {
-                        items.push(SourceItem::Series(Series::from_chunks(labels.clone(), chunks)));
-                    }
+            let is_family = matches!(**item, Item::Family { .. });
+            // An item without samples here was made after this snapshot, or has none in the window.
+            let found = self.find(*number, is_family, window, &segments)?;
+            if found.is_empty() {
+                continue;
+            }
+            match &**item {
+                Item::Single(labels) => {
+                    let chunks = found.chunks.into_iter().map(|chunk| SeriesChunk { chunk, column: 0 });
+                    items.push(SourceItem::Series(Series::from_chunks(labels.clone(), chunks.collect())));
                 }
-                (Item::Family { labels, columns }, head) => {
+                Item::Family { labels, columns } => {
                     let base = labels.metric_name();
                     let wanted: SmallVec<[usize; 24]> = columns
                         .iter()
@@ -57,9 +202,8 @@ impl Source for Snapshot {
                         .filter(|(_, column)| selection.accepts_column(base, column))
                         .map(|(position, _)| position)
                         .collect();
-                    select_family(&selection, request, item, columns, &wanted, head, &mut items);
+                    select_family(&selection, request, item, columns, &wanted, found, &mut items);
                 }
-                (Item::Single(_), _) => {}
             }
         }
         items.sort_by(|a, b| a.labels().cmp(b.labels()));
@@ -67,45 +211,39 @@ impl Source for Snapshot {
     }
 
     fn label_values(&self, name: &str, matchers: &[Matcher], window: Window) -> Result<Vec<Arc<str>>> {
+        let window = self.window(window);
+        let segments = self.segments(window)?;
         let selection = Selection::resolve(&self.store.inner.index, matchers);
         let mut values: HashSet<Arc<str>> = HashSet::new();
         for (number, item) in &selection.items {
-            let Some(head) = self.head(*number) else { continue };
             let (labels, columns): (_, &[Column]) = match &**item {
                 Item::Single(labels) => (labels, &[]),
                 Item::Family { labels, columns } => (labels, columns),
             };
+            let is_virtual = matches!(name, METRIC_NAME | BUCKET_BOUND) && !columns.is_empty();
+            let known = labels.label(name).filter(|label| !is_virtual && !values.contains(&label.value));
+            if known.is_none() && !is_virtual {
+                continue;
+            }
+            let found = self.find(*number, !columns.is_empty(), window, &segments)?;
+            if columns.is_empty() {
+                values.extend(known.filter(|_| !found.is_empty()).map(|label| label.value.clone()));
+                continue;
+            }
             let base = labels.metric_name();
-            let there = columns
+            let mut there = columns
                 .iter()
                 .enumerate()
                 .filter(|(_, column)| selection.accepts_column(base, column))
-                .filter(|(position, column)| match &**head {
-                    ItemHead::Family(head) => {
-                        head.layouts(window).any(|layout| layout.position(column).is_some())
-                    }
-                    ItemHead::Columns(heads) => heads.get(*position).is_some_and(|head| head.touches(window)),
-                    ItemHead::Series(_) => false,
-                })
+                .filter(|(position, column)| !found.column(*position, column).is_empty())
                 .map(|(_, column)| column);
-            match (&**head, name) {
-                (ItemHead::Series(series), _) => {
-                    if let Some(label) = labels.label(name).filter(|_| series.touches(window)) {
-                        values.insert(label.value.clone());
-                    }
-                }
-                (_, METRIC_NAME) => values.extend(there.map(|column| column_name(base, column).into())),
-                (_, BUCKET_BOUND) => values.extend(there.filter_map(|column| match column {
+            match name {
+                METRIC_NAME => values.extend(there.map(|column| column_name(base, column).into())),
+                BUCKET_BOUND => values.extend(there.filter_map(|column| match column {
                     Column::Bucket(bound) => Some(bound.clone()),
                     Column::Count | Column::Sum => None,
                 })),
-                _ => {
-                    let mut there = there;
-                    let known = labels.label(name).filter(|label| !values.contains(&label.value));
-                    if let Some(label) = known.filter(|_| there.next().is_some()) {
-                        values.insert(label.value.clone());
-                    }
-                }
+                _ => values.extend(known.filter(|_| there.next().is_some()).map(|label| label.value.clone())),
             }
         }
         let mut values: Vec<Arc<str>> = values.into_iter().collect();
@@ -120,53 +258,28 @@ fn select_family(
     item: &Item,
     columns: &[Column],
     wanted: &[usize],
-    head: &ItemHead,
+    found: Found,
     into: &mut Vec<SourceItem>,
 ) {
-    match head {
-        ItemHead::Family(head) => {
-            let chunks: SmallVec<[Arc<Chunk>; 2]> = head.chunks(request.window).collect();
-            if chunks.is_empty() {
-                return;
-            }
-            let is_bucket = |position: &usize| matches!(columns.get(*position), Some(Column::Bucket(_)));
-            let all_buckets = !selection.looks_at_bounds()
-                && wanted.iter().all(is_bucket)
-                && wanted.len() == columns.iter().filter(|c| matches!(c, Column::Bucket(_))).count();
-            if request.families
-                && all_buckets
-                && let Some(layout) = head.common_layout(request.window)
-                && let Some(bucket) = wanted.first().and_then(|position| columns.get(*position))
-            {
-                let labels = item.shared_labels(bucket);
-                into.push(SourceItem::Family(Family::from_chunks(labels, layout, chunks)));
-                return;
-            }
-            for column in wanted.iter().filter_map(|position| columns.get(*position)) {
-                let parts: SmallVec<[SeriesChunk; 2]> = chunks
-                    .iter()
-                    .filter_map(|chunk| {
-                        let column = rows(chunk)?.layout().position(column)?;
-                        Some(SeriesChunk { chunk: chunk.clone(), column })
-                    })
-                    .collect();
-                if !parts.is_empty() {
-                    into.push(SourceItem::Series(Series::from_chunks(item.series_labels(column), parts)));
-                }
-            }
+    let is_bucket = |position: &usize| matches!(columns.get(*position), Some(Column::Bucket(_)));
+    let all_buckets = !selection.looks_at_bounds()
+        && wanted.iter().all(is_bucket)
+        && wanted.len() == columns.iter().filter(|c| matches!(c, Column::Bucket(_))).count();
+    if request.families
+        && all_buckets
+        && found.columns.is_empty()
+        && let Some(layout) = common_layout(&found.chunks)
+        && let Some(bucket) = wanted.first().and_then(|position| columns.get(*position))
+    {
+        let labels = item.shared_labels(bucket);
+        into.push(SourceItem::Family(Family::from_chunks(labels, layout, found.chunks)));
+        return;
+    }
+    for position in wanted {
+        let Some(column) = columns.get(*position) else { continue };
+        let parts = found.column(*position, column);
+        if !parts.is_empty() {
+            into.push(SourceItem::Series(Series::from_chunks(item.series_labels(column), parts)));
         }
-        ItemHead::Columns(heads) => {
-            for position in wanted {
-                let (Some(column), Some(head)) = (columns.get(*position), heads.get(*position)) else {
-                    continue;
-                };
-                let chunks = head.chunks(request.window);
-                let chunks: SmallVec<_> = chunks.map(|chunk| SeriesChunk { chunk, column: 0 }).collect();
-                if !chunks.is_empty() {
-                    into.push(SourceItem::Series(Series::from_chunks(item.series_labels(column), chunks)));
-                }
-            }
-        }
-        ItemHead::Series(_) => {}
     }
 }

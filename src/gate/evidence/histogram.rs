@@ -23,6 +23,7 @@ pub(super) fn observe_quantile(
     source: &dyn Source,
 ) -> Result<Observation> {
     let loaded = load(source, buckets, span.after, span.now)?;
+    tally.reach_back(&loaded, span.origin);
     let until = settled(span, &loaded);
     let mut births = Births::new(source, span.origin, span.now);
     // A histogram is one thing: where one bucket falls all have started again, also those that grew past it since.

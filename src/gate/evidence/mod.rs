@@ -16,7 +16,7 @@ use super::explain;
 use super::reason::Finding;
 use super::spec::{CheckKind, CheckSpec, Selector};
 use crate::error::Result;
-use crate::model::{Labels, Timestamp, Window};
+use crate::model::{Labels, Loss, Timestamp, Window};
 use crate::source::Source;
 
 /// Longest time that a scrape may take to settle.
@@ -46,6 +46,9 @@ pub(crate) struct Tally {
     pub(crate) unreachable: bool,
     /// A value that no counter can have was seen; as text.
     pub(crate) invalid: Option<String>,
+    /// How far back the counts look, if that is before the evidence begins.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(crate) reach: Option<Timestamp>,
 }
 
 impl Tally {
@@ -56,6 +59,17 @@ impl Tally {
         if self.invalid.is_none() {
             self.invalid = counted.invalid.map(|value| value.to_string());
         }
+    }
+
+    /// Notes how far back counting looks: to the sample on which it builds, and where there is none as far as the
+    /// lookback, for whether a series is new is told by what else there was before it.
+    fn reach_back(&mut self, loaded: &Loaded, origin: Timestamp) {
+        let counted = loaded.series.iter().filter(|series| !series.points.is_empty());
+        let reach = counted.map(|series| match series.base {
+            Some(base) => Timestamp::from_millis(base.time),
+            None => origin.minus_millis(STALE_MS),
+        });
+        self.reach = self.reach.into_iter().chain(reach).min();
     }
 }
 
@@ -72,6 +86,8 @@ pub(crate) struct Observation {
     pub(crate) until: Timestamp,
     /// The labels of the traffic's series: who the canary is.
     pub(crate) selected: Vec<Labels>,
+    /// What may be missing among the data that the check judges.
+    pub(crate) losses: Vec<Loss>,
 }
 
 /// When and from where a check counts.
@@ -95,7 +111,7 @@ pub(crate) fn observe(
     source: &dyn Source,
 ) -> Result<Observation> {
     let mut next = tally.clone();
-    let observation = match &check.kind {
+    let mut observation = match &check.kind {
         CheckKind::Ratio { events, trials, missing_is_zero, events_are_good, .. } => {
             observe_ratio(events, trials, *missing_is_zero, *events_are_good, &mut next, span, source)?
         }
@@ -104,6 +120,8 @@ pub(crate) fn observe(
         }
         CheckKind::Volume { requests, .. } => observe_volume(requests, &mut next, span, source)?,
     };
+    let after = next.reach.map_or(span.origin, |reach| reach.min(span.origin));
+    observation.losses = source.losses(Window::new(after, span.now));
     let sums = [next.fewest, next.most, next.trials, next.born_amount];
     let bounds = next.bounds.iter().map(|(_, count)| *count);
     if let Some(sum) = sums.into_iter().chain(bounds).find(|sum| !sum.is_finite()) {
@@ -157,6 +175,7 @@ fn observe_volume(
     source: &dyn Source,
 ) -> Result<Observation> {
     let loaded = load(source, requests, span.after, span.now)?;
+    tally.reach_back(&loaded, span.origin);
     let until = settled(span, &loaded);
     let mut births = Births::new(source, span.origin, span.now);
     let counted = count(&loaded, &loaded.series, until, &[], &mut births)?;
@@ -168,7 +187,7 @@ fn observe_volume(
         series: loaded.series.len(),
         until,
         selected: labels_of(&loaded),
-        notes: Vec::new(),
+        ..Observation::default()
     })
 }
 
@@ -190,6 +209,8 @@ fn observe_ratio(
 ) -> Result<Observation> {
     let loaded_trials = load(source, trials, span.after, span.now)?;
     let loaded_events = load(source, events, span.after, span.now)?;
+    tally.reach_back(&loaded_trials, span.origin);
+    tally.reach_back(&loaded_events, span.origin);
     let until = settled(span, &loaded_trials);
     let classifying: Vec<&str> = extra_matchers(events, trials);
     let mut births = Births::new(source, span.origin, span.now);

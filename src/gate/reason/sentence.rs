@@ -213,6 +213,24 @@ impl fmt::Display for Finding {
             Self::SourceError { message, in_a_row, limit } => {
                 write!(f, "the source failed {in_a_row} times in a row (limit {limit}): {message}")
             }
+            Self::UncleanStart { from, until, file, bytes, batches, why }
+            | Self::DataLost { from, until, file, bytes, batches, why }
+            | Self::DataDamaged { from, until, file, bytes, batches, why }
+            | Self::StoreFailed { from, until, file, bytes, batches, why }
+            | Self::LimitExceeded { from, until, file, bytes, batches, why } => {
+                f.write_str("samples")?;
+                if let Some(from) = from {
+                    write!(f, " after {} s", from.as_secs_f64())?;
+                }
+                if let Some(until) = until {
+                    write!(f, " up to {} s", until.as_secs_f64())?;
+                }
+                write!(f, " may be missing: {why}")?;
+                if !file.is_empty() {
+                    write!(f, " ({file}, {bytes} bytes, {batches} batches)")?;
+                }
+                Ok(())
+            }
             Self::Deadline { unsettled, seconds } => {
                 write!(f, "not settled at the deadline after {} s: ", Short(*seconds))?;
                 list(f, unsettled)

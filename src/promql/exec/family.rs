@@ -135,7 +135,7 @@ impl Evaluator<'_> {
                 Item::Family(family) => {
                     self.budget.touch_series(family.bounds().len())?;
                     buffer.clear();
-                    family.read(window, &mut buffer)?;
+                    family.read_counts(window, &mut buffer)?;
                     let samples = buffer.times().len().saturating_mul(buffer.width());
                     self.budget.check_samples(samples as u64)?;
                     sum.add_family(family, &buffer, self.settings.delayed_name_removal, &mut groups);

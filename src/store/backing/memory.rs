@@ -3,38 +3,53 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::{Backing, FileId, FileName};
+use super::host::Host;
+use super::{Backing, FileBytes, FileId, FileKind, FileName, exists, not_found, not_open, not_writable};
 
-type Content = Arc<RwLock<Vec<u8>>>;
+/// A file. Who has its bytes keeps them: changing them then starts with a copy.
+type Content = Arc<RwLock<Arc<Vec<u8>>>>;
 
 /// Files in memory, up to a capacity in bytes.
 #[derive(Debug)]
 pub(crate) struct MemoryBacking {
     capacity: u64,
     files: Mutex<Files>,
+    host: Host,
 }
 
 #[derive(Debug, Default)]
 struct Files {
     names: BTreeMap<FileName, Content>,
-    open: HashMap<u64, Content>,
+    open: HashMap<u64, Handle>,
     next: u64,
 }
 
+#[derive(Debug)]
+struct Handle {
+    content: Content,
+    writable: bool,
+}
+
 impl Files {
-    fn open(&mut self, content: Content) -> FileId {
+    fn open(&mut self, content: Content, writable: bool) -> FileId {
         let id = self.next;
         self.next = self.next.wrapping_add(1);
-        self.open.insert(id, content);
+        self.open.insert(id, Handle { content, writable });
         FileId(id)
     }
 
     fn content(&self, file: FileId) -> io::Result<Content> {
-        let content = self.open.get(&file.0).cloned();
-        content.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "file is not open"))
+        self.open.get(&file.0).map(|handle| handle.content.clone()).ok_or_else(not_open)
+    }
+
+    /// The content, to be changed.
+    fn writable(&self, file: FileId) -> io::Result<Content> {
+        let handle = self.open.get(&file.0).ok_or_else(not_open)?;
+        if handle.writable { Ok(handle.content.clone()) } else { Err(not_writable()) }
     }
 
     fn used(&self) -> u64 {
@@ -45,7 +60,7 @@ impl Files {
 impl MemoryBacking {
     /// No files, and room for `capacity` bytes.
     pub(crate) fn new(capacity: u64) -> Self {
-        Self { capacity, files: Mutex::default() }
+        Self { capacity, files: Mutex::default(), host: Host::new() }
     }
 
     fn content(&self, file: FileId) -> io::Result<Content> {
@@ -66,25 +81,23 @@ impl MemoryBacking {
     }
 }
 
-fn not_found(name: FileName) -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, format!("there is no file {name:?}"))
-}
-
 impl Backing for MemoryBacking {
     fn create(&self, name: FileName) -> io::Result<FileId> {
+        let name = name.checked()?;
         let mut files = self.files.lock();
         if files.names.contains_key(&name) {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("file {name:?} exists")));
+            return Err(exists(name));
         }
         let content = Content::default();
         files.names.insert(name, content.clone());
-        Ok(files.open(content))
+        Ok(files.open(content, true))
     }
 
     fn open(&self, name: FileName) -> io::Result<FileId> {
+        let name = name.checked()?;
         let mut files = self.files.lock();
         let content = files.names.get(&name).cloned().ok_or_else(|| not_found(name))?;
-        Ok(files.open(content))
+        Ok(files.open(content, name.kind == FileKind::Log))
     }
 
     fn read_at(&self, file: FileId, at: u64, into: &mut [u8]) -> io::Result<usize> {
@@ -101,10 +114,15 @@ impl Backing for MemoryBacking {
     fn write_at(&self, file: FileId, at: u64, bytes: &[u8]) -> io::Result<usize> {
         // Locked until the end: nobody else takes the room in between.
         let files = self.files.lock();
-        let (content, used) = (files.content(file)?, files.used());
+        let (content, used) = (files.writable(file)?, files.used());
+        if bytes.is_empty() {
+            // Writes nothing, and makes no gap either.
+            return Ok(0);
+        }
         let mut content = content.write();
+        let content = Arc::make_mut(&mut content);
         let end = at.checked_add(bytes.len() as u64).ok_or(io::ErrorKind::InvalidInput)?;
-        self.grow(&mut content, end, used)?;
+        self.grow(content, end, used)?;
         let range = usize::try_from(at).ok().zip(usize::try_from(end).ok());
         if let Some(place) = range.and_then(|(at, end)| content.get_mut(at..end)) {
             place.copy_from_slice(bytes);
@@ -116,12 +134,14 @@ impl Backing for MemoryBacking {
         Ok(self.content(file)?.read().len() as u64)
     }
 
+    #[cfg(test)]
     fn truncate(&self, file: FileId, length: u64) -> io::Result<()> {
         // Locked until the end: nobody else takes the room in between.
         let files = self.files.lock();
-        let (content, used) = (files.content(file)?, files.used());
+        let (content, used) = (files.writable(file)?, files.used());
         let mut content = content.write();
-        self.grow(&mut content, length, used)?;
+        let content = Arc::make_mut(&mut content);
+        self.grow(content, length, used)?;
         content.truncate(usize::try_from(length).unwrap_or(usize::MAX));
         Ok(())
     }
@@ -135,6 +155,7 @@ impl Backing for MemoryBacking {
     }
 
     fn rename(&self, from: FileName, to: FileName) -> io::Result<()> {
+        let (from, to) = (from.checked()?, to.checked()?);
         let mut files = self.files.lock();
         let content = files.names.remove(&from).ok_or_else(|| not_found(from))?;
         files.names.insert(to, content);
@@ -142,11 +163,16 @@ impl Backing for MemoryBacking {
     }
 
     fn remove(&self, name: FileName) -> io::Result<()> {
+        let name = name.checked()?;
         self.files.lock().names.remove(&name).map(drop).ok_or_else(|| not_found(name))
     }
 
     fn list(&self) -> io::Result<Vec<FileName>> {
         Ok(self.files.lock().names.keys().copied().collect())
+    }
+
+    fn foreign(&self) -> io::Result<Vec<String>> {
+        Ok(Vec::new())
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
@@ -155,6 +181,22 @@ impl Backing for MemoryBacking {
 
     fn close(&self, file: FileId) {
         self.files.lock().open.remove(&file.0);
+    }
+
+    fn map(&self, file: FileId) -> io::Result<FileBytes> {
+        let mut files = self.files.lock();
+        let handle = files.open.get_mut(&file.0).ok_or_else(not_open)?;
+        handle.writable = false;
+        let bytes = handle.content.read().clone();
+        Ok(FileBytes::held(bytes))
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.host.elapsed()
+    }
+
+    fn random(&self) -> u64 {
+        self.host.random()
     }
 }
 
@@ -223,15 +265,45 @@ mod tests {
     #[test]
     fn names_are_listed_in_order() {
         let backing = MemoryBacking::new(0);
-        let kinds = [FileKind::Segment, FileKind::NewManifest, FileKind::Manifest, FileKind::NewSegment];
-        for (number, kind) in (0..).zip(kinds) {
-            backing.create(FileName { kind, number }).unwrap();
+        let names = [
+            FileName::new(FileKind::Segment, 0),
+            FileName::new(FileKind::NewManifest, 1),
+            FileName::MANIFEST,
+            FileName::new(FileKind::NewSegment, 3),
+        ];
+        for name in names {
+            backing.create(name).unwrap();
         }
-        let numbers: Vec<u64> = backing.list().unwrap().iter().map(|name| name.number).collect();
-        assert_eq!(numbers, [2, 1, 0, 3]);
+        assert_eq!(backing.list().unwrap(), [names[2], names[1], names[0], names[3]]);
+        assert_eq!(backing.foreign().unwrap(), [""; 0]);
+        let numbered = FileName::new(FileKind::Manifest, 1);
+        assert_eq!(backing.create(numbered).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(backing.rename(names[0], numbered).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_file_changes_only_through_whom_it_was_created_by_until_it_is_mapped() {
+        let backing = MemoryBacking::new(100);
+        let segment = FileName::new(FileKind::Segment, 1);
+        let (created, log) = (backing.create(segment).unwrap(), backing.create(name(1)).unwrap());
+        let opened = backing.open(segment).unwrap();
+        let denied = io::ErrorKind::PermissionDenied;
+        write_all_at(&backing, created, 0, b"abc").unwrap();
+        assert_eq!(backing.write_at(opened, 0, b"x").unwrap_err().kind(), denied);
+        let bytes = backing.map(created).unwrap();
+        assert_eq!(backing.truncate(created, 0).unwrap_err().kind(), denied);
+        backing.remove(segment).unwrap();
+        backing.close(created);
+        assert_eq!(&*bytes.read(0..3).unwrap(), b"abc");
+        // A log can be cut by who finds it; its bytes of before stay what they were.
+        write_all_at(&backing, log, 0, b"log").unwrap();
+        let bytes = backing.map(log).unwrap();
+        backing.truncate(backing.open(name(1)).unwrap(), 1).unwrap();
+        assert_eq!((&*bytes.read(0..3).unwrap(), backing.len(log).unwrap()), (&b"log"[..], 1));
     }
 
     /// Reads and writes one byte at a time, every second one interrupted.
+    #[derive(Debug)]
     struct Reluctant(MemoryBacking, std::sync::atomic::AtomicUsize);
 
     impl Reluctant {
@@ -281,8 +353,20 @@ mod tests {
         fn free_bytes(&self) -> io::Result<u64> {
             self.0.free_bytes()
         }
+        fn foreign(&self) -> io::Result<Vec<String>> {
+            self.0.foreign()
+        }
         fn close(&self, file: FileId) {
             self.0.close(file);
+        }
+        fn map(&self, file: FileId) -> io::Result<FileBytes> {
+            self.0.map(file)
+        }
+        fn elapsed(&self) -> Duration {
+            self.0.elapsed()
+        }
+        fn random(&self) -> u64 {
+            self.0.random()
         }
     }
 

@@ -1,170 +1,126 @@
-//! The samples of one classic histogram: sealed rows, and a tail of rows that grows.
+//! The samples of one classic histogram: chunks of rows that are full, and rows that grow.
 
 use std::sync::Arc;
 
-use crate::chunk::{Chunk, Column, FamilyRows, Layout, RowsBuilder, touches};
+use smallvec::SmallVec;
+
+use crate::chunk::{Chunk, FamilyRows, LastRow, Layout, Told, touches};
 use crate::error::Result;
 use crate::model::{Sample, SampleBuffer, SampleValue, Timestamp, Window};
 
-use super::series::SeriesHead;
+use super::super::index::ColumnList;
+use super::series::{SeriesHead, full_size};
 
 /// Rows in a chunk.
 const CHUNK_ROWS: u32 = 128;
+/// Rows that are no increments stay together for as long, whatever comes.
+const FEW_ROWS: u32 = 16;
 
 /// A classic histogram's samples.
 #[derive(Clone, Debug)]
 pub(crate) struct FamilyHead {
-    sealed: Vec<Arc<Chunk>>,
-    sealed_bytes: usize,
-    tail: RowsBuilder,
-    /// Where the columns of the item stand in the tail's layout; [`UNKNOWN`] where nobody asked yet.
-    places: Vec<u16>,
-}
-
-const UNKNOWN: u16 = u16::MAX;
-
-impl Default for FamilyHead {
-    fn default() -> Self {
-        Self {
-            sealed: Vec::new(),
-            sealed_bytes: 0,
-            tail: RowsBuilder::new(Arc::new(Layout::new(Vec::new()))),
-            places: Vec::new(),
-        }
-    }
+    full: Vec<Arc<Chunk>>,
+    full_bytes: usize,
+    tail: Arc<FamilyRows>,
 }
 
 impl FamilyHead {
+    pub(crate) fn new(layout: Arc<Layout>) -> Self {
+        Self { full: Vec::new(), full_bytes: 0, tail: Arc::new(FamilyRows::new(layout, None)) }
+    }
+
     /// The time of the newest row.
     pub(crate) fn last_time(&self) -> Option<i64> {
-        match self.sealed.last() {
-            _ if self.tail.count() > 0 => Some(self.tail.last_time()),
-            Some(chunk) => chunk.time_range().map(|(_, last)| last),
-            None => None,
-        }
+        self.tail.last_time()
     }
 
-    /// Where column `position` of the item stands in the newest rows.
-    pub(crate) fn place(&mut self, position: usize, column: &Column) -> Option<usize> {
-        if let Some(place) = self.places.get(position).filter(|place| **place != UNKNOWN) {
-            return Some(usize::from(*place));
-        }
-        let place = self.tail.layout().position(column)?;
-        if let (Ok(short), true) = (u16::try_from(place), position < usize::from(UNKNOWN)) {
-            if self.places.len() <= position {
-                self.places.reserve_exact(position.saturating_add(1).saturating_sub(self.places.len()));
-                self.places.resize(position.saturating_add(1), UNKNOWN);
+    /// The layout of the newest rows, and the newest row.
+    pub(crate) fn newest(&self) -> (&Arc<Layout>, &LastRow) {
+        (self.tail.layout(), self.tail.last())
+    }
+
+    /// The rows to come have these columns.
+    pub(crate) fn set_layout(&mut self, layout: Arc<Layout>) {
+        self.finish_tail();
+        self.tail = Arc::new(FamilyRows::new(layout, self.last_time()));
+    }
+
+    /// Appends the row whose body stands at the front of `bytes`, later than all before it, and moves past it. `None`: the
+    /// body is damaged.
+    pub(crate) fn push(&mut self, time: i64, bytes: &mut &[u8]) -> Option<()> {
+        let tail = Arc::make_mut(&mut self.tail);
+        if bytes.first() != Some(&0) {
+            tail.push(time, bytes)?;
+        } else {
+            // Absolute in the log may well be increments here: a new file of the log begins with absolute rows.
+            let mut row = LastRow::default();
+            row.take(tail.layout(), bytes)?;
+            let (mut values, mut body) = (SmallVec::new(), Vec::new());
+            let absent = row.values(tail.layout(), &mut values);
+            let mut last = tail.last().clone();
+            let told = last.put_values(tail.layout(), &values, &absent, &mut body);
+            let enough = tail.count() >= FEW_ROWS && told == Told::Whole;
+            if enough || !tail.can_follow(told) {
+                self.finish_tail();
             }
-            if let Some(known) = self.places.get_mut(position) {
-                *known = short;
-            }
+            Arc::make_mut(&mut self.tail).push(time, &mut body.as_slice())?;
         }
-        Some(place)
-    }
-
-    /// How many columns the newest rows have.
-    pub(crate) fn width(&self) -> usize {
-        self.tail.layout().width()
-    }
-
-    /// The newest row, by place; without any row all columns are absent.
-    pub(crate) fn last_row(&self) -> &[Option<f64>] {
-        self.tail.last_row()
-    }
-
-    /// Appends a row later than all before it, by place.
-    pub(crate) fn append_placed(&mut self, time: i64, row: &[Option<f64>]) {
-        self.push(time, row);
-    }
-
-    /// Gives the rows to come these columns as well.
-    pub(crate) fn widen<'a>(&mut self, more: impl Iterator<Item = &'a Column>) {
-        let columns = self.tail.layout().columns().iter().cloned().chain(more.cloned()).collect();
-        self.start_tail(Arc::new(Layout::new(columns)));
-    }
-
-    /// Appends a row later than all before it, with a value for every column of the layout.
-    pub(crate) fn append_whole_row(&mut self, time: i64, layout: &Arc<Layout>, row: &[Option<f64>]) {
-        if !Arc::ptr_eq(self.tail.layout(), layout) && **self.tail.layout() != **layout {
-            let known = self.tail.layout().columns();
-            if known.iter().any(|column| layout.position(column).is_none()) {
-                self.widen(layout.columns().iter());
-                let mut wide = vec![None; self.width()];
-                for (column, value) in layout.columns().iter().zip(row) {
-                    let place = self.tail.layout().position(column);
-                    if let Some(place) = place.and_then(|place| wide.get_mut(place)) {
-                        *place = *value;
-                    }
-                }
-                return self.push(time, &wide);
-            }
-            self.start_tail(layout.clone());
-        }
-        self.push(time, row);
-    }
-
-    fn push(&mut self, time: i64, row: &[Option<f64>]) {
-        self.tail.push(time, row);
         if self.tail.count() >= CHUNK_ROWS {
-            self.seal();
+            self.finish_tail();
         }
+        Some(())
     }
 
-    fn start_tail(&mut self, layout: Arc<Layout>) {
+    fn finish_tail(&mut self) {
         if self.tail.count() > 0 {
-            self.seal();
+            let rows = Arc::make_mut(&mut self.tail).take_rows();
+            let chunk = Chunk::Rows(Arc::new(rows));
+            self.full_bytes = self.full_bytes.saturating_add(full_size(&chunk));
+            self.full.push(Arc::new(chunk));
         }
-        self.tail = RowsBuilder::new(layout);
-        self.places.clear();
-    }
-
-    fn seal(&mut self) {
-        let chunk = Chunk::Rows(self.tail.take_rows());
-        self.sealed_bytes = self.sealed_bytes.saturating_add(chunk.byte_size());
-        self.sealed.push(Arc::new(chunk));
     }
 
     /// The chunks of rows that touch the window in time order, the tail as it is.
     pub(crate) fn chunks(&self, window: Window) -> impl Iterator<Item = Arc<Chunk>> + '_ {
-        let tail = touches(self.tail.time_range(), window).then(|| Arc::new(Chunk::Rows(self.tail.rows())));
-        let sealed = self.sealed.iter().filter(move |chunk| touches(chunk.time_range(), window));
-        sealed.cloned().chain(tail)
+        let tail = touches(self.tail.time_range(), window).then(|| Arc::new(Chunk::Rows(self.tail.clone())));
+        let full = self.full.iter().filter(move |chunk| touches(chunk.time_range(), window));
+        full.cloned().chain(tail)
     }
 
-    /// The layouts of the chunks that touch the window.
-    pub(crate) fn layouts(&self, window: Window) -> impl Iterator<Item = &Arc<Layout>> + '_ {
-        let sealed = self.sealed.iter().filter(move |chunk| touches(chunk.time_range(), window));
-        let tail = touches(self.tail.time_range(), window).then(|| self.tail.layout());
-        sealed.filter_map(|chunk| rows(chunk).map(FamilyRows::layout)).chain(tail)
+    /// First and last time of what is held here.
+    pub(crate) fn time_range(&self) -> Option<(i64, i64)> {
+        let first = self.full.first().and_then(|chunk| chunk.time_range());
+        let last = self.tail.time_range().or_else(|| self.full.last().and_then(|chunk| chunk.time_range()));
+        Some((first.or(self.tail.time_range())?.0, last?.1))
     }
 
-    /// The layout of all chunks that touch the window, if they have one and the same.
-    pub(crate) fn common_layout(&self, window: Window) -> Option<Arc<Layout>> {
-        let mut layouts = self.layouts(window);
-        let first = layouts.next()?;
-        layouts.all(|layout| Arc::ptr_eq(layout, first) || **layout == **first).then(|| first.clone())
+    /// Forgets full chunks that end at `until` or before.
+    pub(crate) fn forget(&mut self, until: i64) {
+        self.full.retain(|chunk| chunk.time_range().is_some_and(|(_, last)| last > until));
+        self.full_bytes = self.full.iter().map(|chunk| full_size(chunk)).fold(0, usize::saturating_add);
+    }
+
+    /// Whether there is a full chunk that ends at `until` or before.
+    pub(crate) fn can_forget(&self, until: i64) -> bool {
+        self.full.first().and_then(|chunk| chunk.time_range()).is_some_and(|(_, last)| last <= until)
     }
 
     /// The same samples, each column as a series of its own: for what rows cannot hold.
-    pub(crate) fn to_columns(&self, columns: &[Column]) -> Result<Vec<SeriesHead>> {
+    pub(crate) fn to_columns(&self, columns: &ColumnList) -> Result<Vec<SeriesHead>> {
         columns
             .iter()
             .map(|column| {
                 let mut head = SeriesHead::default();
                 let mut samples = SampleBuffer::default();
                 for chunk in self.chunks(Window::ALL) {
-                    let position = rows(&chunk).and_then(|rows| rows.layout().position(column));
-                    if let Some(position) = position {
+                    if let Some(position) = chunk.layout().and_then(|layout| layout.position(column)) {
                         // The window's open end leaves out the very first instant, which no row may have.
                         chunk.read(position, Window::ALL, &mut samples)?;
                     }
                 }
                 for (time, value) in samples.times.iter().zip(&samples.values) {
-                    head.append(Sample {
-                        timestamp: Timestamp::from_millis(*time),
-                        value: SampleValue::Float(*value),
-                        start: None,
-                    })?;
+                    let timestamp = Timestamp::from_millis(*time);
+                    head.append(Sample { timestamp, value: SampleValue::Float(*value), start: None });
                 }
                 Ok(head)
             })
@@ -172,17 +128,8 @@ impl FamilyHead {
     }
 
     pub(crate) fn byte_size(&self) -> usize {
-        let lists = self.sealed.capacity().saturating_mul(size_of::<Arc<Chunk>>());
-        let lists = lists.saturating_add(self.places.capacity().saturating_mul(size_of::<u16>()));
-        let held = self.tail.byte_size().saturating_add(self.sealed_bytes);
-        held.saturating_add(lists).saturating_add(size_of::<Self>())
-    }
-}
-
-/// The rows of a family's chunk.
-pub(crate) fn rows(chunk: &Chunk) -> Option<&FamilyRows> {
-    match chunk {
-        Chunk::Rows(rows) => Some(rows),
-        Chunk::Columns(_) | Chunk::Xor(_) => None,
+        let full =
+            self.full.capacity().saturating_mul(size_of::<Arc<Chunk>>()).saturating_add(self.full_bytes);
+        full.saturating_add(self.tail.byte_size()).saturating_add(16)
     }
 }

@@ -5,16 +5,15 @@ mod series;
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
-use crate::chunk::{Column, Layout};
+use crate::chunk::{Chunk, Layout};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Sample, SampleValue, Timestamp};
+use crate::model::Timestamp;
 
-use super::index::SeriesRef;
+use super::SHARDS;
+use super::index::{ColumnList, Item};
 
-pub(crate) use family::{FamilyHead, rows};
-pub(crate) use series::SeriesHead;
+pub(crate) use family::FamilyHead;
+pub(crate) use series::{Newest, SeriesHead};
 
 /// What became of a sample that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,132 +33,68 @@ pub(crate) enum ItemHead {
 }
 
 impl ItemHead {
+    /// A head for an item without samples.
+    pub(crate) fn new(item: &Item) -> Self {
+        match item {
+            Item::Single(_) => Self::Series(SeriesHead::default()),
+            Item::Family { columns, .. } => Self::Family(FamilyHead::new(columns.layout().clone())),
+        }
+    }
+
     pub(crate) fn byte_size(&self) -> usize {
-        match self {
+        let inner = match self {
             Self::Series(head) => head.byte_size(),
             Self::Family(head) => head.byte_size(),
-            Self::Columns(heads) => heads.iter().fold(0, |sum, head| sum.saturating_add(head.byte_size())),
-        }
+            Self::Columns(heads) => {
+                let heads = heads.iter().map(|head| head.byte_size().saturating_add(size_of::<SeriesHead>()));
+                heads.fold(0, usize::saturating_add)
+            }
+        };
+        inner.saturating_add(size_of::<Self>()).saturating_add(16)
     }
 
-    /// Appends the samples of one instant to a family, each with its column. Tells `each` what became of each, in the
-    /// same order.
-    pub(crate) fn append_instant(
-        &mut self,
-        columns: &[Column],
-        samples: &[(SeriesRef, Sample)],
-        mut each: impl FnMut(&(SeriesRef, Sample), Result<Taken>),
-    ) {
-        if self.append_as_row(columns, samples, &mut each).is_some() {
-            return;
-        }
-        if let Self::Family(head) = self {
-            match head.to_columns(columns) {
-                Ok(heads) => *self = Self::Columns(heads),
-                Err(error) => {
-                    let text = error.to_string();
-                    for sample in samples {
-                        each(sample, Err(Error::new(ErrorKind::Corrupt, text.clone())));
-                    }
-                    return;
-                }
-            }
-        }
-        if let Self::Columns(heads) = self
-            && heads.len() < columns.len()
-        {
-            heads.resize_with(columns.len(), SeriesHead::default);
-        }
-        for sample in samples {
-            let head = match self {
-                Self::Columns(heads) => heads.get_mut(sample.0.column as usize),
-                Self::Family(_) | Self::Series(_) => None,
-            };
-            let outcome = match head {
-                Some(head) => head.append(sample.1.clone()),
-                None => Err(Error::new(ErrorKind::Corrupt, "family has no such column")),
-            };
-            each(sample, outcome);
-        }
-    }
-
-    /// `None`: the samples do not make a row, and nothing was done.
-    fn append_as_row(
-        &mut self,
-        columns: &[Column],
-        samples: &[(SeriesRef, Sample)],
-        mut each: impl FnMut(&(SeriesRef, Sample), Result<Taken>),
-    ) -> Option<()> {
-        let Self::Family(head) = self else { return None };
-        let (_, first) = samples.first()?;
-        let time = first.timestamp.as_millis();
-        let last = head.last_time();
-        if last.is_some_and(|last| time < last) {
-            return None;
-        }
-        let is_float =
-            |sample: &Sample| matches!(sample.value, SampleValue::Float(_)) && sample.start.is_none();
-        if !samples.iter().all(|(_, sample)| is_float(sample)) {
-            return None;
-        }
-        let repeats = last == Some(time);
-        let mut places: SmallVec<[usize; 24]> = SmallVec::with_capacity(samples.len());
-        for (series, _) in samples {
-            let column = columns.get(series.column as usize)?;
-            let place = match head.place(series.column as usize, column) {
-                Some(place) => place,
-                None if repeats => return None,
-                None => {
-                    let of = |(series, _): &(SeriesRef, Sample)| columns.get(series.column as usize);
-                    head.widen(samples.iter().filter_map(of));
-                    places.clear();
-                    break;
-                }
-            };
-            places.push(place);
-        }
-        if places.is_empty() {
-            for (series, _) in samples {
-                places.push(head.place(series.column as usize, columns.get(series.column as usize)?)?);
-            }
-        }
-        let mut row: SmallVec<[Option<f64>; 24]> = SmallVec::from_elem(None, head.width());
-        if repeats {
-            row.copy_from_slice(head.last_row());
-            // A column that the row lacks would change it.
-            if places.iter().any(|place| row.get(*place).is_none_or(Option::is_none)) {
-                return None;
-            }
-        }
-        let mut grown = false;
-        for (sample, place) in samples.iter().zip(&places) {
-            let SampleValue::Float(value) = sample.1.value else { continue };
-            let Some(known) = row.get_mut(*place) else { continue };
-            let outcome = match *known {
-                Some(known) if known.to_bits() == value.to_bits() => Ok(Taken::Duplicate),
-                Some(_) => Err(duplicate(sample.1.timestamp)),
-                None => {
-                    *known = Some(value);
-                    grown = true;
-                    Ok(Taken::New)
-                }
-            };
-            each(sample, outcome);
-        }
-        if grown {
-            head.append_placed(time, &row);
-        }
-        Some(())
-    }
-
-    /// Appends a row with a value for every column of `layout`. `false`: it has to go sample by sample.
-    pub(crate) fn append_whole_row(&mut self, time: i64, layout: &Arc<Layout>, row: &[Option<f64>]) -> bool {
+    /// First and last time of what is held here.
+    pub(crate) fn time_range(&self) -> Option<(i64, i64)> {
         match self {
-            Self::Family(head) if head.last_time().is_none_or(|last| time > last) => {
-                head.append_whole_row(time, layout, row);
-                true
+            Self::Series(head) => head.time_range(),
+            Self::Family(head) => head.time_range(),
+            Self::Columns(heads) => {
+                heads.iter().filter_map(SeriesHead::time_range).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
             }
-            _ => false,
+        }
+    }
+
+    /// Whether there are full chunks that end at `until` or before.
+    pub(crate) fn can_forget(&self, until: i64) -> bool {
+        match self {
+            Self::Series(head) => head.can_forget(until),
+            Self::Family(head) => head.can_forget(until),
+            Self::Columns(heads) => heads.iter().any(|head| head.can_forget(until)),
+        }
+    }
+
+    /// Forgets full chunks that end at `until` or before.
+    pub(crate) fn forget(&mut self, until: i64) {
+        match self {
+            Self::Series(head) => head.forget(until),
+            Self::Family(head) => head.forget(until),
+            Self::Columns(heads) => heads.iter_mut().for_each(|head| head.forget(until)),
+        }
+    }
+
+    /// A family as columns from here on, one head for each.
+    pub(crate) fn as_columns(&mut self, columns: &ColumnList) -> Result<&mut Vec<SeriesHead>> {
+        if let Self::Family(head) = self {
+            *self = Self::Columns(head.to_columns(columns)?);
+        }
+        match self {
+            Self::Columns(heads) => {
+                if heads.len() < columns.len() {
+                    heads.resize_with(columns.len(), SeriesHead::default);
+                }
+                Ok(heads)
+            }
+            _ => Err(Error::new(ErrorKind::Corrupt, "a single series has no columns")),
         }
     }
 }
@@ -170,38 +105,69 @@ pub(crate) struct Shard {
     items: Vec<Option<Arc<ItemHead>>>,
 }
 
-impl Shard {
-    pub(crate) fn get(&self, slot: usize) -> Option<&Arc<ItemHead>> {
-        self.items.get(slot)?.as_ref()
-    }
+/// The heads of all items.
+#[derive(Clone, Debug)]
+pub(crate) struct Heads {
+    shards: [Arc<Shard>; SHARDS],
+}
 
-    /// The items that have a head.
-    #[cfg(test)]
-    pub(crate) fn items(&self) -> impl Iterator<Item = &Arc<ItemHead>> {
-        self.items.iter().flatten()
-    }
-
-    /// Bytes of memory that the item holds; 0 before it has a head.
-    pub(crate) fn byte_size(&self, slot: usize) -> usize {
-        self.get(slot).map_or(0, |item| item.byte_size())
-    }
-
-    /// The item to append to; a snapshot that reads it keeps what it has.
-    pub(crate) fn item_mut(&mut self, slot: usize, is_family: bool) -> Option<&mut ItemHead> {
-        if self.items.len() <= slot {
-            self.items.resize(slot.saturating_add(1), None);
-        }
-        let item = self.items.get_mut(slot)?.get_or_insert_with(|| {
-            Arc::new(match is_family {
-                true => ItemHead::Family(FamilyHead::default()),
-                false => ItemHead::Series(SeriesHead::default()),
-            })
-        });
-        Some(Arc::make_mut(item))
+impl Default for Heads {
+    fn default() -> Self {
+        Self { shards: std::array::from_fn(|_| Arc::default()) }
     }
 }
 
-fn out_of_order(time: Timestamp, last: Timestamp) -> Error {
+impl Heads {
+    pub(crate) fn get(&self, item: u32) -> Option<&Arc<ItemHead>> {
+        self.shards.get(item as usize % SHARDS)?.items.get(item as usize / SHARDS)?.as_ref()
+    }
+
+    /// The item to append to; a snapshot that reads it keeps what it has.
+    pub(crate) fn get_mut(&mut self, item: u32, new: impl FnOnce() -> ItemHead) -> Option<&mut ItemHead> {
+        let shard = Arc::make_mut(self.shards.get_mut(item as usize % SHARDS)?);
+        let slot = item as usize / SHARDS;
+        if shard.items.len() <= slot {
+            shard.items.resize(slot.saturating_add(1), None);
+        }
+        let head = shard.items.get_mut(slot)?.get_or_insert_with(|| Arc::new(new()));
+        Some(Arc::make_mut(head))
+    }
+
+    /// Takes an item's head away: all its samples are elsewhere.
+    pub(crate) fn remove(&mut self, item: u32) {
+        if let Some(shard) = self.shards.get_mut(item as usize % SHARDS).map(Arc::make_mut)
+            && let Some(slot) = shard.items.get_mut(item as usize / SHARDS)
+        {
+            *slot = None;
+        }
+    }
+
+    /// All heads with their item's number, shard by shard.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Arc<ItemHead>)> {
+        self.shards.iter().enumerate().flat_map(|(number, shard)| {
+            let items = shard.items.iter().enumerate();
+            items.filter_map(move |(slot, head)| {
+                let item = slot.checked_mul(SHARDS)?.checked_add(number)?;
+                Some((u32::try_from(item).ok()?, head.as_ref()?))
+            })
+        })
+    }
+
+    /// Bytes of memory that all heads hold.
+    pub(crate) fn byte_size(&self) -> usize {
+        self.iter().map(|(_, head)| head.byte_size()).fold(0, usize::saturating_add)
+    }
+}
+
+/// The layout that all chunks have, if it is one.
+pub(crate) fn common_layout(chunks: &[Arc<Chunk>]) -> Option<Arc<Layout>> {
+    let (first, others) = chunks.split_first()?;
+    let first = first.layout()?;
+    let same = |layout: &Arc<Layout>| Arc::ptr_eq(layout, first) || **layout == **first;
+    others.iter().all(|chunk| chunk.layout().is_some_and(same)).then(|| first.clone())
+}
+
+pub(crate) fn out_of_order(time: Timestamp, last: Timestamp) -> Error {
     Error::new(
         ErrorKind::OutOfOrder,
         format!(
@@ -210,7 +176,7 @@ fn out_of_order(time: Timestamp, last: Timestamp) -> Error {
     )
 }
 
-fn duplicate(time: Timestamp) -> Error {
+pub(crate) fn duplicate(time: Timestamp) -> Error {
     Error::new(
         ErrorKind::OutOfOrder,
         format!("the series has a sample at {time} with another value; the first one is kept"),

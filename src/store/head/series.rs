@@ -1,9 +1,8 @@
-//! The samples of one single series: sealed chunks, and a tail that grows.
+//! The samples of one single series: chunks that are full, and a tail that grows.
 
 use std::sync::Arc;
 
-use crate::chunk::{Chunk, XorChunk, columns_range, columns_size, touches};
-use crate::codec::xor::XorEncoder;
+use crate::chunk::{Chunk, LastValue, SeriesRows, columns_range, columns_size, touches};
 use crate::error::Result;
 use crate::model::{Sample, SampleBuffer, SampleValue, Timestamp, Window};
 
@@ -15,113 +14,190 @@ const CHUNK_SAMPLES: usize = 120;
 /// A single series' samples.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SeriesHead {
-    sealed: Vec<Arc<Chunk>>,
-    sealed_bytes: usize,
+    full: Vec<Arc<Chunk>>,
+    full_bytes: usize,
     tail: Tail,
-    last: Option<Sample>,
+    /// What the log tells the next float relative to.
+    pub(crate) logged: LastValue,
+    /// The newest sample, where it is no plain float in the tail.
+    newest: Option<Box<Sample>>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 enum Tail {
-    #[default]
-    Empty,
     /// Floats without start times.
-    Floats { encoder: XorEncoder, first: i64 },
+    Floats(SeriesRows),
     /// Anything.
-    Columns(SampleBuffer),
+    Columns(Box<SampleBuffer>),
+}
+
+impl Default for Tail {
+    fn default() -> Self {
+        Self::Floats(SeriesRows::default())
+    }
+}
+
+/// The newest sample of a series: what decides whether a next one is taken.
+#[derive(Clone, Debug)]
+pub(crate) enum Newest {
+    None,
+    Float(i64, u64),
+    Other(Box<Sample>),
+    /// Known by its time only.
+    At(i64),
+}
+
+impl Newest {
+    pub(crate) fn time(&self) -> Option<i64> {
+        match self {
+            Self::None => None,
+            Self::Float(time, _) | Self::At(time) => Some(*time),
+            Self::Other(sample) => Some(sample.timestamp.as_millis()),
+        }
+    }
+
+    /// What becomes of a sample that comes next.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfOrder`](crate::ErrorKind::OutOfOrder): it is older, or another one of the same time.
+    pub(crate) fn check(&self, sample: &Sample) -> Result<Taken> {
+        let time = sample.timestamp.as_millis();
+        let Some(last) = self.time() else { return Ok(Taken::New) };
+        if time > last {
+            return Ok(Taken::New);
+        }
+        if time < last {
+            return Err(out_of_order(sample.timestamp, Timestamp::from_millis(last)));
+        }
+        let same = match (self, &sample.value) {
+            (Self::Float(_, bits), SampleValue::Float(value)) => {
+                sample.start.is_none() && value.to_bits() == *bits
+            }
+            (Self::Other(last), _) => same_bits(sample, last),
+            _ => false,
+        };
+        if same { Ok(Taken::Duplicate) } else { Err(duplicate(sample.timestamp)) }
+    }
+
+    /// This sample is the newest from here on.
+    pub(crate) fn set(&mut self, sample: &Sample) {
+        *self = match (&sample.value, sample.start) {
+            (SampleValue::Float(value), None) => Self::Float(sample.timestamp.as_millis(), value.to_bits()),
+            _ => Self::Other(Box::new(sample.clone())),
+        };
+    }
 }
 
 impl SeriesHead {
-    /// Appends a sample that is later than all before it; equal to the last one it is a duplicate.
-    pub(crate) fn append(&mut self, sample: Sample) -> Result<Taken> {
-        if let Some(last) = &self.last {
-            if sample.timestamp < last.timestamp {
-                return Err(out_of_order(sample.timestamp, last.timestamp));
+    pub(crate) fn newest(&self) -> Newest {
+        match (&self.newest, &self.tail) {
+            (Some(sample), _) => Newest::Other(sample.clone()),
+            (None, Tail::Floats(rows)) => {
+                rows.last().map_or(Newest::None, |(time, bits)| Newest::Float(time, bits))
             }
-            if sample.timestamp == last.timestamp {
-                return if same_bits(&sample, last) {
-                    Ok(Taken::Duplicate)
-                } else {
-                    Err(duplicate(sample.timestamp))
-                };
-            }
+            (None, Tail::Columns(_)) => Newest::None,
         }
+    }
+
+    /// Appends a sample that is later than all before it.
+    pub(crate) fn append(&mut self, sample: Sample) {
         let time = sample.timestamp.as_millis();
         match (&mut self.tail, &sample.value, sample.start) {
-            (Tail::Floats { encoder, .. }, SampleValue::Float(value), None) => encoder.push(time, *value),
-            (Tail::Empty, SampleValue::Float(value), None) => {
-                let mut encoder = XorEncoder::default();
-                encoder.push(time, *value);
-                self.tail = Tail::Floats { encoder, first: time };
+            (Tail::Floats(rows), SampleValue::Float(value), None) => {
+                rows.push(time, *value);
+                self.newest = None;
             }
-            (Tail::Columns(columns), ..) => push(columns, &sample),
-            _ => {
-                self.seal();
+            (Tail::Columns(columns), ..) => {
+                push(columns, &sample);
+                self.newest = Some(Box::new(sample));
+            }
+            (Tail::Floats(_), ..) => {
+                self.finish_tail();
                 let mut columns = SampleBuffer::default();
                 push(&mut columns, &sample);
-                self.tail = Tail::Columns(columns);
+                self.tail = Tail::Columns(Box::new(columns));
+                self.newest = Some(Box::new(sample));
             }
         }
-        self.last = Some(sample);
         if self.tail_count() >= CHUNK_SAMPLES {
-            self.seal();
+            self.finish_tail();
         }
-        Ok(Taken::New)
     }
 
     fn tail_count(&self) -> usize {
         match &self.tail {
-            Tail::Empty => 0,
-            Tail::Floats { encoder, .. } => encoder.count() as usize,
+            Tail::Floats(rows) => rows.count() as usize,
             Tail::Columns(columns) => columns.len(),
         }
     }
 
-    fn seal(&mut self) {
-        let chunk = match std::mem::take(&mut self.tail) {
-            Tail::Empty => return,
-            Tail::Floats { encoder, first } => Chunk::Xor(XorChunk::from_encoder(&encoder, first)),
-            Tail::Columns(columns) => Chunk::Columns(columns),
+    fn finish_tail(&mut self) {
+        let chunk = match &mut self.tail {
+            Tail::Floats(rows) if rows.count() == 0 => return,
+            Tail::Floats(rows) => Chunk::Samples(Arc::new(rows.take_samples())),
+            Tail::Columns(columns) => {
+                let columns = std::mem::take(&mut **columns);
+                self.tail = Tail::default();
+                Chunk::Columns(columns)
+            }
         };
-        self.sealed_bytes = self.sealed_bytes.saturating_add(chunk.byte_size());
-        self.sealed.push(Arc::new(chunk));
+        self.full_bytes = self.full_bytes.saturating_add(full_size(&chunk));
+        self.full.push(Arc::new(chunk));
     }
 
     /// The chunks that touch the window in time order, the tail as it is.
     pub(crate) fn chunks(&self, window: Window) -> impl Iterator<Item = Arc<Chunk>> + '_ {
         let tail = match &self.tail {
             _ if !touches(self.tail_range(), window) => None,
-            Tail::Empty => None,
-            Tail::Floats { encoder, first } => Some(Chunk::Xor(XorChunk::from_encoder(encoder, *first))),
-            Tail::Columns(columns) => Some(Chunk::Columns(columns.clone())),
+            Tail::Floats(rows) => Some(Chunk::Samples(Arc::new(rows.clone()))),
+            Tail::Columns(columns) => Some(Chunk::Columns((**columns).clone())),
         };
-        let sealed = self.sealed.iter().filter(move |chunk| touches(chunk.time_range(), window));
-        sealed.cloned().chain(tail.map(Arc::new))
+        let full = self.full.iter().filter(move |chunk| touches(chunk.time_range(), window));
+        full.cloned().chain(tail.map(Arc::new))
     }
 
-    /// Whether a chunk touches the window.
-    pub(crate) fn touches(&self, window: Window) -> bool {
-        touches(self.tail_range(), window)
-            || self.sealed.iter().any(|chunk| touches(chunk.time_range(), window))
+    /// First and last time of what is held here.
+    pub(crate) fn time_range(&self) -> Option<(i64, i64)> {
+        let full = self.full.first().and_then(|chunk| chunk.time_range());
+        let last = self.full.last().and_then(|chunk| chunk.time_range());
+        let tail = self.tail_range();
+        Some((full.or(tail)?.0, tail.or(last)?.1))
+    }
+
+    /// Forgets full chunks that end at `until` or before.
+    pub(crate) fn forget(&mut self, until: i64) {
+        self.full.retain(|chunk| chunk.time_range().is_some_and(|(_, last)| last > until));
+        self.full_bytes = self.full.iter().map(|chunk| full_size(chunk)).fold(0, usize::saturating_add);
+    }
+
+    /// Whether there is a full chunk that ends at `until` or before.
+    pub(crate) fn can_forget(&self, until: i64) -> bool {
+        self.full.first().and_then(|chunk| chunk.time_range()).is_some_and(|(_, last)| last <= until)
     }
 
     fn tail_range(&self) -> Option<(i64, i64)> {
         match &self.tail {
-            Tail::Empty => None,
-            Tail::Floats { encoder, first } => Some((*first, encoder.last().0)),
+            Tail::Floats(rows) => rows.time_range(),
             Tail::Columns(columns) => columns_range(columns),
         }
     }
 
     pub(crate) fn byte_size(&self) -> usize {
         let tail = match &self.tail {
-            Tail::Empty => 0,
-            Tail::Floats { encoder, .. } => encoder.byte_size(),
-            Tail::Columns(columns) => columns_size(columns),
+            Tail::Floats(rows) => rows.byte_size().saturating_sub(size_of::<SeriesRows>()),
+            Tail::Columns(columns) => columns_size(columns).saturating_add(size_of::<SampleBuffer>()),
         };
-        let list = self.sealed.capacity().saturating_mul(size_of::<Arc<Chunk>>());
-        tail.saturating_add(list).saturating_add(self.sealed_bytes).saturating_add(size_of::<Self>())
+        let newest = self.newest.as_ref().map_or(0, |_| size_of::<Sample>());
+        let full =
+            self.full.capacity().saturating_mul(size_of::<Arc<Chunk>>()).saturating_add(self.full_bytes);
+        tail.saturating_add(newest).saturating_add(full)
     }
+}
+
+/// Bytes that a full chunk takes, counters of its `Arc` and the enum included.
+pub(super) fn full_size(chunk: &Chunk) -> usize {
+    chunk.byte_size().saturating_add(size_of::<Chunk>()).saturating_add(16)
 }
 
 fn push(columns: &mut SampleBuffer, sample: &Sample) {

@@ -1,5 +1,6 @@
 //! What the store holds, by labels: items, their columns, and postings.
 
+mod columns;
 mod postings;
 mod resolve;
 mod symbols;
@@ -11,12 +12,14 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use roaring::RoaringBitmap;
 use smallvec::SmallVec;
 
-use crate::chunk::Column;
+use crate::chunk::{Column, Layout};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::label::{BUCKET_BOUND, METRIC_NAME};
-use crate::model::{Label, Labels, LabelsBuilder};
+use crate::model::{Label, Labels, LabelsBuilder, Timestamp};
 
 use super::options::Limits;
+pub(crate) use columns::ColumnList;
+use columns::ColumnLists;
 use postings::NamePostings;
 pub(crate) use resolve::Selection;
 use symbols::Symbols;
@@ -35,7 +38,7 @@ pub(crate) enum Item {
     Single(Labels),
     /// A classic histogram: the labels that its series share, under the base name, and its columns in the order
     /// in which they came.
-    Family { labels: Labels, columns: Vec<Column> },
+    Family { labels: Labels, columns: Arc<ColumnList> },
 }
 
 impl Item {
@@ -84,20 +87,27 @@ pub(crate) fn column_name(base: &str, column: &Column) -> String {
     name
 }
 
-/// The column that labels name, and the length of the base name, if they look like a classic histogram's.
-fn histogram_column(labels: &Labels) -> Option<(Column, usize)> {
+/// How a metric name splits into a classic histogram's base name and the suffix of one of its columns.
+fn split_name<'a>(labels: &'a Labels, bound: Option<&Label>) -> Option<(&'a str, &'static str)> {
     let name = labels.metric_name();
+    let suffixes: &[&'static str] = if bound.is_some() { &["_bucket"] } else { &["_count", "_sum"] };
+    let (base, suffix) = suffixes.iter().find_map(|suffix| Some((name.strip_suffix(suffix)?, *suffix)))?;
+    (!base.is_empty()).then_some((base, suffix))
+}
+
+/// The column that labels name and its base name, if they look like a classic histogram's.
+fn histogram_column(labels: &Labels) -> Option<(Column, &str)> {
     let bound = labels.label(BUCKET_BOUND);
-    let (column, suffix) = match bound {
-        Some(bound) => {
+    let (base, suffix) = split_name(labels, bound)?;
+    let column = match (bound, suffix) {
+        (Some(bound), _) => {
             bound.value.parse::<f64>().ok().filter(|bound| !bound.is_nan())?;
-            (Column::Bucket(bound.value.clone()), "_bucket")
+            Column::Bucket(bound.value.clone())
         }
-        None if name.ends_with("_count") => (Column::Count, "_count"),
-        None => (Column::Sum, "_sum"),
+        (None, "_count") => Column::Count,
+        (None, _) => Column::Sum,
     };
-    let base = name.strip_suffix(suffix).filter(|base| !base.is_empty())?;
-    Some((column, base.len()))
+    Some((column, base))
 }
 
 /// Everything that is known about what the store holds, but for the samples.
@@ -105,8 +115,15 @@ fn histogram_column(labels: &Labels) -> Option<(Column, usize)> {
 pub(crate) struct Index {
     symbols: Symbols,
     items: Vec<Arc<Item>>,
-    /// Every series by its labels: (hash, series).
-    series: HashTable<(u64, SeriesRef)>,
+    columns: ColumnLists,
+    series_count: usize,
+    /// Items that nothing has been appended to for long, and how many series they are.
+    idle: RoaringBitmap,
+    idle_series: usize,
+    /// Series that were made in a minute.
+    made: (i64, usize),
+    /// Every single series by its labels: (hash, item).
+    singles: HashTable<(u64, u32)>,
     /// Every family by its shared labels: (hash, item).
     families_by_labels: HashTable<(u64, u32)>,
     families: Arc<RoaringBitmap>,
@@ -118,8 +135,46 @@ pub(crate) struct Index {
 impl Index {
     /// The series with these labels, if the store has it.
     pub(crate) fn find(&self, labels: &Labels) -> Option<SeriesRef> {
+        let bound = labels.label(BUCKET_BOUND);
+        if let Some((base, suffix)) = split_name(labels, bound)
+            && let Some(item) = self.find_family(labels, base)
+            && let Some(Item::Family { columns, .. }) = self.item(item).map(|item| &**item)
+        {
+            let is_it = |column: &Column| match column {
+                Column::Bucket(own) => bound.is_some_and(|bound| bound.value == *own),
+                Column::Count => suffix == "_count",
+                Column::Sum => suffix == "_sum",
+            };
+            if let Some(column) = columns.iter().position(is_it).and_then(|column| u32::try_from(column).ok())
+            {
+                return Some(SeriesRef { item, column });
+            }
+        }
         let hash = self.hash(labels.iter().map(|label| (&*label.name, &*label.value)));
-        self.find_hashed(hash, labels)
+        let found = self.singles.find(hash, |(other, item)| {
+            *other == hash
+                && matches!(self.item(*item).map(|item| &**item), Some(Item::Single(own)) if own == labels)
+        });
+        found.map(|(_, item)| SeriesRef { item: *item, column: 0 })
+    }
+
+    /// The family of a series whose name splits into `base` and a suffix.
+    fn find_family(&self, labels: &Labels, base: &str) -> Option<u32> {
+        let hash = self.shared_hash(labels, base);
+        let found = self.families_by_labels.find(hash, |(other, item)| {
+            *other == hash
+                && matches!(self.item(*item).map(|item| &**item), Some(Item::Family { labels: own, .. }) if is_shared(own, labels, base))
+        });
+        found.map(|(_, item)| *item)
+    }
+
+    /// The hash of the labels that a series shares with its family's others.
+    fn shared_hash(&self, labels: &Labels, base: &str) -> u64 {
+        let shared = labels.iter().filter(|label| *label.name != *BUCKET_BOUND);
+        self.hash(shared.map(|label| match &*label.name {
+            METRIC_NAME => (METRIC_NAME, base),
+            name => (name, &*label.value),
+        }))
     }
 
     /// The same, where the labels are probably those of the series after `before`: a scrape has the order of the one
@@ -134,12 +189,6 @@ impl Index {
         };
         let (next, sibling) = if is_last { (next_item, None) } else { (next_column, Some(sibling)) };
         if self.is(next, labels, sibling) { Some(next) } else { self.find(labels) }
-    }
-
-    fn find_hashed(&self, hash: u64, labels: &Labels) -> Option<SeriesRef> {
-        let found =
-            self.series.find(hash, |(other, series)| *other == hash && self.is(*series, labels, None));
-        found.map(|(_, series)| *series)
     }
 
     /// Whether the series has these labels. `sibling`: labels that another series of the same item has.
@@ -188,27 +237,31 @@ impl Index {
 
     /// The series with these labels, made if the store does not have it.
     pub(crate) fn find_or_create(&mut self, labels: &Labels, limits: &Limits) -> Result<SeriesRef> {
-        let hash = self.hash(labels.iter().map(|label| (&*label.name, &*label.value)));
-        if let Some(series) = self.find_hashed(hash, labels) {
+        if let Some(series) = self.find(labels) {
             return Ok(series);
         }
         check_labels(labels, limits)?;
-        let asked = self.series.len().saturating_add(1);
+        self.check_series(1, limits, labels)?;
+        let series = match histogram_column(labels) {
+            Some((column, base)) => match self.family_column(labels, &column, base, limits)? {
+                Some(series) => series,
+                None => self.create_single(labels)?,
+            },
+            None => self.create_single(labels)?,
+        };
+        self.series_count = self.series_count.saturating_add(1);
+        Ok(series)
+    }
+
+    fn check_series(&self, more: usize, limits: &Limits, labels: &Labels) -> Result<()> {
+        let asked = self.active_count().saturating_add(more);
         if asked > limits.series {
             return Err(Error::new(
                 ErrorKind::Limit,
                 format!("series limit: {asked} series asked, {} allowed; not added: {labels}", limits.series),
             ));
         }
-        let series = match histogram_column(labels) {
-            Some((column, base_length)) => match self.family_column(labels, &column, base_length, limits)? {
-                Some(series) => series,
-                None => self.create_single(labels)?,
-            },
-            None => self.create_single(labels)?,
-        };
-        self.series.insert_unique(hash, (hash, series), |(hash, _)| *hash);
-        Ok(series)
+        Ok(())
     }
 
     /// A new column of the family that these labels belong to. `None`: it is better a single series.
@@ -216,56 +269,109 @@ impl Index {
         &mut self,
         labels: &Labels,
         column: &Column,
-        base_length: usize,
+        base: &str,
         limits: &Limits,
     ) -> Result<Option<SeriesRef>> {
-        let base = labels.metric_name().get(..base_length).unwrap_or_default();
-        let mut shared = LabelsBuilder::from_labels(labels);
-        shared.set(METRIC_NAME, base).remove(BUCKET_BOUND);
-        let shared = shared.build();
-        let hash = self.hash(shared.iter().map(|label| (&*label.name, &*label.value)));
-        let known = self.families_by_labels.find(hash, |(other, item)| {
-            *other == hash
-                && matches!(self.item(*item).map(|item| &**item), Some(Item::Family { labels, .. }) if *labels == shared)
-        });
-        let item = match (known, column) {
-            (Some((_, item)), _) => *item,
+        let item = match (self.find_family(labels, base), column) {
+            (Some(item), _) => item,
             // A count or a sum alone is an ordinary counter.
             (None, Column::Count | Column::Sum) => return Ok(None),
             (None, Column::Bucket(_)) => {
-                let shared = self.interned(&shared);
-                let item = self.next_item()?;
-                self.items.push(Arc::new(Item::Family { labels: shared.clone(), columns: Vec::new() }));
-                Arc::make_mut(&mut self.families).insert(item);
-                self.families_by_labels.insert_unique(hash, (hash, item), |(hash, _)| *hash);
-                for label in shared.iter().filter(|label| &*label.name != METRIC_NAME) {
-                    self.post(&label.name.clone(), &label.value.clone(), item);
-                }
-                item
+                let mut shared = LabelsBuilder::from_labels(labels);
+                shared.set(METRIC_NAME, base).remove(BUCKET_BOUND);
+                self.create_family(&shared.build())?
             }
         };
-        let full_name = self.symbols.intern(&column_name(base, column));
-        let column = match column {
-            Column::Bucket(bound) => Column::Bucket(self.symbols.intern(bound)),
-            other => other.clone(),
-        };
-        let Some(Item::Family { columns, .. }) = self.items.get_mut(item as usize).map(Arc::make_mut) else {
-            return Ok(None);
-        };
+        self.wake(item);
+        let Some(Item::Family { columns, .. }) = self.item(item).map(|item| &**item) else { return Ok(None) };
         let is_bucket = |column: &&Column| matches!(column, Column::Bucket(_));
-        if is_bucket(&&column) && columns.iter().filter(is_bucket).count() >= limits.buckets_per_family {
+        if is_bucket(&column) && columns.iter().filter(is_bucket).count() >= limits.buckets_per_family {
             return Ok(None);
         }
         let position = u32::try_from(columns.len()).unwrap_or(u32::MAX);
-        columns.push(column);
-        let name: Arc<str> = self.symbols.intern(METRIC_NAME);
-        self.post(&name, &full_name, item);
+        let columns = columns.clone();
+        let column = self.interned_column(column);
+        let name = self.symbols.intern(&column_name(base, &column));
+        let longer = self.columns.longer(&columns, column);
+        self.set_columns(item, longer);
+        let metric_name = self.symbols.intern(METRIC_NAME);
+        self.post(&metric_name, &name, item);
         Ok(Some(SeriesRef { item, column: position }))
     }
 
+    fn interned_column(&mut self, column: &Column) -> Column {
+        match column {
+            Column::Bucket(bound) => Column::Bucket(self.symbols.intern(bound)),
+            Column::Count | Column::Sum => column.clone(),
+        }
+    }
+
+    fn set_columns(&mut self, item: u32, list: Arc<ColumnList>) {
+        let item = self.items.get_mut(item as usize).map(Arc::make_mut);
+        if let Some(Item::Family { columns, .. }) = item {
+            *columns = list;
+        }
+    }
+
+    /// The one layout of these columns.
+    pub(crate) fn layout(&mut self, columns: &[Column]) -> Arc<Layout> {
+        let columns = columns.iter().map(|column| self.interned_column(column)).collect();
+        self.columns.layout(columns)
+    }
+
+    /// The family whose series share these labels, with at least these columns; what it lacks is made without a look at the
+    /// limits: for what a store holds already.
+    pub(crate) fn restore_family(&mut self, shared: &Labels, wanted: &[Column]) -> Result<u32> {
+        let known = self.find_family(shared, shared.metric_name());
+        let item = match known {
+            Some(item) => item,
+            None => self.create_family(shared)?,
+        };
+        let Some(Item::Family { columns, .. }) = self.item(item).map(|item| &**item) else { return Ok(item) };
+        let columns = columns.clone();
+        let missing: Vec<Column> =
+            wanted.iter().filter(|column| !columns.contains(column)).cloned().collect();
+        if missing.is_empty() {
+            return Ok(item);
+        }
+        let missing: Vec<Column> = missing.iter().map(|column| self.interned_column(column)).collect();
+        if self.idle.contains(item) {
+            self.idle_series = self.idle_series.saturating_add(missing.len());
+        }
+        self.series_count = self.series_count.saturating_add(missing.len());
+        let metric_name = self.symbols.intern(METRIC_NAME);
+        let mut suffixes: SmallVec<[&str; 3]> = SmallVec::new();
+        for column in &missing {
+            if !suffixes.contains(&column.suffix()) {
+                suffixes.push(column.suffix());
+                let name = self.symbols.intern(&column_name(shared.metric_name(), column));
+                self.post(&metric_name, &name, item);
+            }
+        }
+        let list = self.columns.list(columns.iter().cloned().chain(missing).collect());
+        self.set_columns(item, list);
+        Ok(item)
+    }
+
+    fn create_family(&mut self, shared: &Labels) -> Result<u32> {
+        let hash = self.shared_hash(shared, shared.metric_name());
+        let shared = self.interned(shared);
+        let item = self.next_item()?;
+        let columns = self.columns.empty();
+        self.items.push(Arc::new(Item::Family { labels: shared.clone(), columns }));
+        Arc::make_mut(&mut self.families).insert(item);
+        self.families_by_labels.insert_unique(hash, (hash, item), |(hash, _)| *hash);
+        for label in shared.iter().filter(|label| &*label.name != METRIC_NAME) {
+            self.post(&label.name, &label.value, item);
+        }
+        Ok(item)
+    }
+
     fn create_single(&mut self, labels: &Labels) -> Result<SeriesRef> {
+        let hash = self.hash(labels.iter().map(|label| (&*label.name, &*label.value)));
         let labels = self.interned(labels);
         let item = self.next_item()?;
+        self.singles.insert_unique(hash, (hash, item), |(hash, _)| *hash);
         for label in &labels {
             self.post(&label.name, &label.value, item);
         }
@@ -309,9 +415,58 @@ impl Index {
         self.items.get(item as usize)
     }
 
+    /// How many series are appended to.
+    pub(crate) fn active_count(&self) -> usize {
+        self.series_count.saturating_sub(self.idle_series)
+    }
+
+    fn width(&self, item: u32) -> usize {
+        match self.item(item).map(|item| &**item) {
+            Some(Item::Family { columns, .. }) => columns.len(),
+            Some(Item::Single(_)) => 1,
+            None => 0,
+        }
+    }
+
+    /// Nothing is appended to the item any more: its series do not count against the limit.
+    pub(crate) fn rest(&mut self, item: u32) {
+        if self.idle.insert(item) {
+            self.idle_series = self.idle_series.saturating_add(self.width(item));
+        }
+    }
+
+    /// The item is appended to again.
+    pub(crate) fn wake(&mut self, item: u32) {
+        if self.idle.remove(item) {
+            self.idle_series = self.idle_series.saturating_sub(self.width(item));
+        }
+    }
+
+    /// Whether nothing has been appended to the item for long.
+    pub(crate) fn is_idle(&self, item: u32) -> bool {
+        self.idle.contains(item)
+    }
+
+    /// Counts a new series at the time `now`, if one more is allowed in its minute.
+    pub(crate) fn check_rate(&mut self, now: Timestamp, limits: &Limits, labels: &Labels) -> Result<()> {
+        let minute = now.as_millis().div_euclid(60_000);
+        if self.made.0 != minute {
+            self.made = (minute, 0);
+        }
+        let (made, allowed) = (self.made.1.saturating_add(1), limits.new_series_per_minute);
+        if made > allowed {
+            return Err(Error::new(
+                ErrorKind::Limit,
+                format!("new series per minute limit: {made} asked, {allowed} allowed; not added: {labels}"),
+            ));
+        }
+        self.made.1 = made;
+        Ok(())
+    }
+
     /// How many series there are.
     pub(crate) fn series_count(&self) -> usize {
-        self.series.len()
+        self.series_count
     }
 
     /// How many families there are.
@@ -322,12 +477,25 @@ impl Index {
     /// Bytes of memory for labels and for the index proper, roughly.
     pub(crate) fn byte_size(&self) -> (usize, usize) {
         let labels = self.symbols.byte_size().saturating_add(self.label_bytes);
-        let tables = self.series.capacity().saturating_add(self.families_by_labels.capacity());
+        let tables = self.singles.capacity().saturating_add(self.families_by_labels.capacity());
         let postings = self.postings.values().map(|postings| postings.byte_size());
         let items = self.items.capacity().saturating_mul(size_of::<Item>().saturating_add(24));
         let index = postings.fold(tables.saturating_mul(17), usize::saturating_add);
         (labels, index.saturating_add(items))
     }
+}
+
+/// Whether a family with the labels `own` is the one of a series with these labels, whose name splits into `base` and a suffix.
+fn is_shared(own: &Labels, labels: &Labels, base: &str) -> bool {
+    let mut own = own.iter();
+    let mut rest = labels.iter().filter(|label| *label.name != *BUCKET_BOUND);
+    let same = rest.all(|label| {
+        own.next().is_some_and(|own| match &*label.name {
+            METRIC_NAME => *own.name == *METRIC_NAME && *own.value == *base,
+            _ => own == label,
+        })
+    });
+    same && own.next().is_none()
 }
 
 /// Refuses labels that exceed a limit, or that cannot be stored.

@@ -1,0 +1,464 @@
+//! The newest row of a classic histogram, and the next one told relative to it.
+//!
+//! ```text
+//! body   head   varint   0 absolute    1 as the row before    n + 1: n more observations
+//!   n=1  bucket varint   which bucket they fell into
+//!   n>1  mask   varint   bit i: some fell into bucket i; one mask for every 64 buckets
+//!        more   varint   how many, for each set bit but the highest, which has the rest
+//!   n>0  sum    varint   zigzag k, then zigzag r, if there is a sum column: bits(sum) = bits(before + k / scale) + r
+//!   0    form   u8       0 whole    1 any
+//!     0  bucket varint   what lies in it, for each bucket;  then the sum's bits, 8 bytes, if there is a sum column
+//!     1  there  bytes    bit c: column c has a value, low bits first
+//!        value  f64      little-endian, for each column that is there
+//! ```
+//!
+//! A row is *whole* when all columns are there, the counts are whole numbers that do not fall along the bounds, the count is
+//! the last bucket, and the sum is finite. Increments go from one whole row to another of which no bucket, taken by itself,
+//! lost anything (a restart can leave every cumulative bucket as large as before and still move observations between them).
+//! Increments need no state to be read, so that rows can be taken back from the newest one.
+
+use smallvec::SmallVec;
+
+use super::super::Layout;
+use crate::codec::varint;
+
+/// The largest count that a float states exactly together with all below it.
+const WHOLE: f64 = 9_007_199_254_740_992.0;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// There was no row.
+    None,
+    /// Words: what lies in each bucket by itself, then the bits of the sum if there is one.
+    Whole,
+    /// Words: the bits of each column, then bits that say which columns are absent.
+    Any,
+}
+
+/// What a body told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    Same,
+    Increments,
+    Whole,
+    Any,
+}
+
+/// The newest row of one layout.
+#[derive(Clone, Debug)]
+pub(crate) struct LastRow {
+    form: Form,
+    words: SmallVec<[u64; 18]>,
+}
+
+impl Default for LastRow {
+    fn default() -> Self {
+        Self { form: Form::None, words: SmallVec::new() }
+    }
+}
+
+fn absent_words(width: usize) -> usize {
+    width.div_ceil(64)
+}
+
+/// The whole number that `value` is, if increments can state it.
+fn whole(value: f64) -> Option<u64> {
+    let number = value as u64;
+    // -0 is a whole number, but not the same bits.
+    (value.to_bits() == (number as f64).to_bits() && value <= WHOLE).then_some(number)
+}
+
+/// The words of a row that is whole.
+fn whole_words(layout: &Layout, row: &[f64], words: &mut SmallVec<[u64; 18]>) -> Option<()> {
+    let buckets = layout.bounds().len();
+    words.clear();
+    let mut below = 0_u64;
+    let mut last = 0.0_f64;
+    for value in row.get(..buckets)? {
+        let number = whole(*value)?;
+        words.push(number.checked_sub(below)?);
+        below = number;
+        last = *value;
+    }
+    if let Some(count) = layout.count_column()
+        && (buckets == 0 || row.get(count)?.to_bits() != last.to_bits())
+    {
+        return None;
+    }
+    if let Some(sum) = layout.sum_column() {
+        let sum = row.get(sum)?;
+        if !sum.is_finite() {
+            return None;
+        }
+        words.push(sum.to_bits());
+    }
+    (buckets > 0).then_some(())
+}
+
+/// `sum` as `before + k / scale`, corrected by `r` in the last bits.
+fn split_sum(before: f64, sum: f64, scale: f64) -> (i64, i64) {
+    let k = ((sum - before) * scale).round();
+    let k = if k.abs() < WHOLE { k as i64 } else { 0 };
+    (k, sum.to_bits().wrapping_sub((before + k as f64 / scale).to_bits()) as i64)
+}
+
+pub(super) fn join_sum(before: f64, (k, r): (i64, i64), scale: f64) -> f64 {
+    f64::from_bits((before + k as f64 / scale).to_bits().wrapping_add(r as u64))
+}
+
+impl LastRow {
+    /// Whether there is a row that increments can start from.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.form == Form::Whole
+    }
+
+    /// How many columns have a value.
+    pub(crate) fn present(&self, layout: &Layout) -> usize {
+        let width = layout.width();
+        match self.form {
+            Form::None => 0,
+            Form::Whole => width,
+            Form::Any => {
+                let absent = self.words.iter().skip(width).map(|word| word.count_ones() as usize);
+                width.saturating_sub(absent.sum())
+            }
+        }
+    }
+
+    /// Whether the newest row lacks the same columns as this one.
+    pub(crate) fn lacks_the_same(&self, row: &[Option<f64>]) -> bool {
+        let absent = self.words.get(row.len()..).unwrap_or_default();
+        let is_absent =
+            |column: usize| absent.get(column / 64).is_some_and(|word| word >> (column % 64) & 1 == 1);
+        self.form == Form::Any
+            && row.iter().enumerate().all(|(column, value)| value.is_none() == is_absent(column))
+    }
+
+    /// Bytes outside of the value itself.
+    pub(crate) fn heap_size(&self) -> usize {
+        if self.words.spilled() { self.words.capacity().saturating_mul(8) } else { 0 }
+    }
+
+    /// What lies in each bucket, then the sum's bits; empty unless the row is whole.
+    pub(super) fn whole_words(&self) -> &[u64] {
+        if self.is_whole() { &self.words } else { &[] }
+    }
+
+    /// Appends the body of `row`, all of whose columns are there, and makes it the newest.
+    pub(crate) fn put(&mut self, layout: &Layout, row: &[f64], into: &mut Vec<u8>) -> Told {
+        if let Some(told) = self.put_increments(layout, row, into) {
+            return told;
+        }
+        let mut words = SmallVec::new();
+        if whole_words(layout, row, &mut words).is_none() {
+            return self.put_any(row, &[], into);
+        }
+        (self.form, self.words) = (Form::Whole, words);
+        into.extend_from_slice(&[0, 0]);
+        let buckets = layout.bounds().len();
+        for word in self.words.iter().take(buckets) {
+            varint::put(into, *word);
+        }
+        for sum in self.words.iter().skip(buckets) {
+            into.extend_from_slice(&sum.to_le_bytes());
+        }
+        Told::Whole
+    }
+
+    /// Appends the body of a row, where `absent` is empty or says by bit which columns have no value, and makes it the newest.
+    pub(crate) fn put_values(
+        &mut self,
+        layout: &Layout,
+        row: &[f64],
+        absent: &[u64],
+        into: &mut Vec<u8>,
+    ) -> Told {
+        if absent.iter().all(|word| *word == 0) {
+            self.put(layout, row, into)
+        } else {
+            self.put_any(row, absent, into)
+        }
+    }
+
+    /// Appends the body of a row of which columns may be absent, and makes it the newest.
+    pub(crate) fn put_sparse(&mut self, layout: &Layout, row: &[Option<f64>], into: &mut Vec<u8>) -> Told {
+        let values: SmallVec<[f64; 24]> = row.iter().map(|value| value.unwrap_or(0.0)).collect();
+        if row.iter().all(Option::is_some) {
+            return self.put(layout, &values, into);
+        }
+        let mut absent: SmallVec<[u64; 2]> = SmallVec::new();
+        for columns in row.chunks(64) {
+            absent.push(columns.iter().rev().fold(0, |bits, value| (bits << 1) | u64::from(value.is_none())));
+        }
+        self.put_any(&values, &absent, into)
+    }
+
+    fn put_any(&mut self, row: &[f64], absent: &[u64], into: &mut Vec<u8>) -> Told {
+        let mut words: SmallVec<[u64; 18]> = row.iter().map(|value| value.to_bits()).collect();
+        words.extend_from_slice(absent);
+        words.resize(row.len().saturating_add(absent_words(row.len())), 0);
+        if self.form == Form::Any && self.words == words {
+            into.push(1);
+            return Told::Same;
+        }
+        (self.form, self.words) = (Form::Any, words);
+        self.put_last(row.len(), into);
+        Told::Any
+    }
+
+    /// The newest row as an absolute body of any form.
+    fn put_last(&self, width: usize, into: &mut Vec<u8>) {
+        into.extend_from_slice(&[0, 1]);
+        let (values, absent) = self.words.split_at_checked(width).unwrap_or_default();
+        let is_absent =
+            |column: usize| absent.get(column / 64).is_some_and(|word| word >> (column % 64) & 1 == 1);
+        for columns in (0..width).collect::<SmallVec<[usize; 24]>>().chunks(8) {
+            into.push(
+                columns.iter().rev().fold(0, |bits, column| (bits << 1) | u8::from(!is_absent(*column))),
+            );
+        }
+        for (_, value) in values.iter().enumerate().filter(|(column, _)| !is_absent(*column)) {
+            into.extend_from_slice(&value.to_le_bytes());
+        }
+    }
+
+    /// `None`: the row is not one that increments lead to, and nothing was done.
+    fn put_increments(&mut self, layout: &Layout, row: &[f64], into: &mut Vec<u8>) -> Option<Told> {
+        let (told, increments) = self.tell_increments(layout, row, into)?;
+        if told == Told::Increments {
+            let (last, sum_bits) = self.words.split_at_mut_checked(layout.bounds().len())?;
+            for (before, more) in last.iter_mut().zip(&increments) {
+                *before = before.wrapping_add(*more);
+            }
+            if let Some(sum) = layout.sum_column() {
+                *sum_bits.first_mut()? = row.get(sum)?.to_bits();
+            }
+        }
+        Some(told)
+    }
+
+    /// Appends the body of `row` if increments lead to it, without making it the newest. `None`: nothing was done.
+    pub(crate) fn tell(&self, layout: &Layout, row: &[f64], into: &mut Vec<u8>) -> Option<Told> {
+        self.tell_increments(layout, row, into).map(|(told, _)| told)
+    }
+
+    fn tell_increments(
+        &self,
+        layout: &Layout,
+        row: &[f64],
+        into: &mut Vec<u8>,
+    ) -> Option<(Told, SmallVec<[u64; 24]>)> {
+        let buckets = layout.bounds().len();
+        if !self.is_whole() {
+            return None;
+        }
+        let (last, sum_bits) = self.words.split_at_checked(buckets)?;
+        let values = row.get(..buckets)?;
+        let mut increments: SmallVec<[u64; 24]> = SmallVec::from_elem(0, buckets);
+        let mut masks: SmallVec<[u64; 8]> = SmallVec::new();
+        let (mut below, mut total, mut wrong) = (0_u64, 0_u64, false);
+        for ((values, last), increments) in
+            values.chunks(64).zip(last.chunks(64)).zip(increments.chunks_mut(64))
+        {
+            let mut mask = 0_u64;
+            for (bit, ((value, before), increment)) in values.iter().zip(last).zip(increments).enumerate() {
+                let number = *value as u64;
+                wrong |= value.to_bits() != (number as f64).to_bits();
+                let own = number.wrapping_sub(below);
+                let more = own.wrapping_sub(*before);
+                // Neither may be negative; as no count exceeds 2^53, the highest bit tells.
+                wrong |= (own | more) >> 63 != 0;
+                mask |= u64::from(more != 0) << bit;
+                total = total.wrapping_add(more);
+                *increment = more;
+                below = number;
+            }
+            masks.push(mask);
+        }
+        let top = *values.last()?;
+        wrong |= top > WHOLE;
+        if let Some(count) = layout.count_column() {
+            wrong |= row.get(count)?.to_bits() != top.to_bits();
+        }
+        let mut sums = None;
+        if let Some(sum) = layout.sum_column() {
+            let (sum, before) = (*row.get(sum)?, f64::from_bits(*sum_bits.first()?));
+            wrong |= !sum.is_finite();
+            sums = Some((sum, before));
+        }
+        if wrong {
+            return None;
+        }
+        if total == 0 {
+            if sums.is_some_and(|(sum, before)| sum.to_bits() != before.to_bits()) {
+                return None;
+            }
+            into.push(1);
+            return Some((Told::Same, increments));
+        }
+        varint::put(into, total.checked_add(1)?);
+        let highest = increments.iter().rposition(|more| *more != 0)?;
+        if total == 1 {
+            varint::put(into, highest as u64);
+        } else {
+            for mask in &masks {
+                varint::put(into, *mask);
+            }
+            for more in increments.iter().take(highest).filter(|more| **more != 0) {
+                varint::put(into, *more);
+            }
+        }
+        if let Some((sum, before)) = sums {
+            let (k, r) = split_sum(before, sum, layout.sum_scale());
+            varint::put_signed(into, k);
+            varint::put_signed(into, r);
+        }
+        Some((Told::Increments, increments))
+    }
+
+    /// Takes a body from the front of `bytes` and makes its row the newest. `None`: damaged; the newest row is then anything.
+    pub(crate) fn take(&mut self, layout: &Layout, bytes: &mut &[u8]) -> Option<Told> {
+        match varint::take(bytes)? {
+            0 => self.take_absolute(layout, bytes),
+            1 => (self.form != Form::None).then_some(Told::Same),
+            _ if !self.is_whole() => None,
+            head => {
+                let buckets = layout.bounds().len();
+                let (last, sum) = self.words.split_at_mut_checked(buckets)?;
+                take_counts(head.wrapping_sub(1), buckets, bytes, |bucket, more| {
+                    let before = last.get_mut(bucket)?;
+                    *before = before.checked_add(more)?;
+                    Some(())
+                })?;
+                if let Some(bits) = sum.first_mut() {
+                    let parts = (varint::take_signed(bytes)?, varint::take_signed(bytes)?);
+                    *bits = join_sum(f64::from_bits(*bits), parts, layout.sum_scale()).to_bits();
+                }
+                Some(Told::Increments)
+            }
+        }
+    }
+
+    fn take_absolute(&mut self, layout: &Layout, bytes: &mut &[u8]) -> Option<Told> {
+        let (form, rest) = bytes.split_first()?;
+        *bytes = rest;
+        let buckets = layout.bounds().len();
+        self.words.clear();
+        if *form == 0 && buckets > 0 {
+            self.form = Form::Whole;
+            let mut total = 0_u64;
+            for _ in 0..buckets {
+                let word = varint::take(bytes)?;
+                total = total.checked_add(word)?;
+                self.words.push(word);
+            }
+            if layout.sum_column().is_some() {
+                let (sum, rest) = bytes.split_first_chunk::<8>()?;
+                *bytes = rest;
+                self.words.push(u64::from_le_bytes(*sum));
+            }
+            return Some(Told::Whole);
+        }
+        if *form != 1 {
+            return None;
+        }
+        self.form = Form::Any;
+        let width = layout.width();
+        let (there, mut rest) = bytes.split_at_checked(width.div_ceil(8))?;
+        let is_there =
+            |column: usize| there.get(column / 8).is_some_and(|byte| byte >> (column % 8) & 1 == 1);
+        for column in 0..width {
+            let mut word = 0;
+            if is_there(column) {
+                let (number, after) = rest.split_first_chunk::<8>()?;
+                rest = after;
+                word = u64::from_le_bytes(*number);
+            }
+            self.words.push(word);
+        }
+        for start in (0..width).step_by(64) {
+            let columns = start..width.min(start.saturating_add(64));
+            self.words.push(columns.rev().fold(0, |bits, column| (bits << 1) | u64::from(!is_there(column))));
+        }
+        *bytes = rest;
+        Some(Told::Any)
+    }
+
+    /// The row's values, and bits that say which columns are absent (none: all are there).
+    pub(crate) fn values(&self, layout: &Layout, into: &mut SmallVec<[f64; 24]>) -> SmallVec<[u64; 2]> {
+        into.clear();
+        match self.form {
+            Form::None => {
+                into.resize(layout.width(), 0.0);
+                SmallVec::from_elem(u64::MAX, absent_words(layout.width()))
+            }
+            Form::Whole => {
+                put_whole_values(layout, &self.words, into);
+                SmallVec::new()
+            }
+            Form::Any => {
+                into.extend(self.words.iter().take(layout.width()).map(|bits| f64::from_bits(*bits)));
+                let absent = self.words.iter().skip(layout.width()).copied();
+                let absent: SmallVec<[u64; 2]> = absent.collect();
+                if absent.iter().all(|word| *word == 0) { SmallVec::new() } else { absent }
+            }
+        }
+    }
+
+    /// The newest row, as an absolute body: for rows that are kept as they are.
+    pub(super) fn absolute_body(&self, layout: &Layout, into: &mut Vec<u8>) {
+        let mut values = SmallVec::new();
+        let absent = self.values(layout, &mut values);
+        let mut any = Self::default();
+        any.put_any(&values, &absent, into);
+    }
+}
+
+/// The values of a row from its words.
+pub(super) fn put_whole_values(layout: &Layout, words: &[u64], into: &mut SmallVec<[f64; 24]>) {
+    let buckets = layout.bounds().len();
+    let mut total = 0_u64;
+    for word in words.iter().take(buckets) {
+        total = total.wrapping_add(*word);
+        into.push(total as f64);
+    }
+    if layout.count_column().is_some() {
+        into.push(total as f64);
+    }
+    into.extend(words.get(buckets).map(|bits| f64::from_bits(*bits)));
+}
+
+/// Reads where `total` observations fell, without any state.
+#[inline]
+pub(super) fn take_counts(
+    total: u64,
+    buckets: usize,
+    bytes: &mut &[u8],
+    mut each: impl FnMut(usize, u64) -> Option<()>,
+) -> Option<()> {
+    if total == 1 {
+        let bucket = usize::try_from(varint::take(bytes)?).ok()?;
+        return if bucket < buckets { each(bucket, 1) } else { None };
+    }
+    let mut masks: SmallVec<[u64; 8]> = SmallVec::new();
+    for _ in 0..buckets.div_ceil(64) {
+        masks.push(varint::take(bytes)?);
+    }
+    let highest = masks.iter().rposition(|mask| *mask != 0)?;
+    let mut left = total;
+    for (word, mask) in masks.iter().enumerate() {
+        let mut rest = *mask;
+        while rest != 0 {
+            let bucket = word.checked_mul(64)?.checked_add(rest.trailing_zeros() as usize)?;
+            rest &= rest.wrapping_sub(1);
+            let is_last = word == highest && rest == 0;
+            let more = if is_last { left } else { varint::take(bytes)? };
+            left = left.checked_sub(more)?;
+            if bucket >= buckets || more == 0 {
+                return None;
+            }
+            each(bucket, more)?;
+        }
+    }
+    Some(())
+}

@@ -1,0 +1,316 @@
+//! The recent past of a classic histogram: a few bytes a row, a row for every scrape.
+//!
+//! ```text
+//! row    time   varint   zigzag: step less the step before; the row after a mark: the whole step
+//!        body            see `last`
+//! ```
+//!
+//! The first row and every further [`GROUP`]th are marked with time and sum. Nothing else is absolute: reading takes the
+//! increments from the window's mark to the newest row away from the newest row's counts, and goes forward from there.
+//! Rows that are not whole stand one beside the other as absolute bodies.
+
+mod last;
+mod table;
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+pub(crate) use last::{LastRow, Told};
+pub use table::FamilyBuffer;
+
+use super::{Layout, corrupt};
+use crate::codec::varint;
+use crate::error::Result;
+use crate::model::{SampleBuffer, Window};
+
+/// Rows from one mark to the next.
+const GROUP: u32 = 16;
+/// Bytes of room that are made at once, for some twenty rows.
+const ROOM: usize = 256;
+/// The longest time of a row.
+const TIME_ROOM: usize = 10;
+
+/// Where reading can start.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    time: i64,
+    /// Bits of the sum, if there is a sum column.
+    sum: u64,
+    /// Of the byte behind the marked row.
+    offset: u32,
+    /// Of the marked row's body.
+    body: u32,
+}
+
+/// Rows of one classic histogram, in time order.
+#[derive(Clone, Debug)]
+pub(crate) struct FamilyRows {
+    layout: Arc<Layout>,
+    last: LastRow,
+    /// Whether the rows are whole and only grow.
+    increments: bool,
+    count: u32,
+    time: i64,
+    step: i64,
+    bytes: Vec<u8>,
+    marks: Vec<Mark>,
+}
+
+impl FamilyRows {
+    /// No rows; those to come are later than `after`.
+    pub(crate) fn new(layout: Arc<Layout>, after: Option<i64>) -> Self {
+        Self {
+            layout,
+            last: LastRow::default(),
+            increments: true,
+            count: 0,
+            time: after.unwrap_or(i64::MIN),
+            step: 0,
+            bytes: Vec::new(),
+            marks: Vec::new(),
+        }
+    }
+
+    /// Takes the rows out. Layout and newest row stay, for the rows that follow.
+    pub(crate) fn take_rows(&mut self) -> Self {
+        let mut taken = Self { last: self.last.clone(), ..Self::new(self.layout.clone(), None) };
+        std::mem::swap(&mut taken.bytes, &mut self.bytes);
+        std::mem::swap(&mut taken.marks, &mut self.marks);
+        (taken.count, taken.time, taken.step, taken.increments) =
+            (self.count, self.time, self.step, self.increments);
+        taken.bytes.shrink_to_fit();
+        (self.count, self.increments) = (0, true);
+        taken
+    }
+
+    /// Whether a row of this kind can follow in the same chunk.
+    pub(crate) fn can_follow(&self, told: Told) -> bool {
+        match told {
+            _ if self.count == 0 => true,
+            Told::Same => true,
+            Told::Increments => true,
+            Told::Whole | Told::Any => !self.increments,
+        }
+    }
+
+    /// Appends the row whose body stands at the front of `bytes`, later than all before it, and moves past it. `None`: the
+    /// body is damaged.
+    pub(crate) fn push(&mut self, time: i64, bytes: &mut &[u8]) -> Option<Told> {
+        let before = *bytes;
+        let told = self.last.take(&self.layout, bytes)?;
+        let body = before.get(..before.len().checked_sub(bytes.len())?)?;
+        if self.count == 0 {
+            self.increments = self.last.is_whole();
+        }
+        self.make_room(body.len());
+        let marked = self.count.is_multiple_of(GROUP);
+        if self.count > 0 {
+            let step = time.wrapping_sub(self.time);
+            varint::put_signed(&mut self.bytes, step.wrapping_sub(self.step));
+            self.step = step;
+        }
+        let at = u32::try_from(self.bytes.len()).ok()?;
+        match self.increments {
+            true if self.count == 0 => {}
+            true => self.bytes.extend_from_slice(body),
+            false if told == Told::Same && !marked => self.bytes.push(1),
+            false => self.last.absolute_body(&self.layout, &mut self.bytes),
+        }
+        if marked {
+            self.step = 0;
+            let sum = self.last.whole_words().get(self.layout.bounds().len()).copied().unwrap_or(0);
+            let offset = u32::try_from(self.bytes.len()).ok()?;
+            self.marks.push(Mark { time, sum, offset, body: at });
+        }
+        self.time = time;
+        self.count = self.count.saturating_add(1);
+        Some(told)
+    }
+
+    /// Grows by a quarter, not to the double: rows are most of what a head holds.
+    fn make_room(&mut self, body: usize) {
+        let (length, capacity) = (self.bytes.len(), self.bytes.capacity());
+        let wanted = body.saturating_add(TIME_ROOM);
+        if capacity.saturating_sub(length) < wanted {
+            self.bytes.reserve_exact(wanted.max(ROOM).max(length / 4));
+        }
+        if self.marks.len() == self.marks.capacity() {
+            self.marks.reserve_exact(2);
+        }
+    }
+
+    pub(crate) fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    /// How many rows there are.
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The time of the newest row, which may have been taken out.
+    pub(crate) fn last_time(&self) -> Option<i64> {
+        (self.time > i64::MIN).then_some(self.time)
+    }
+
+    /// The newest row, which may have been taken out.
+    pub(crate) fn last(&self) -> &LastRow {
+        &self.last
+    }
+
+    /// First and last time; `None` without a row.
+    pub(crate) fn time_range(&self) -> Option<(i64, i64)> {
+        self.marks.first().map(|mark| (mark.time, self.time))
+    }
+
+    pub(crate) fn byte_size(&self) -> usize {
+        let marks = self.marks.capacity().saturating_mul(size_of::<Mark>());
+        let held = self.bytes.capacity().saturating_add(marks).saturating_add(self.last.heap_size());
+        held.saturating_add(size_of::<Self>())
+    }
+
+    /// Appends the values of one column inside the window.
+    pub(crate) fn read_column(&self, column: usize, window: Window, into: &mut SampleBuffer) -> Result<()> {
+        self.visit(window, |time, row, absent| {
+            let is_absent = absent.get(column / 64).is_some_and(|word| word >> (column % 64) & 1 == 1);
+            if let Some(value) = row.get(column).filter(|_| !is_absent) {
+                into.push_float(time, *value, 0);
+            }
+        })
+    }
+
+    /// Appends the rows inside the window. `into` has to be empty, or to hold rows of the same layout.
+    pub(crate) fn read(&self, window: Window, into: &mut FamilyBuffer) -> Result<()> {
+        self.visit(window, |time, row, absent| into.push_row(time, row, absent))
+    }
+
+    fn visit(&self, window: Window, each: impl FnMut(i64, &[f64], &[u64])) -> Result<()> {
+        let (after, until) = (window.after.as_millis(), window.until.as_millis());
+        if self.count == 0 || self.time <= after || until <= after {
+            return Ok(());
+        }
+        let group = self.marks.partition_point(|mark| mark.time <= after).saturating_sub(1);
+        let outcome = match self.increments {
+            true => self.visit_increments(group, (after, until), each),
+            false => self.visit_absolute(group, (after, until), each),
+        };
+        outcome.ok_or_else(|| corrupt("a row does not decode"))
+    }
+
+    /// Rows from the mark on.
+    fn rows_after(&self, group: usize) -> Option<(&Mark, u32)> {
+        let passed = u32::try_from(group).ok()?.checked_mul(GROUP)?.checked_add(1)?;
+        Some((self.marks.get(group)?, self.count.checked_sub(passed)?))
+    }
+
+    fn visit_increments(
+        &self,
+        group: usize,
+        (after, until): (i64, i64),
+        mut each: impl FnMut(i64, &[f64], &[u64]),
+    ) -> Option<()> {
+        let (mark, rows) = self.rows_after(group)?;
+        let buckets = self.layout.bounds().len();
+        let has_sum = self.layout.sum_column().is_some();
+        let mut words: SmallVec<[u64; 24]> = SmallVec::from_slice(self.last.whole_words());
+        let start = self.bytes.get(mark.offset as usize..)?;
+        let mut rest = start;
+        for _ in 0..rows {
+            varint::take(&mut rest)?;
+            let head = varint::take(&mut rest)?;
+            if head > 1 {
+                take_increments(head, buckets, &mut rest, |bucket, more| {
+                    let word = words.get_mut(bucket)?;
+                    *word = word.wrapping_sub(more);
+                    Some(())
+                })?;
+                if has_sum {
+                    varint::take(&mut rest)?;
+                    varint::take(&mut rest)?;
+                }
+            }
+        }
+        if let Some(sum) = words.get_mut(buckets) {
+            *sum = mark.sum;
+        }
+        let (mut rest, mut time, mut step) = (start, mark.time, 0_i64);
+        let mut row = SmallVec::new();
+        last::put_whole_values(&self.layout, &words, &mut row);
+        let scale = self.layout.sum_scale();
+        for index in 0..=rows {
+            if index > 0 {
+                step = step.wrapping_add(varint::take_signed(&mut rest)?);
+                time = time.wrapping_add(step);
+                let head = varint::take(&mut rest)?;
+                if head > 1 {
+                    take_increments(head, buckets, &mut rest, |bucket, more| {
+                        let word = words.get_mut(bucket)?;
+                        *word = word.wrapping_add(more);
+                        Some(())
+                    })?;
+                    if let Some(sum) = words.get_mut(buckets) {
+                        let parts = (varint::take_signed(&mut rest)?, varint::take_signed(&mut rest)?);
+                        *sum = last::join_sum(f64::from_bits(*sum), parts, scale).to_bits();
+                    }
+                    row.clear();
+                    last::put_whole_values(&self.layout, &words, &mut row);
+                }
+                if index.is_multiple_of(GROUP) {
+                    step = 0;
+                }
+            }
+            if time > until {
+                break;
+            }
+            if time > after {
+                each(time, &row, &[]);
+            }
+        }
+        Some(())
+    }
+
+    fn visit_absolute(
+        &self,
+        group: usize,
+        (after, until): (i64, i64),
+        mut each: impl FnMut(i64, &[f64], &[u64]),
+    ) -> Option<()> {
+        let (mark, rows) = self.rows_after(group)?;
+        let mut rest = self.bytes.get(mark.body as usize..)?;
+        let mut row = LastRow::default();
+        let (mut time, mut step) = (mark.time, 0_i64);
+        let mut values = SmallVec::new();
+        for index in 0..=rows {
+            if index > 0 {
+                step = step.wrapping_add(varint::take_signed(&mut rest)?);
+                time = time.wrapping_add(step);
+            }
+            row.take(&self.layout, &mut rest)?;
+            if index.is_multiple_of(GROUP) {
+                step = 0;
+            }
+            if time > until {
+                break;
+            }
+            if time > after {
+                let absent = row.values(&self.layout, &mut values);
+                each(time, &values, &absent);
+            }
+        }
+        Some(())
+    }
+}
+
+#[inline]
+fn take_increments(
+    head: u64,
+    buckets: usize,
+    rest: &mut &[u8],
+    each: impl FnMut(usize, u64) -> Option<()>,
+) -> Option<()> {
+    last::take_counts(head.checked_sub(1)?, buckets, rest, each)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,338 @@
+//! Samples of classic histograms: the samples of one instant make a row where they can.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::super::head::{FamilyHead, ItemHead, Newest, SeriesHead, Taken, duplicate, out_of_order};
+use super::super::index::{ColumnList, Item, SeriesRef};
+use super::super::wal::RowValues;
+use super::{Encoder, Row};
+use crate::chunk::{Column, LastRow, LastValue, Layout};
+use crate::error::Result;
+use crate::model::{Labels, Sample, SampleValue, Timestamp};
+
+/// The newest row of a family, the rows of this batch included.
+struct Newer {
+    layout: Arc<Layout>,
+    row: LastRow,
+    time: Option<i64>,
+}
+
+impl Newer {
+    fn of(head: Option<&FamilyHead>, columns: &ColumnList, sealed: Option<i64>) -> Self {
+        match head {
+            Some(head) => {
+                let (layout, row) = head.newest();
+                Self { layout: layout.clone(), row: row.clone(), time: head.last_time() }
+            }
+            None => Self { layout: columns.layout().clone(), row: LastRow::default(), time: sealed },
+        }
+    }
+}
+
+/// Why the samples of an instant make no row.
+struct NoRow;
+
+type Instant<'a> = &'a [(SeriesRef, Sample)];
+
+impl Encoder<'_> {
+    /// Rows in the order of item and time.
+    pub(in super::super) fn add_rows(&mut self, rows: &[Row<'_>]) -> Result<()> {
+        for part in rows.chunk_by(|a, b| a.item == b.item) {
+            let Some(first) = part.first() else { continue };
+            if let [row] = part
+                && self.add_next_row(row)
+            {
+                continue;
+            }
+            let Some(item) = self.item(first.item) else { continue };
+            let Item::Family { columns, .. } = &*item else { continue };
+            self.add_rows_of(&item, columns, part)?;
+        }
+        Ok(())
+    }
+
+    /// The usual case: a row that increments lead to. `false`: nothing was done.
+    fn add_next_row(&mut self, row: &Row<'_>) -> bool {
+        let Some(ItemHead::Family(head)) = self.view.heads.get(row.item).map(|head| &**head) else {
+            return false;
+        };
+        let (layout, last) = head.newest();
+        let time = row.time.as_millis();
+        if !Arc::ptr_eq(layout, row.layout) || head.last_time().is_none_or(|last| time <= last) {
+            return false;
+        }
+        let is_told = self.batch.put_next_row(self.tables, row.item, (layout, last), time, row.values);
+        if is_told {
+            self.report.appended = self.report.appended.saturating_add(row.values.len());
+        }
+        is_told
+    }
+
+    fn add_rows_of(&mut self, item: &Item, columns: &ColumnList, rows: &[Row<'_>]) -> Result<()> {
+        let Some(first) = rows.first() else { return Ok(()) };
+        let head = self.view.heads.get(first.item).map(|head| &**head);
+        let sealed = match head {
+            Some(_) => None,
+            None => self.view.newest_sealed(self.index, first.item, first.time)?,
+        };
+        let mut newer = match head {
+            Some(ItemHead::Family(head)) => Some(Newer::of(Some(head), columns, None)),
+            Some(_) => None,
+            None => Some(Newer::of(None, columns, sealed)),
+        };
+        let rising = rows.is_sorted_by(|a, b| a.time < b.time);
+        if let Some(newer) = newer
+            .as_mut()
+            .filter(|newer| rising && newer.time.is_none_or(|last| first.time.as_millis() > last))
+        {
+            for row in rows {
+                let time = row.time.as_millis();
+                self.batch.put_row(
+                    self.tables,
+                    (row.item, item),
+                    (row.layout, &mut newer.row),
+                    time,
+                    RowValues::All(row.values),
+                );
+                self.report.appended = self.report.appended.saturating_add(row.values.len());
+            }
+            return Ok(());
+        }
+        let samples: Vec<(SeriesRef, Sample)> = rows.iter().flat_map(Row::samples).collect();
+        self.add_family(item, columns, &samples)
+    }
+
+    /// Samples of one family in time order.
+    pub(super) fn add_family(
+        &mut self,
+        item: &Item,
+        columns: &ColumnList,
+        samples: Instant<'_>,
+    ) -> Result<()> {
+        let Some((series, first)) = samples.first() else { return Ok(()) };
+        let number = series.item;
+        let head = self.view.heads.get(number).map(|head| &**head);
+        let sealed = match head {
+            Some(_) => None,
+            None => self.view.newest_sealed(self.index, number, first.timestamp)?,
+        };
+        let rows = match head {
+            Some(ItemHead::Family(head)) => Some(head),
+            Some(ItemHead::Columns(heads)) => {
+                let mut states: Vec<(Newest, LastValue)> =
+                    heads.iter().map(|head| (head.newest(), head.logged)).collect();
+                return self.add_columns(item, columns, &mut states, samples);
+            }
+            _ => None,
+        };
+        let mut newer = Newer::of(rows, columns, sealed);
+        let mut rest = samples;
+        for instant in samples.chunk_by(|(_, a), (_, b)| a.timestamp == b.timestamp) {
+            if self.add_instant(item, columns, &mut newer, instant).is_err() {
+                let before = samples.get(..samples.len().saturating_sub(rest.len())).unwrap_or_default();
+                let mut states = states_of(rows, columns, sealed, before)?;
+                return self.add_columns(item, columns, &mut states, rest);
+            }
+            rest = rest.get(instant.len()..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// `NoRow`: nothing was done.
+    fn add_instant(
+        &mut self,
+        item: &Item,
+        columns: &ColumnList,
+        newer: &mut Newer,
+        instant: Instant<'_>,
+    ) -> Result<(), NoRow> {
+        let (_, first) = instant.first().ok_or(NoRow)?;
+        let is_float =
+            |sample: &Sample| matches!(sample.value, SampleValue::Float(_)) && sample.start.is_none();
+        if !instant.iter().all(|(_, sample)| is_float(sample)) {
+            return Err(NoRow);
+        }
+        let time = first.timestamp.as_millis();
+        if let Some(last) = newer.time.filter(|last| time <= *last) {
+            return self.refuse_instant(item, columns, newer, last, instant);
+        }
+        let all = columns.layout();
+        let mut row: SmallVec<[Option<f64>; 24]> = SmallVec::from_elem(None, all.width());
+        let mut outcomes: SmallVec<[Result<Taken>; 24]> = SmallVec::new();
+        for (series, sample) in instant {
+            let SampleValue::Float(value) = sample.value else { return Err(NoRow) };
+            let place = columns.place(series.column).and_then(|place| row.get_mut(place)).ok_or(NoRow)?;
+            outcomes.push(match *place {
+                None => {
+                    *place = Some(value);
+                    Ok(Taken::New)
+                }
+                Some(known) if known.to_bits() == value.to_bits() => Ok(Taken::Duplicate),
+                Some(_) => Err(duplicate(sample.timestamp)),
+            });
+        }
+        let number = instant.first().map_or(0, |(series, _)| series.item);
+        if row.iter().all(Option::is_some) {
+            let values: SmallVec<[f64; 24]> = row.iter().flatten().copied().collect();
+            self.put_row((number, item), newer, all.clone(), time, RowValues::All(&values));
+        } else {
+            self.put_part((number, item), newer, all, time, &row);
+        }
+        for ((series, sample), outcome) in instant.iter().zip(outcomes) {
+            self.record(outcome, || labels_of(item, columns, *series), sample.timestamp);
+        }
+        Ok(())
+    }
+
+    fn put_row(
+        &mut self,
+        item: (u32, &Item),
+        newer: &mut Newer,
+        layout: Arc<Layout>,
+        time: i64,
+        row: RowValues<'_>,
+    ) {
+        newer.layout = layout;
+        newer.time = Some(time);
+        self.batch.put_row(self.tables, item, (&newer.layout, &mut newer.row), time, row);
+    }
+
+    /// A row that lacks some of the item's columns: in the layout of the rows before if that has them all, in one of
+    /// its own when the same are missing again, as after a change of bounds.
+    fn put_part(
+        &mut self,
+        item: (u32, &Item),
+        newer: &mut Newer,
+        all: &Arc<Layout>,
+        time: i64,
+        row: &[Option<f64>],
+    ) {
+        let there = || all.columns().iter().zip(row).filter_map(|(column, value)| Some((column, (*value)?)));
+        let mut known: SmallVec<[Option<f64>; 24]> = SmallVec::from_elem(None, newer.layout.width());
+        let fits = there().all(|(column, value)| {
+            let place = newer.layout.position(column).and_then(|place| known.get_mut(place));
+            place.is_some_and(|place| place.replace(value).is_none())
+        });
+        if fits {
+            if known.iter().all(Option::is_some) {
+                let values: SmallVec<[f64; 24]> = known.iter().flatten().copied().collect();
+                return self.put_row(item, newer, newer.layout.clone(), time, RowValues::All(&values));
+            }
+            if !newer.row.lacks_the_same(&known) {
+                return self.put_row(item, newer, newer.layout.clone(), time, RowValues::Some(&known));
+            }
+        }
+        let columns: Vec<Column> = there().map(|(column, _)| column.clone()).collect();
+        let layout = self.index.write().layout(&columns);
+        let values: SmallVec<[f64; 24]> = there().map(|(_, value)| value).collect();
+        self.put_row(item, newer, layout, time, RowValues::All(&values));
+    }
+
+    /// An instant that is not later than the newest row: every sample is refused or a duplicate.
+    fn refuse_instant(
+        &mut self,
+        item: &Item,
+        columns: &ColumnList,
+        newer: &Newer,
+        last: i64,
+        instant: Instant<'_>,
+    ) -> Result<(), NoRow> {
+        let mut values = SmallVec::new();
+        let absent = newer.row.values(&newer.layout, &mut values);
+        let mut outcomes: SmallVec<[Result<Taken>; 24]> = SmallVec::new();
+        for (series, sample) in instant {
+            let time = sample.timestamp;
+            if time.as_millis() < last {
+                // A column that the newest row lacks may still take it.
+                let place =
+                    columns.get(series.column as usize).and_then(|column| newer.layout.position(column));
+                let is_absent =
+                    |place: usize| absent.get(place / 64).is_none_or(|word| word >> (place % 64) & 1 == 1);
+                let has_rows = newer.row.present(&newer.layout) > 0;
+                if has_rows && place.is_none_or(|place| !absent.is_empty() && is_absent(place)) {
+                    return Err(NoRow);
+                }
+                outcomes.push(Err(out_of_order(time, Timestamp::from_millis(last))));
+                continue;
+            }
+            let place = columns.get(series.column as usize).and_then(|column| newer.layout.position(column));
+            let place = place.ok_or(NoRow)?;
+            if absent.get(place / 64).is_some_and(|word| word >> (place % 64) & 1 == 1) {
+                return Err(NoRow);
+            }
+            let known = values.get(place).ok_or(NoRow)?;
+            let SampleValue::Float(value) = sample.value else { return Err(NoRow) };
+            let same = known.to_bits() == value.to_bits();
+            outcomes.push(if same { Ok(Taken::Duplicate) } else { Err(duplicate(time)) });
+        }
+        for ((series, sample), outcome) in instant.iter().zip(outcomes) {
+            self.record(outcome, || labels_of(item, columns, *series), sample.timestamp);
+        }
+        Ok(())
+    }
+
+    /// Samples of a family whose columns are series of their own.
+    fn add_columns(
+        &mut self,
+        item: &Item,
+        columns: &ColumnList,
+        states: &mut Vec<(Newest, LastValue)>,
+        samples: Instant<'_>,
+    ) -> Result<()> {
+        if states.len() < columns.len() {
+            states.resize_with(columns.len(), || (Newest::None, LastValue::default()));
+        }
+        for (series, sample) in samples {
+            let Some((newest, logged)) = states.get_mut(series.column as usize) else { continue };
+            let outcome = newest.check(sample);
+            let labels = || labels_of(item, columns, *series);
+            if matches!(outcome, Ok(Taken::New)) {
+                self.batch.put_sample(self.tables, (*series, item), labels, logged, sample);
+                newest.set(sample);
+            }
+            self.record(outcome, labels, sample.timestamp);
+        }
+        Ok(())
+    }
+}
+
+impl Row<'_> {
+    pub(in super::super) fn samples(&self) -> impl Iterator<Item = (SeriesRef, Sample)> {
+        self.columns.iter().zip(self.values).map(|(column, value)| {
+            (SeriesRef { item: self.item, column: *column }, Sample::float(self.time, *value))
+        })
+    }
+}
+
+/// What each column's newest sample is, those of this batch before the instant that made no row included.
+fn states_of(
+    rows: Option<&FamilyHead>,
+    columns: &ColumnList,
+    sealed: Option<i64>,
+    before: Instant<'_>,
+) -> Result<Vec<(Newest, LastValue)>> {
+    let heads = match rows {
+        Some(head) => head.to_columns(columns)?,
+        None => Vec::new(),
+    };
+    let newest = |head: Option<&SeriesHead>| match head {
+        Some(head) => head.newest(),
+        None => sealed.map_or(Newest::None, Newest::At),
+    };
+    let mut states: Vec<(Newest, LastValue)> =
+        (0..columns.len()).map(|column| (newest(heads.get(column)), LastValue::default())).collect();
+    for (series, sample) in before {
+        if let Some((newest, _)) = states.get_mut(series.column as usize)
+            && matches!(newest.check(sample), Ok(Taken::New))
+        {
+            newest.set(sample);
+        }
+    }
+    Ok(states)
+}
+
+fn labels_of(item: &Item, columns: &ColumnList, series: SeriesRef) -> Labels {
+    columns.get(series.column as usize).map_or_else(Labels::empty, |column| item.series_labels(column))
+}

@@ -1,0 +1,85 @@
+//! A batch against what the store has: what is taken becomes entries of the log, the rest is reported.
+
+mod family;
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use crate::chunk::{LastValue, Layout};
+use crate::error::Result;
+use crate::model::{Labels, Sample, Timestamp};
+
+use super::append::{AppendReport, Refusal};
+use super::head::{ItemHead, Newest, Taken};
+use super::index::{Index, Item, SeriesRef};
+use super::snapshot::View;
+use super::wal::{BatchWriter, Tables};
+
+/// A whole row of a classic histogram.
+#[derive(Clone, Debug)]
+pub(super) struct Row<'a> {
+    pub(super) item: u32,
+    pub(super) layout: &'a Arc<Layout>,
+    /// Position in the item's columns of each column of the layout.
+    pub(super) columns: &'a [u32],
+    pub(super) time: Timestamp,
+    pub(super) values: &'a [f64],
+}
+
+/// Turns samples and rows into entries.
+pub(super) struct Encoder<'a> {
+    pub(super) index: &'a RwLock<Index>,
+    pub(super) view: &'a View,
+    pub(super) tables: &'a mut Tables,
+    pub(super) batch: &'a mut BatchWriter,
+    pub(super) report: AppendReport,
+}
+
+impl Encoder<'_> {
+    /// Samples in the order of item and time.
+    pub(super) fn add_samples(&mut self, samples: &[(SeriesRef, Sample)]) -> Result<()> {
+        for part in samples.chunk_by(|(a, _), (b, _)| a.item == b.item) {
+            let Some((first, _)) = part.first() else { continue };
+            let Some(item) = self.item(first.item) else { continue };
+            match &*item {
+                Item::Single(labels) => self.add_single(&item, labels, part)?,
+                Item::Family { columns, .. } => self.add_family(&item, columns, part)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn item(&self, item: u32) -> Option<Arc<Item>> {
+        self.index.read().item(item).cloned()
+    }
+
+    fn add_single(&mut self, item: &Item, labels: &Labels, samples: &[(SeriesRef, Sample)]) -> Result<()> {
+        let Some((series, first)) = samples.first() else { return Ok(()) };
+        let (mut newest, mut logged) = match self.view.heads.get(series.item).map(|head| &**head) {
+            Some(ItemHead::Series(head)) => (head.newest(), head.logged),
+            _ => {
+                let known = self.view.newest_sealed(self.index, series.item, first.timestamp)?;
+                (known.map_or(Newest::None, Newest::At), LastValue::default())
+            }
+        };
+        for (series, sample) in samples {
+            let outcome = newest.check(sample);
+            if matches!(outcome, Ok(Taken::New)) {
+                self.batch.put_sample(self.tables, (*series, item), Labels::empty, &mut logged, sample);
+                newest.set(sample);
+            }
+            self.record(outcome, || labels.clone(), sample.timestamp);
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, outcome: Result<Taken>, labels: impl FnOnce() -> Labels, timestamp: Timestamp) {
+        let report = &mut self.report;
+        match outcome {
+            Ok(Taken::New) => report.appended = report.appended.saturating_add(1),
+            Ok(Taken::Duplicate) => report.duplicates = report.duplicates.saturating_add(1),
+            Err(error) => report.refused.push(Refusal { labels: labels(), timestamp, error }),
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Scripted lives of a store on a disk that fails, against a list of what was promised.
+//!
+//! A life is told by a seed: open, then batches, seals, steps of upkeep, snapshots and reopenings. What is checked after a
+//! power cut: the batches that are there are the first ones that were tried, whole, in order, and at least those that were
+//! acknowledged; and opening never fails.
+#![allow(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a law that does not hold stops the test that checks it"
+)]
+
+mod cuts;
+mod damage;
+mod errors;
+mod threads;
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+pub(crate) use cuts::power_cuts;
+pub(crate) use damage::damage;
+pub(crate) use errors::io_errors;
+pub(crate) use threads::{Commits, group_commits};
+
+use super::backing::{Backing, SimulatedDisk};
+use super::{Durability, Limits, Snapshot, Store, StoreOptions};
+use crate::error::{Error, ErrorKind};
+use crate::model::{Labels, Sample, SampleBuffer, SampleValue, Timestamp, Window};
+use crate::source::{Item, SelectRequest, Source};
+
+/// Numbers by a seed: SplitMix64.
+#[derive(Debug)]
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+}
+
+/// Samples by series and time, as bits.
+pub(crate) type Content = BTreeMap<(String, i64), u64>;
+
+/// What was tried, in order, and how much of it was acknowledged as durable.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Life {
+    tried: Vec<Content>,
+    acknowledged: usize,
+}
+
+/// The time of the first batch, and that between batches.
+const FIRST: i64 = 1_000_000;
+const INTERVAL: i64 = 15_000;
+
+/// The number of the batch whose time this is.
+fn number_at(time: i64) -> usize {
+    usize::try_from((time - FIRST) / INTERVAL).unwrap_or(usize::MAX)
+}
+
+/// A batch: its number decides what is in it.
+fn batch(seed: u64, number: usize) -> (Vec<(Labels, Sample)>, Content) {
+    let mut dice = Dice::new(seed ^ (number as u64).wrapping_mul(0x1234_5678_9abc_def1));
+    let time = Timestamp::from_millis(FIRST + number as i64 * INTERVAL);
+    let mut samples = Vec::new();
+    let mut add = |name: &str, label: (&str, String), value: f64| {
+        let pairs = [("__name__", name), (label.0, label.1.as_str())];
+        samples.push((Labels::from_pairs(pairs), Sample::float(time, value)));
+    };
+    add("batch", ("kind", "number".into()), number as f64);
+    for _ in 0..dice.below(3) {
+        let churn = dice.below(1 + number as u64);
+        add("churn", ("pod", churn.to_string()), (dice.below(100) as f64) / 4.0);
+    }
+    if dice.below(4) > 0 {
+        // A histogram that grows by the batch, is reset at times, and now and then lacks a column.
+        let age = (number % 7) as f64;
+        for (bound, share) in [("1", 1.0), ("5", 3.0), ("+Inf", 4.0)] {
+            add("h_bucket", ("le", bound.into()), age * share);
+        }
+        if dice.below(8) > 0 {
+            add("h_count", ("a", String::new()), age * 4.0);
+        }
+        add("h_sum", ("a", String::new()), age * 12.345_678);
+    }
+    let mut content = Content::new();
+    samples.retain(|(labels, sample)| {
+        let SampleValue::Float(value) = sample.value else { return false };
+        match content.entry((labels.to_string(), time.as_millis())) {
+            Entry::Vacant(place) => {
+                place.insert(value.to_bits());
+                true
+            }
+            Entry::Occupied(_) => false,
+        }
+    });
+    (samples, content)
+}
+
+fn options(seed: u64) -> StoreOptions {
+    // Small files: every life sees their ends.
+    let log_bytes = [400, 900, 1 << 20][(seed % 3) as usize];
+    let limits = Limits { log_bytes, min_free_bytes: 0, ..Limits::default() };
+    let durability = if seed.is_multiple_of(4) { Durability::Never } else { Durability::Each };
+    StoreOptions::new().limits(limits).durability(durability)
+}
+
+fn open(disk: &Arc<SimulatedDisk>, seed: u64) -> Result<Store, Error> {
+    let backing: Arc<dyn Backing> = disk.clone();
+    Store::open_on(backing, options(seed))
+}
+
+/// The process ends without closing the store.
+fn abandon(store: Store) {
+    store.inner.writer.lock().log = None;
+    drop(store);
+}
+
+/// Everything a snapshot can read.
+fn content(snapshot: &Snapshot) -> Result<Content, Error> {
+    let set = snapshot.select(&SelectRequest::new(&[], Window::ALL))?;
+    let mut content = Content::new();
+    let mut buffer = SampleBuffer::default();
+    for item in &set.items {
+        let Item::Series(series) = item else { continue };
+        buffer.clear();
+        series.read(Window::ALL, &mut buffer)?;
+        for (time, value) in buffer.times.iter().zip(&buffer.values) {
+            let key = (series.labels().to_string(), *time);
+            if content.insert(key, value.to_bits()).is_some() {
+                return Err(Error::new(ErrorKind::Corrupt, "a sample is there twice"));
+            }
+        }
+    }
+    Ok(content)
+}
+
+/// The names and bytes of all files at the end of the life that `seed` tells.
+pub(crate) fn life_files(seed: u64) -> Result<Vec<(String, Vec<u8>)>, String> {
+    let disk = Arc::new(SimulatedDisk::new(seed));
+    Life::default().live(&disk, seed).map_err(|error| format!("seed {seed}: {error}"))?;
+    Ok(disk.files().into_iter().map(|(name, bytes)| (name.to_string(), bytes.to_vec())).collect())
+}
+
+impl Life {
+    /// Appends the next batch.
+    fn append(&mut self, store: &Store, seed: u64) -> Result<(), Error> {
+        let (samples, content) = batch(seed, self.tried.len());
+        let mut appender = store.appender();
+        for (labels, sample) in &samples {
+            appender.append(labels, sample.clone())?;
+        }
+        self.tried.push(content);
+        let report = appender.commit()?;
+        assert!(report.refused.is_empty() && report.appended == samples.len(), "{report:?}");
+        if report.durable {
+            self.acknowledged = self.tried.len();
+        }
+        Ok(())
+    }
+
+    fn all(&self, batches: usize) -> Content {
+        self.tried[..batches]
+            .iter()
+            .flat_map(|batch| batch.iter().map(|(key, bits)| (key.clone(), *bits)))
+            .collect()
+    }
+
+    /// How many batches `found` holds, if it holds the first ones, whole, and those that were acknowledged.
+    fn prefix(&self, found: &Content) -> Result<usize, String> {
+        self.prefix_from(self.acknowledged, found)
+    }
+
+    /// As [`prefix`](Self::prefix), if `least` had been acknowledged.
+    fn prefix_from(&self, least: usize, found: &Content) -> Result<usize, String> {
+        let batches = found.keys().filter(|(labels, _)| labels.contains("batch")).count();
+        if batches < least {
+            return Err(format!("LOST: {batches} batches are there, {least} were acknowledged"));
+        }
+        if batches > self.tried.len() {
+            return Err(format!("INVENTED: {batches} batches are there, {} were tried", self.tried.len()));
+        }
+        let samples: usize = self.tried[..batches].iter().map(Content::len).sum();
+        let tried = |key: &(String, i64)| self.tried[..batches].get(number_at(key.1))?.get(key);
+        if found.len() == samples && found.iter().all(|(key, bits)| tried(key) == Some(bits)) {
+            return Ok(batches);
+        }
+        let wanted = self.all(batches);
+        let missing = wanted.iter().find(|(key, bits)| found.get(*key) != Some(bits));
+        let more = found.iter().find(|(key, _)| !wanted.contains_key(*key));
+        Err(format!("WRONG: {batches} batches, but {missing:?} is missing or {more:?} too much"))
+    }
+
+    /// Lives on `disk` until the script ends or something fails.
+    fn live(&mut self, disk: &Arc<SimulatedDisk>, seed: u64) -> Result<(), Error> {
+        let mut dice = Dice::new(seed);
+        let mut store = open(disk, seed)?;
+        let mut held: Option<(Snapshot, Content)> = None;
+        let steps = if seed.is_multiple_of(5) { 40 } else { 10 };
+        for _ in 0..6 + dice.below(steps) {
+            match dice.below(12) {
+                0..=6 => self.append(&store, seed)?,
+                7 => {
+                    store.flush()?;
+                    self.acknowledged = self.tried.len();
+                }
+                8 => drop(store.maintain()?),
+                9 => {
+                    store.close()?;
+                    self.acknowledged = self.tried.len();
+                    drop(store);
+                    store = open(disk, seed)?;
+                }
+                10 => {
+                    let snapshot = store.snapshot();
+                    let content = content(&snapshot)?;
+                    held = Some((snapshot, content));
+                }
+                _ => {
+                    if let Some((snapshot, before)) = &held {
+                        assert_eq!(content(snapshot)?, *before, "a snapshot has changed");
+                    }
+                }
+            }
+        }
+        store.close()?;
+        self.acknowledged = self.tried.len();
+        Ok(())
+    }
+
+    /// Opens what is left and looks at it. Says how many batches are there.
+    fn check(&self, disk: &Arc<SimulatedDisk>, seed: u64, what: &str) -> Result<usize, String> {
+        let store = open(disk, seed).map_err(|error| format!("{what}: opening failed: {error}"))?;
+        let found = content(&store.snapshot()).map_err(|error| format!("{what}: reading failed: {error}"))?;
+        let batches = self.prefix(&found).map_err(|wrong| format!("{what}: {wrong}"))?;
+        abandon(store);
+        Ok(batches)
+    }
+}

@@ -1,0 +1,90 @@
+//! Which columns families have, each list held once.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use crate::chunk::{Column, Layout};
+
+/// The columns of a family in the order in which they came.
+#[derive(Debug)]
+pub(crate) struct ColumnList {
+    columns: Box<[Column]>,
+    layout: Arc<Layout>,
+    /// Where each column stands in the layout.
+    places: Box<[u16]>,
+}
+
+impl Deref for ColumnList {
+    type Target = [Column];
+
+    fn deref(&self) -> &[Column] {
+        &self.columns
+    }
+}
+
+impl ColumnList {
+    /// The layout of all columns.
+    pub(crate) fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    /// Where column `position` stands in the layout.
+    pub(crate) fn place(&self, position: u32) -> Option<usize> {
+        self.places.get(position as usize).map(|place| usize::from(*place))
+    }
+}
+
+/// All lists and layouts of a store.
+#[derive(Debug, Default)]
+pub(crate) struct ColumnLists {
+    lists: HashMap<Box<[Column]>, Arc<ColumnList>>,
+    /// A list, by its address, and what it becomes with a column more.
+    longer: HashMap<(usize, Column), Arc<ColumnList>>,
+    layouts: HashMap<Box<[Column]>, Arc<Layout>>,
+}
+
+impl ColumnLists {
+    /// The list without columns.
+    pub(crate) fn empty(&mut self) -> Arc<ColumnList> {
+        self.list(Vec::new())
+    }
+
+    /// The one layout of these columns.
+    pub(crate) fn layout(&mut self, columns: Vec<Column>) -> Arc<Layout> {
+        let layout = Layout::new(columns);
+        if let Some(known) = self.layouts.get(layout.columns()) {
+            return known.clone();
+        }
+        let layout = Arc::new(layout);
+        self.layouts.insert(layout.columns().into(), layout.clone());
+        layout
+    }
+
+    /// The one list of these columns.
+    pub(crate) fn list(&mut self, columns: Vec<Column>) -> Arc<ColumnList> {
+        if let Some(list) = self.lists.get(columns.as_slice()) {
+            return list.clone();
+        }
+        let layout = self.layout(columns.clone());
+        let place = |column: &Column| layout.position(column).and_then(|place| u16::try_from(place).ok());
+        let places = columns.iter().map(|column| place(column).unwrap_or(u16::MAX)).collect();
+        let columns: Box<[Column]> = columns.into();
+        let list = Arc::new(ColumnList { columns: columns.clone(), layout, places });
+        self.lists.insert(columns, list.clone());
+        list
+    }
+
+    /// The list with one column more at its end.
+    pub(crate) fn longer(&mut self, list: &Arc<ColumnList>, column: Column) -> Arc<ColumnList> {
+        // Lists are never dropped before the store, so that an address names one for good.
+        let key = (Arc::as_ptr(list) as usize, column);
+        if let Some(longer) = self.longer.get(&key) {
+            return longer.clone();
+        }
+        let longer = self.list(list.iter().cloned().chain([key.1.clone()]).collect());
+        self.longer.insert(key, longer.clone());
+        longer
+    }
+}

@@ -1,0 +1,541 @@
+//! Upkeep in bounded steps: sealing what the heads hold, merging, forgetting.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::chunk::{Chunk, FamilyBuffer, Wanted};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Labels, SampleBuffer, Timestamp, Window};
+
+use super::backing::{FileKind, error_of};
+use super::disk::Disk;
+use super::head::{Heads, ItemHead};
+use super::index::{Item, SeriesRef};
+use super::options::Durability;
+use super::planted::{Bug, planted};
+use super::segment::{Run, Segment, SegmentWriter};
+use super::wal::{FrameKind, failed};
+use super::{Inner, Store};
+
+/// Items that one step seals, merges or looks at.
+const STEP_ITEMS: usize = 1024;
+/// Samples of every series after which the heads are sealed.
+const FLUSH_ROWS: u64 = 120;
+/// Samples of every series after which a commit does a part of the upkeep.
+const BEHIND_ROWS: u64 = 240;
+/// Segments of one level that are merged into one of the next.
+const MERGE: usize = 4;
+/// The highest level.
+const TOP_LEVEL: u8 = 3;
+/// Rows of a chunk in a segment of level 1; of each further level four times as many.
+const MERGED_ROWS: usize = 480;
+/// A series that got no sample for so many milliseconds, while others did, is kept in segments only.
+const IDLE_SERIES: i64 = 3_600_000;
+/// Files of the log that wait to be sealed before a commit does it.
+const MAX_LOGS: usize = 4;
+/// Without appends for as long, the newest batch is vouched for by a mark.
+const IDLE: Duration = Duration::from_millis(200);
+
+/// What a step of [`Store::maintain`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Maintained {
+    /// Nothing: there is nothing to do.
+    Idle,
+    /// A part of the work; there is more.
+    Step,
+}
+
+/// The work that is under way.
+#[derive(Debug, Default)]
+pub(super) struct Maintenance {
+    job: Option<Job>,
+    /// The newest sequence that a mark vouches for.
+    marked: u64,
+}
+
+#[derive(Debug)]
+enum Job {
+    Flush(Flush),
+    Merge(Merge),
+    /// Heads forget what is sealed.
+    Forget(Vec<u32>),
+}
+
+/// One item of a segment to be.
+#[derive(Debug)]
+struct Planned {
+    labels: Labels,
+    series: SeriesRef,
+    is_family: bool,
+}
+
+/// The heads at one moment on their way into a segment.
+#[derive(Debug)]
+struct Flush {
+    heads: Heads,
+    /// Files of the log from this on hold what came later.
+    first_log: u64,
+    planned: std::vec::IntoIter<Planned>,
+    writer: SegmentWriter,
+}
+
+/// Segments on their way into one.
+#[derive(Debug)]
+struct Merge {
+    sources: Vec<Arc<Segment>>,
+    /// Rows of a chunk.
+    most_rows: usize,
+    planned: std::vec::IntoIter<Planned>,
+    writer: SegmentWriter,
+}
+
+impl Store {
+    /// Does one bounded step of upkeep, if one is due: syncing for [`Durability::Interval`], sealing what the log holds into
+    /// a segment, merging segments, forgetting what [retention](crate::StoreOptions::retention) does not keep. A store in
+    /// memory needs none.
+    ///
+    /// Readers and writers go on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Full`] and [`ErrorKind::Io`]: the step is tried again by a later call. [`ErrorKind::Failed`] and
+    /// [`ErrorKind::Corrupt`] as for [`commit`](crate::Appender::commit) and reading.
+    pub fn maintain(&self) -> Result<Maintained> {
+        self.inner.maintain()
+    }
+
+    /// Seals everything that the log holds, and merges and forgets what is due.
+    ///
+    /// # Errors
+    ///
+    /// As [`maintain`](Self::maintain).
+    pub fn flush(&self) -> Result<()> {
+        let Some(disk) = self.inner.upkept()? else { return Ok(()) };
+        let maintenance = &mut *self.inner.maintenance.lock();
+        // A seal that is under way holds what came before it, not all there is.
+        while self.inner.step(disk, maintenance, false)? == Maintained::Step {}
+        self.inner.step(disk, maintenance, true)?;
+        while self.inner.step(disk, maintenance, false)? == Maintained::Step {}
+        Ok(())
+    }
+}
+
+impl Inner {
+    pub(super) fn maintain(&self) -> Result<Maintained> {
+        let Some(disk) = self.upkept()? else { return Ok(Maintained::Idle) };
+        self.step(disk, &mut self.maintenance.lock(), false)
+    }
+
+    /// A commit that finds too much waiting to be sealed does a part of it itself.
+    pub(super) fn maintain_if_behind(&self) -> Result<()> {
+        let Some(disk) = &self.disk else { return Ok(()) };
+        let rows = {
+            let unflushed = self.writer.lock().unflushed;
+            unflushed / self.index.read().series_count().max(1) as u64
+        };
+        if rows < BEHIND_ROWS && disk.manifest.lock().logs.len() <= MAX_LOGS {
+            return Ok(());
+        }
+        // Somebody else may be at it; a failure here is that of the upkeep, not of the batch.
+        if let Some(mut maintenance) = self.maintenance.try_lock() {
+            for _ in 0..4 {
+                if !matches!(self.step(disk, &mut maintenance, false), Ok(Maintained::Step)) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What there is to keep up, if this store may do that.
+    fn upkept(&self) -> Result<Option<&Disk>> {
+        match &self.disk {
+            Some(disk) if disk.read_only => {
+                Err(Error::new(ErrorKind::Closed, "the store was opened to be read"))
+            }
+            disk => Ok(disk.as_ref()),
+        }
+    }
+
+    fn step(&self, disk: &Disk, maintenance: &mut Maintenance, seal: bool) -> Result<Maintained> {
+        disk.sync.check()?;
+        disk.settle_opening(&mut self.writer.lock())?;
+        self.settle_idle(disk, maintenance)?;
+        let had_job = maintenance.job.is_some();
+        let outcome = match maintenance.job.take() {
+            Some(Job::Flush(job)) => self.flush_step(disk, job),
+            Some(Job::Merge(job)) => self.merge_step(disk, job),
+            Some(Job::Forget(items)) => Ok(self.forget_step(items)),
+            None => self.next_job(disk, seal),
+        };
+        maintenance.job = disk.note(outcome)?;
+        // The end of one job may make another one due.
+        Ok(if had_job || maintenance.job.is_some() { Maintained::Step } else { Maintained::Idle })
+    }
+
+    /// Syncs what waits longer than was promised, and has the newest batch vouched for when nothing comes behind it.
+    fn settle_idle(&self, disk: &Disk, maintenance: &mut Maintenance) -> Result<()> {
+        let (written, synced) = (disk.sync.written(), disk.sync.synced());
+        if let Durability::Interval(interval) = self.options.durability
+            && written > synced
+            && disk.sync.since_sync() >= interval
+        {
+            disk.sync.wait(written)?;
+        }
+        if disk.sync.synced() == written && maintenance.marked < written && disk.sync.since_sync() >= IDLE {
+            let mut writer = self.writer.lock();
+            if disk.sync.written() == written && writer.log.is_some() && !writer.ended {
+                maintenance.marked = disk.write(&mut writer, FrameKind::Mark, &[])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn next_job(&self, disk: &Disk, seal: bool) -> Result<Option<Job>> {
+        self.apply_retention(disk)?;
+        if disk.full.load(Ordering::Relaxed) {
+            // No segment takes more than what it is made of: without that much room it would only be begun.
+            let wanted = self.sample_bytes.load(Ordering::Relaxed) as u64;
+            if disk.backing.free_bytes().map_err(error_of)?
+                < wanted.saturating_add(self.options.limits.min_free_bytes)
+            {
+                return Ok(None);
+            }
+        }
+        let logs = disk.manifest.lock().logs.len();
+        let due = {
+            let writer = self.writer.lock();
+            let series = self.index.read().series_count().max(1) as u64;
+            let rows = writer.unflushed / series;
+            writer.unflushed > 0 && (seal || logs > 1 || rows >= FLUSH_ROWS) || logs > 1
+        };
+        if due {
+            return self.start_flush(disk).map(Some);
+        }
+        self.start_merge(disk)
+    }
+
+    fn start_flush(&self, disk: &Disk) -> Result<Job> {
+        let (heads, first_log) = {
+            let mut writer = self.writer.lock();
+            disk.start_log(&mut writer)?;
+            writer.unflushed = 0;
+            let first_log = writer.log.as_ref().map_or(0, |log| log.number);
+            (self.view.read().heads.clone(), first_log)
+        };
+        let planned = self.plan(&heads);
+        let writer = self.new_segment(disk, 0)?;
+        Ok(Job::Flush(Flush { heads, first_log, planned: planned.into_iter(), writer }))
+    }
+
+    fn new_segment(&self, disk: &Disk, level: u8) -> Result<SegmentWriter> {
+        let (store, number) = {
+            let mut manifest = disk.manifest.lock();
+            (manifest.store, manifest.take_number())
+        };
+        SegmentWriter::create(&disk.backing, store, number, level)
+    }
+
+    /// The items of the heads in the order of their labels.
+    fn plan(&self, heads: &Heads) -> Vec<Planned> {
+        let mut planned = Vec::new();
+        let index = self.index.read();
+        for (number, head) in heads.iter() {
+            let Some(item) = index.item(number) else { continue };
+            let series =
+                |column: usize| SeriesRef { item: number, column: u32::try_from(column).unwrap_or(u32::MAX) };
+            match (&**item, &**head) {
+                (Item::Family { columns, .. }, ItemHead::Columns(heads)) => {
+                    for (column, _) in heads.iter().enumerate() {
+                        let Some(name) = columns.get(column) else { continue };
+                        let labels = item.series_labels(name);
+                        planned.push(Planned { labels, series: series(column), is_family: false });
+                    }
+                }
+                (Item::Family { labels, .. }, _) => {
+                    planned.push(Planned { labels: labels.clone(), series: series(0), is_family: true });
+                }
+                (Item::Single(labels), _) => {
+                    planned.push(Planned { labels: labels.clone(), series: series(0), is_family: false });
+                }
+            }
+        }
+        drop(index);
+        planned.sort_by(|a, b| a.labels.cmp(&b.labels).then(a.is_family.cmp(&b.is_family)));
+        planned
+    }
+
+    fn flush_step(&self, disk: &Disk, mut job: Flush) -> Result<Option<Job>> {
+        let segments = self.view.read().segments.clone();
+        for planned in job.planned.by_ref().take(STEP_ITEMS) {
+            let Some(head) = job.heads.get(planned.series.item) else { continue };
+            // What a segment has already stays in the head to be read quickly.
+            let sealed = segments
+                .iter()
+                .filter_map(|segment| segment.newest_of(planned.series, planned.is_family))
+                .max();
+            let after = sealed.map_or(Timestamp::MIN, Timestamp::from_millis);
+            let chunks: Vec<Arc<Chunk>> = match &**head {
+                ItemHead::Series(head) => head.chunks(Window::new(after, Timestamp::MAX)).collect(),
+                ItemHead::Family(head) => head.chunks(Window::new(after, Timestamp::MAX)).collect(),
+                ItemHead::Columns(heads) => heads
+                    .get(planned.series.column as usize)
+                    .map(|head| head.chunks(Window::new(after, Timestamp::MAX)).collect())
+                    .unwrap_or_default(),
+            };
+            let until = match planned.is_family && planted(Bug::FlushMissesNewest) {
+                true => head
+                    .time_range()
+                    .map_or(Timestamp::MAX, |(_, last)| Timestamp::from_millis(last.saturating_sub(1))),
+                false => Timestamp::MAX,
+            };
+            let runs = runs_of(&chunks, Window::new(after, until))?;
+            job.writer.add(planned.series, planned.is_family, &planned.labels, &runs)?;
+        }
+        if job.planned.len() > 0 {
+            return Ok(Some(Job::Flush(job)));
+        }
+        let Flush { heads, first_log, writer, .. } = job;
+        let made = self.finish_segment(disk, writer)?;
+        let mut manifest = disk.manifest.lock();
+        let mut next = manifest.clone();
+        next.segments.extend(made.iter().map(|segment| segment.entry));
+        let first_log = if planted(Bug::FlushDropsNewLog) { first_log.saturating_add(1) } else { first_log };
+        let dropped: Vec<u64> =
+            next.logs.iter().map(|log| log.number).filter(|number| *number < first_log).collect();
+        if !planted(Bug::FlushKeepsLogs) {
+            next.logs.retain(|log| log.number >= first_log);
+        }
+        if planted(Bug::LogsRemovedEarly) {
+            disk.remove(FileKind::Log, dropped.iter().copied());
+        }
+        let published = next.publish(&*disk.backing);
+        manifest.generation = next.generation;
+        published?;
+        *manifest = next;
+        {
+            let mut view = self.view.write();
+            view.segments = view.segments.iter().cloned().chain(made).collect();
+        }
+        drop(manifest);
+        disk.remove(FileKind::Log, dropped);
+        let items = heads.iter().map(|(item, _)| item).collect();
+        Ok(Some(Job::Forget(items)))
+    }
+
+    /// `None`: there was nothing to put into it.
+    fn finish_segment(&self, disk: &Disk, writer: SegmentWriter) -> Result<Option<Arc<Segment>>> {
+        if writer.is_empty() {
+            return Ok(None);
+        }
+        let (entry, joined) = writer.finish()?;
+        if !planted(Bug::SegmentNameNotSynced) {
+            let synced = disk.backing.sync_names();
+            synced.map_err(|error| failed(&format!("syncing names failed: {error}")))?;
+        }
+        let store = disk.manifest.lock().store;
+        let segment = Segment::open(&*disk.backing, store, entry)?;
+        segment.set_joined(joined);
+        Ok(Some(Arc::new(segment)))
+    }
+
+    fn forget_step(&self, mut items: Vec<u32>) -> Option<Job> {
+        let segments = self.view.read().segments.clone();
+        let idle_before = self.newest.load(Ordering::Relaxed).saturating_sub(IDLE_SERIES);
+        let rest = items.len().saturating_sub(STEP_ITEMS);
+        // A batch that was told relative to a head finds it again.
+        let mut writer = self.writer.lock();
+        let mut view = self.view.write();
+        for item in items.drain(rest..) {
+            let Some(head) = view.heads.get(item) else { continue };
+            if matches!(**head, ItemHead::Columns(_)) {
+                continue;
+            }
+            let newest = segments.iter().filter_map(|segment| segment.newest(item)).max();
+            let last = head.time_range().map(|(_, last)| last);
+            if last.is_some_and(|last| newest >= Some(last) && last < idle_before) {
+                self.grow(0_isize.saturating_sub_unsigned(head.byte_size()));
+                view.heads.remove(item);
+                writer.tables.forget(item);
+                self.index.write().rest(item);
+                continue;
+            }
+            let Some(until) = newest.filter(|until| head.can_forget(*until)) else { continue };
+            let before = head.byte_size();
+            if let Some(head) = view.heads.get_mut(item, || ItemHead::Columns(Vec::new())) {
+                head.forget(until);
+                let after = head.byte_size();
+                self.grow(0_isize.saturating_add_unsigned(after).saturating_sub_unsigned(before));
+            }
+        }
+        (!items.is_empty()).then_some(Job::Forget(items))
+    }
+
+    /// The oldest run of segments of one level that are enough for one of the next.
+    fn start_merge(&self, disk: &Disk) -> Result<Option<Job>> {
+        let segments = self.view.read().segments.clone();
+        let run = segments.chunk_by(|a, b| a.entry.level == b.entry.level).find(|run| {
+            run.len() >= MERGE && run.first().is_some_and(|segment| segment.entry.level < TOP_LEVEL)
+        });
+        let Some(sources) = run.and_then(|run| run.get(..MERGE)) else { return Ok(None) };
+        let mut planned: Vec<Planned> = Vec::new();
+        for source in sources {
+            let joined = source.join(&self.index)?;
+            let index = self.index.read();
+            for part in joined.all() {
+                let Some(item) = index.item(part.series.item) else { continue };
+                let labels = match (&**item, part.is_family) {
+                    (Item::Single(labels) | Item::Family { labels, .. }, true)
+                    | (Item::Single(labels), false) => labels.clone(),
+                    (Item::Family { columns, .. }, false) => match columns.get(part.series.column as usize) {
+                        Some(column) => item.series_labels(column),
+                        None => continue,
+                    },
+                };
+                planned.push(Planned { labels, series: part.series, is_family: part.is_family });
+            }
+        }
+        planned.sort_by(|a, b| a.labels.cmp(&b.labels).then(a.is_family.cmp(&b.is_family)));
+        planned.dedup_by(|a, b| a.series == b.series && a.is_family == b.is_family);
+        let level = sources.first().map_or(0, |source| source.entry.level).saturating_add(1);
+        let writer = self.new_segment(disk, level)?;
+        let (sources, planned) = (sources.to_vec(), planned.into_iter());
+        let most_rows = MERGED_ROWS.saturating_mul(MERGE.saturating_pow(u32::from(level.saturating_sub(1))));
+        Ok(Some(Job::Merge(Merge { sources, most_rows, planned, writer })))
+    }
+
+    fn merge_step(&self, disk: &Disk, mut job: Merge) -> Result<Option<Job>> {
+        for planned in job.planned.by_ref().take(STEP_ITEMS) {
+            let mut chunks = Vec::new();
+            for source in &job.sources {
+                source.chunks(planned.series.item, Window::ALL, |series, is_family, chunk| {
+                    if series == planned.series && is_family == planned.is_family {
+                        chunks.push(chunk);
+                    }
+                })?;
+            }
+            let runs = merged_runs(&chunks, job.most_rows)?;
+            job.writer.add(planned.series, planned.is_family, &planned.labels, &runs)?;
+        }
+        if job.planned.len() > 0 {
+            return Ok(Some(Job::Merge(job)));
+        }
+        let Merge { sources, writer, .. } = job;
+        let made = self.finish_segment(disk, writer)?;
+        let gone: Vec<u64> = sources.iter().map(|source| source.entry.number).collect();
+        self.replace_segments(disk, &gone, made)?;
+        Ok(None)
+    }
+
+    /// Publishes segments without `gone`, and with `made` in the place of the first of them.
+    fn replace_segments(&self, disk: &Disk, gone: &[u64], made: Option<Arc<Segment>>) -> Result<()> {
+        let mut manifest = disk.manifest.lock();
+        let segments = self.view.read().segments.clone();
+        let first = segments
+            .iter()
+            .position(|segment| gone.contains(&segment.entry.number))
+            .unwrap_or(segments.len());
+        let mut kept: Vec<Arc<Segment>> = Vec::with_capacity(segments.len());
+        for (at, segment) in segments.iter().enumerate() {
+            if at == first {
+                kept.extend(made.clone());
+            }
+            if !gone.contains(&segment.entry.number) {
+                kept.push(segment.clone());
+            }
+        }
+        let mut next = manifest.clone();
+        next.segments = kept.iter().map(|segment| segment.entry).collect();
+        let published = next.publish(&*disk.backing);
+        manifest.generation = next.generation;
+        published?;
+        *manifest = next;
+        self.view.write().segments = kept.into();
+        drop(manifest);
+        disk.remove(FileKind::Segment, gone.iter().copied());
+        Ok(())
+    }
+
+    fn apply_retention(&self, disk: &Disk) -> Result<()> {
+        let border = self.retention_border();
+        let segments = self.view.read().segments.clone();
+        let mut gone: Vec<u64> = segments
+            .iter()
+            .filter(|segment| border.is_some_and(|border| segment.entry.last_time <= border.as_millis()))
+            .map(|segment| segment.entry.number)
+            .collect();
+        if let Some(most) = self.options.retention_bytes {
+            let mut bytes: u64 = segments.iter().map(|segment| segment.entry.length).sum();
+            let mut oldest: Vec<_> = segments.iter().map(|segment| segment.entry).collect();
+            oldest.sort_by_key(|entry| entry.last_time);
+            for entry in oldest {
+                if bytes <= most {
+                    break;
+                }
+                bytes = bytes.saturating_sub(entry.length);
+                gone.push(entry.number);
+            }
+        }
+        if gone.is_empty() { Ok(()) } else { self.replace_segments(disk, &gone, None) }
+    }
+
+    /// Samples up to this are forgotten.
+    pub(super) fn retention_border(&self) -> Option<Timestamp> {
+        let kept = i64::try_from(self.options.retention?.as_millis()).unwrap_or(i64::MAX);
+        let newest = self.newest.load(Ordering::Relaxed);
+        Some(Timestamp::from_millis(newest.saturating_sub(kept)))
+    }
+}
+
+/// The chunks of one item as runs of at most so many rows. Chunks are put together only where that takes fewer bytes: at a
+/// change of what a series does it takes more.
+fn merged_runs(chunks: &[Arc<Chunk>], most_rows: usize) -> Result<Vec<Run>> {
+    let mut runs = Vec::new();
+    let mut group: Option<(Run, usize)> = None;
+    for chunk in chunks {
+        let Some(own) = runs_of(std::slice::from_ref(chunk), Window::ALL)?.pop() else { continue };
+        let Chunk::Sealed(sealed) = &**chunk else { continue };
+        let own_bytes = sealed.place.length as usize;
+        group = Some(match group.take() {
+            None => (own, own_bytes),
+            Some((before, bytes)) => match before.joined(&own, most_rows) {
+                Some((joined, joined_bytes)) if joined_bytes <= bytes.saturating_add(own_bytes) => {
+                    (joined, joined_bytes)
+                }
+                _ => {
+                    runs.push(before);
+                    (own, own_bytes)
+                }
+            },
+        });
+    }
+    runs.extend(group.map(|(run, _)| run));
+    Ok(runs)
+}
+
+/// Chunks of one item as runs: of a histogram one for each stretch of one layout.
+fn runs_of(chunks: &[Arc<Chunk>], window: Window) -> Result<Vec<Run>> {
+    let mut runs = Vec::new();
+    let same = |a: &Arc<Chunk>, b: &Arc<Chunk>| match (a.layout(), b.layout()) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (None, None) => true,
+        _ => false,
+    };
+    for part in chunks.chunk_by(same) {
+        match part.first().and_then(|chunk| chunk.layout()) {
+            Some(layout) => {
+                let mut rows = FamilyBuffer::default();
+                part.iter().try_for_each(|chunk| chunk.read_rows(window, Wanted::All, &mut rows))?;
+                runs.push(Run::Rows(layout.clone(), rows));
+            }
+            None => {
+                let mut samples = SampleBuffer::default();
+                part.iter().try_for_each(|chunk| chunk.read(0, window, &mut samples))?;
+                runs.push(Run::Samples(samples));
+            }
+        }
+    }
+    Ok(runs)
+}

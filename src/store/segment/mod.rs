@@ -1,0 +1,342 @@
+//! A segment: sealed chunks of many items over one stretch of time, immutable and complete in itself.
+//!
+//! ```text
+//! header        see `file`
+//! chunks        one behind the other, see `chunk`
+//! times         columns count varint;  each: length varint, see `codec::times`
+//! symbols       count varint;  each: length varint, text;  in order
+//! layouts       count varint;  each: columns varint;  each: kind u8 (0 bucket, 1 count, 2 sum), a bucket's bound as a symbol
+//! items         in the order of their labels, see `items`
+//! footer        varints: level, items, series, samples, chunks, first and last time (zigzag);
+//!               then for times, symbols, layouts, items: offset, length, checksum
+//! length u32, checksum u32 of the footer, magic "PGSG"
+//! ```
+//!
+//! Checksums are CRC-32C of the file's salt and the bytes. Opening reads header and footer, and nothing else.
+
+mod chunk;
+mod items;
+mod write;
+
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
+
+use hashbrown::HashMap;
+use parking_lot::{Mutex, RwLock};
+
+use super::backing::{Backing, FileBytes, FileKind, FileName, error_of};
+use super::file::{FileHeader, HEADER, SEGMENT, corrupt};
+use super::index::{Index, SeriesRef};
+use super::manifest::{SegmentEntry, checksum};
+use crate::chunk::{Chunk, Loaded, Place, SealedChunk, SealedChunks};
+use crate::codec::times::take_times;
+use crate::codec::varint;
+use crate::error::Result;
+use crate::model::Window;
+
+pub(crate) use items::Joined;
+pub(crate) use write::{Run, SegmentWriter};
+
+/// Bytes of the footer's length, its checksum and the magic.
+const TRAILER: u64 = 12;
+/// Times in one column.
+const MAX_ROWS: usize = 1 << 22;
+/// Time columns that are kept once they are read.
+const KEPT_COLUMNS: usize = 64;
+
+/// A part of the file that is verified as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Section {
+    offset: u64,
+    length: u64,
+    checksum: u32,
+}
+
+/// What the footer says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Footer {
+    level: u8,
+    items: u64,
+    series: u64,
+    samples: u64,
+    chunks: u64,
+    first_time: i64,
+    last_time: i64,
+    times: Section,
+    symbols: Section,
+    layouts: Section,
+    item_table: Section,
+}
+
+impl Footer {
+    fn put(&self, into: &mut Vec<u8>) {
+        varint::put(into, u64::from(self.level));
+        for number in [self.items, self.series, self.samples, self.chunks] {
+            varint::put(into, number);
+        }
+        varint::put_signed(into, self.first_time);
+        varint::put_signed(into, self.last_time);
+        for section in [self.times, self.symbols, self.layouts, self.item_table] {
+            varint::put(into, section.offset);
+            varint::put(into, section.length);
+            varint::put(into, u64::from(section.checksum));
+        }
+    }
+
+    fn take(bytes: &mut &[u8]) -> Option<Self> {
+        let section = |bytes: &mut &[u8]| {
+            let (offset, length) = (varint::take(bytes)?, varint::take(bytes)?);
+            Some(Section { offset, length, checksum: u32::try_from(varint::take(bytes)?).ok()? })
+        };
+        Some(Self {
+            level: u8::try_from(varint::take(bytes)?).ok()?,
+            items: varint::take(bytes)?,
+            series: varint::take(bytes)?,
+            samples: varint::take(bytes)?,
+            chunks: varint::take(bytes)?,
+            first_time: varint::take_signed(bytes)?,
+            last_time: varint::take_signed(bytes)?,
+            times: section(bytes)?,
+            symbols: section(bytes)?,
+            layouts: section(bytes)?,
+            item_table: section(bytes)?,
+        })
+    }
+}
+
+/// An open segment.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) entry: SegmentEntry,
+    name: String,
+    salt: u64,
+    bytes: FileBytes,
+    footer: Footer,
+    joined: OnceLock<Joined>,
+    joining: Mutex<()>,
+    columns: OnceLock<Box<[Range<u64>]>>,
+    kept: Mutex<HashMap<u32, Arc<[i64]>>>,
+}
+
+impl Segment {
+    /// Opens a segment of the manifest. Reads header and footer.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt`: it is missing, of another length, damaged, or another file. `Io`.
+    pub(crate) fn open(backing: &dyn Backing, store: u64, entry: SegmentEntry) -> Result<Self> {
+        let file_name = FileName::new(FileKind::Segment, entry.number);
+        let name = file_name.to_string();
+        let file = backing.open(file_name).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => corrupt(format!("{name} is missing")),
+            _ => error_of(error),
+        })?;
+        let bytes = backing.map(file);
+        backing.close(file);
+        let bytes = bytes.map_err(error_of)?;
+        if bytes.len() != entry.length {
+            return Err(corrupt(format!("{name} has {} bytes, {} were written", bytes.len(), entry.length)));
+        }
+        let header = bytes.read(0..HEADER as u64).map_err(error_of)?;
+        let header = FileHeader::read_own(&header, SEGMENT, &name, store, entry.number)?;
+        let (footer, found) = read_footer(&bytes, header.salt, &name)?;
+        if found != entry.checksum {
+            return Err(corrupt(format!("{name} is not the file that was published")));
+        }
+        Ok(Self {
+            entry,
+            name,
+            salt: header.salt,
+            bytes,
+            footer,
+            joined: OnceLock::new(),
+            joining: Mutex::default(),
+            columns: OnceLock::new(),
+            kept: Mutex::default(),
+        })
+    }
+
+    /// Whether it has samples inside the window.
+    pub(crate) fn touches(&self, window: Window) -> bool {
+        let (first, last) = (self.entry.first_time, self.entry.last_time);
+        last > window.after.as_millis() && first <= window.until.as_millis()
+    }
+
+    pub(crate) fn samples(&self) -> u64 {
+        self.footer.samples
+    }
+
+    /// The items of the segment as those of the index, which gets what it lacks. Read once.
+    pub(crate) fn join(&self, index: &RwLock<Index>) -> Result<&Joined> {
+        if let Some(joined) = self.joined.get() {
+            return Ok(joined);
+        }
+        let _alone = self.joining.lock();
+        if let Some(joined) = self.joined.get() {
+            return Ok(joined);
+        }
+        let symbols = self.section(self.footer.symbols, "symbols")?;
+        let layouts = self.section(self.footer.layouts, "layouts")?;
+        let items = self.section(self.footer.item_table, "items")?;
+        let damaged = || corrupt(format!("{}: its items do not decode", self.name));
+        let joined = Joined::read(&symbols, &layouts, &items, index)?.ok_or_else(damaged)?;
+        Ok(self.joined.get_or_init(|| joined))
+    }
+
+    /// The same, where the writer knows already.
+    pub(crate) fn set_joined(&self, joined: Joined) {
+        let _known = self.joined.set(joined);
+    }
+
+    /// The chunks of an item that touch the window, in time order, each with the series that it is; joined before.
+    pub(crate) fn chunks(
+        self: &Arc<Self>,
+        item: u32,
+        window: Window,
+        mut each: impl FnMut(SeriesRef, bool, Arc<Chunk>),
+    ) -> Result<()> {
+        let Some(joined) = self.joined.get() else { return Ok(()) };
+        let damaged = || corrupt(format!("{}: its chunk directory does not decode", self.name));
+        for part in joined.parts(item) {
+            joined
+                .places(part, |place, layout| {
+                    let inside =
+                        place.last > window.after.as_millis() && place.first <= window.until.as_millis();
+                    if inside {
+                        let file: Arc<dyn SealedChunks> = self.clone();
+                        let chunk = SealedChunk { file, place, layout: layout.cloned() };
+                        each(part.series, part.is_family, Arc::new(Chunk::Sealed(chunk)));
+                    }
+                })
+                .ok_or_else(damaged)?;
+        }
+        Ok(())
+    }
+
+    /// The newest time of a series, or of a histogram as a whole; joined before.
+    pub(crate) fn newest_of(&self, series: SeriesRef, is_family: bool) -> Option<i64> {
+        let joined = self.joined.get()?;
+        let mut newest = None;
+        for part in
+            joined.parts(series.item).filter(|part| is_family || part.is_family || part.series == series)
+        {
+            joined.places(part, |place, _| newest = newest.max(Some(place.last)))?;
+        }
+        newest
+    }
+
+    /// The newest time of an item; joined before.
+    pub(crate) fn newest(&self, item: u32) -> Option<i64> {
+        self.newest_of(SeriesRef { item, column: 0 }, true)
+    }
+
+    fn section(&self, section: Section, what: &str) -> Result<std::borrow::Cow<'_, [u8]>> {
+        let end = section.offset.saturating_add(section.length);
+        let bytes = self.bytes.read(section.offset..end).map_err(error_of)?;
+        let found = checksum(self.salt, &bytes);
+        if found != section.checksum {
+            let expected = section.checksum;
+            let text =
+                format!("{}: its {what} are damaged: checksum {found:08x}, not {expected:08x}", self.name);
+            return Err(corrupt(text));
+        }
+        Ok(bytes)
+    }
+
+    fn time_column(&self, number: u32) -> Result<Arc<[i64]>> {
+        if let Some(column) = self.kept.lock().get(&number) {
+            return Ok(column.clone());
+        }
+        let damaged = || corrupt(format!("{}: its times do not decode", self.name));
+        let columns = match self.columns.get() {
+            Some(columns) => columns,
+            None => {
+                let section = self.section(self.footer.times, "times")?;
+                let columns = column_ranges(&section, self.footer.times.offset).ok_or_else(damaged)?;
+                self.columns.get_or_init(|| columns)
+            }
+        };
+        let range = columns.get(number as usize).ok_or_else(damaged)?;
+        let bytes = self.bytes.read(range.clone()).map_err(error_of)?;
+        let times: Arc<[i64]> = take_times(&mut &*bytes, MAX_ROWS).ok_or_else(damaged)?.into();
+        let mut kept = self.kept.lock();
+        if kept.len() >= KEPT_COLUMNS {
+            kept.clear();
+        }
+        kept.insert(number, times.clone());
+        Ok(times)
+    }
+
+    /// Reads everything and verifies it.
+    pub(crate) fn verify(self: &Arc<Self>, index: &RwLock<Index>) -> Result<()> {
+        let joined = self.join(index)?;
+        let damaged = || corrupt(format!("{}: its chunk directory does not decode", self.name));
+        for part in joined.all() {
+            let mut places = Vec::new();
+            joined.places(part, |place, layout| places.push((place, layout.cloned()))).ok_or_else(damaged)?;
+            for (place, layout) in places {
+                let file: Arc<dyn SealedChunks> = self.clone();
+                let chunk = Chunk::Sealed(SealedChunk { file, place, layout });
+                chunk.verify()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl SealedChunks for Segment {
+    fn load(&self, place: Place) -> Result<Loaded<'_>> {
+        let end = place.offset.saturating_add(u64::from(place.length));
+        let bytes = self.bytes.read(place.offset..end).map_err(error_of)?;
+        let head = chunk::read(&bytes, self.salt).map_err(|what| {
+            let Self { name, .. } = self;
+            let (first, last) = (place.first, place.last);
+            corrupt(format!(
+                "{name}: the chunk at {} with times {first} to {last} is damaged: {what}",
+                place.offset
+            ))
+        })?;
+        let times = self.time_column(head.times)?;
+        if head.rows.end > times.len() {
+            return Err(corrupt(format!(
+                "{}: the chunk at {} has more rows than times",
+                self.name, place.offset
+            )));
+        }
+        Ok(Loaded { kind: head.kind, times, rows: head.rows, body: head.body, bytes })
+    }
+}
+
+fn column_ranges(mut section: &[u8], offset: u64) -> Option<Box<[Range<u64>]>> {
+    let total = section.len() as u64;
+    let count = usize::try_from(varint::take(&mut section)?).ok().filter(|count| *count <= section.len())?;
+    let mut ranges = Vec::with_capacity(count);
+    for _ in 0..count {
+        let length = usize::try_from(varint::take(&mut section)?).ok()?;
+        let start = offset.checked_add(total.checked_sub(section.len() as u64)?)?;
+        section = section.get(length..)?;
+        ranges.push(start..start.checked_add(length as u64)?);
+    }
+    Some(ranges.into())
+}
+
+fn read_footer(bytes: &FileBytes, salt: u64, name: &str) -> Result<(Footer, u32)> {
+    let damaged = |what: &str| corrupt(format!("{name}: its footer {what}"));
+    let trailer_at = bytes.len().checked_sub(TRAILER).ok_or_else(|| damaged("is cut off"))?;
+    let trailer = bytes.read(trailer_at..bytes.len()).map_err(error_of)?;
+    let parts = trailer.split_first_chunk::<4>().and_then(|(length, rest)| {
+        let (found, magic) = rest.split_first_chunk::<4>()?;
+        (*magic == SEGMENT).then_some((u32::from_le_bytes(*length), u32::from_le_bytes(*found)))
+    });
+    let (length, expected) = parts.ok_or_else(|| damaged("does not end the file"))?;
+    let start =
+        trailer_at.checked_sub(u64::from(length)).ok_or_else(|| damaged("is longer than the file"))?;
+    let footer = bytes.read(start..trailer_at).map_err(error_of)?;
+    if checksum(salt, &footer) != expected {
+        return Err(damaged("is damaged"));
+    }
+    let mut rest = &*footer;
+    let footer =
+        Footer::take(&mut rest).filter(|_| rest.is_empty()).ok_or_else(|| damaged("does not decode"))?;
+    Ok((footer, expected))
+}

@@ -1,0 +1,358 @@
+//! Writing a segment: items in the order of their labels, each with its samples as runs.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::super::backing::{Backing, FileId, FileKind, FileName, error_of, write_all_at};
+use super::super::file::{FileHeader, SEGMENT, corrupt};
+use super::super::index::SeriesRef;
+use super::super::manifest::{SegmentEntry, checksum};
+use super::super::planted::{Bug, planted};
+use super::super::wal::failed;
+use super::items::{DirectoryWriter, Joined, JoinedWriter};
+use super::{Footer, Section, chunk};
+use crate::chunk::{Body, Column, FamilyBuffer, Layout, Place, encode_family, encode_series};
+use crate::codec::times::put_times;
+use crate::codec::varint;
+use crate::error::Result;
+use crate::model::{Labels, SampleBuffer, Window};
+
+/// Bytes that are gathered before they are written.
+const BUFFER: usize = 1 << 20;
+
+/// Samples of an item that are stored together.
+#[derive(Debug)]
+pub(crate) enum Run {
+    /// Of a single series.
+    Samples(SampleBuffer),
+    /// Of a classic histogram, all in one layout.
+    Rows(Arc<Layout>, FamilyBuffer),
+}
+
+/// The times of all chunks of an item, and the number of the column that holds them.
+struct Times {
+    column: u32,
+    times: Vec<i64>,
+}
+
+/// What a chunk takes beside its body, in the file and in memory while it is read.
+const CHUNK_OVERHEAD: usize = 9;
+
+impl Run {
+    /// The times of all samples in order.
+    fn times(&self) -> Vec<i64> {
+        match self {
+            Self::Samples(samples) => merged_times(samples),
+            Self::Rows(_, rows) => rows.times().to_vec(),
+        }
+    }
+
+    fn rows(&self) -> usize {
+        match self {
+            Self::Samples(samples) => samples.len(),
+            Self::Rows(_, rows) => rows.times().len(),
+        }
+    }
+
+    /// Both runs as one, if that has at most so many rows and no row of the second has to go into a chunk of its own; with the
+    /// bytes that it takes.
+    pub(crate) fn joined(&self, other: &Self, most_rows: usize) -> Option<(Self, usize)> {
+        match (self, other) {
+            (Self::Samples(a), Self::Samples(b)) if a.len().saturating_add(b.len()) <= most_rows => {
+                let mut joined = a.clone();
+                joined.extend(b);
+                let bytes = encode_series(&joined).bytes.len().saturating_add(CHUNK_OVERHEAD);
+                Some((Self::Samples(joined), bytes))
+            }
+            (Self::Rows(layout, a), Self::Rows(other, b))
+                if Arc::ptr_eq(layout, other)
+                    && a.times().len().saturating_add(b.times().len()) <= most_rows =>
+            {
+                let mut joined = a.clone();
+                joined.extend_inside(b, Window::ALL);
+                let mut bodies = Vec::new();
+                encode_family(layout, &joined, &mut bodies);
+                let bytes = bodies.iter().map(|body| body.bytes.len().saturating_add(CHUNK_OVERHEAD)).sum();
+                Some((Self::Rows(layout.clone(), joined), bytes))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A segment that is being written, under a name aside.
+#[derive(Debug)]
+pub(crate) struct SegmentWriter {
+    backing: Arc<dyn Backing>,
+    file: FileId,
+    number: u64,
+    salt: u64,
+    /// Bytes that are written, and those behind them.
+    written: u64,
+    buffer: Vec<u8>,
+    columns: HashMap<Box<[u8]>, u32>,
+    column_bytes: Vec<u8>,
+    symbols: HashMap<Arc<str>, u32>,
+    symbol_bytes: Vec<u8>,
+    layouts: Vec<Arc<Layout>>,
+    layout_bytes: Vec<u8>,
+    item_bytes: Vec<u8>,
+    joined: JoinedWriter,
+    footer: Footer,
+    published: bool,
+}
+
+impl SegmentWriter {
+    /// Starts a file.
+    pub(crate) fn create(backing: &Arc<dyn Backing>, store: u64, number: u64, level: u8) -> Result<Self> {
+        let name = FileName::new(FileKind::NewSegment, number);
+        let file = backing.create(name).map_err(error_of)?;
+        let salt = backing.random();
+        let buffer = FileHeader { magic: SEGMENT, store, number, salt }.to_bytes().to_vec();
+        let footer = Footer { level, first_time: i64::MAX, last_time: i64::MIN, ..Footer::default() };
+        Ok(Self {
+            backing: backing.clone(),
+            file,
+            number,
+            salt,
+            written: 0,
+            buffer,
+            columns: HashMap::new(),
+            column_bytes: Vec::new(),
+            symbols: HashMap::new(),
+            symbol_bytes: Vec::new(),
+            layouts: Vec::new(),
+            layout_bytes: Vec::new(),
+            item_bytes: Vec::new(),
+            joined: JoinedWriter::default(),
+            footer,
+            published: false,
+        })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.footer.items == 0
+    }
+
+    /// Adds an item, whose labels come behind those of all before it. An item without samples leaves no trace.
+    pub(crate) fn add(
+        &mut self,
+        series: SeriesRef,
+        is_family: bool,
+        labels: &Labels,
+        runs: &[Run],
+    ) -> Result<()> {
+        let mut directory = DirectoryWriter::default();
+        // All chunks of an item have one column of times, which items that are scraped together share.
+        let times: Vec<i64> = runs.iter().flat_map(Run::times).collect();
+        if times.is_empty() {
+            return Ok(());
+        }
+        let times = Times { column: self.column(&times), times };
+        let mut start = 0_usize;
+        for run in runs {
+            match run {
+                Run::Samples(samples) => self.add_samples(samples, &times, start, &mut directory)?,
+                Run::Rows(layout, rows) => self.add_rows(layout, rows, &times, start, &mut directory)?,
+            }
+            start = start.saturating_add(run.rows());
+        }
+        if directory.count() == 0 {
+            return Ok(());
+        }
+        let widths = runs.iter().map(|run| match run {
+            Run::Samples(_) => 1,
+            Run::Rows(layout, _) => layout.width() as u64,
+        });
+        self.footer.series = self.footer.series.saturating_add(widths.max().unwrap_or(0));
+        self.footer.items = self.footer.items.saturating_add(1);
+        let mut record = vec![u8::from(is_family)];
+        varint::put(&mut record, labels.len() as u64);
+        for label in labels {
+            for text in [&label.name, &label.value] {
+                let symbol = self.symbol(text);
+                varint::put(&mut record, u64::from(symbol));
+            }
+        }
+        let directory = directory.finish();
+        record.extend_from_slice(&directory);
+        varint::put(&mut self.item_bytes, record.len() as u64);
+        self.item_bytes.extend_from_slice(&record);
+        let too_many = || corrupt("the items of a segment take more than 4 GiB".to_owned());
+        self.joined.add(series, is_family, &directory).ok_or_else(too_many)
+    }
+
+    fn add_samples(
+        &mut self,
+        samples: &SampleBuffer,
+        times: &Times,
+        start: usize,
+        directory: &mut DirectoryWriter,
+    ) -> Result<()> {
+        self.footer.samples = self.footer.samples.saturating_add(samples.len() as u64);
+        if samples.is_empty() {
+            return Ok(());
+        }
+        self.put_chunk(&encode_series(samples), times, start, None, directory)
+    }
+
+    fn add_rows(
+        &mut self,
+        layout: &Arc<Layout>,
+        rows: &FamilyBuffer,
+        times: &Times,
+        start: usize,
+        directory: &mut DirectoryWriter,
+    ) -> Result<()> {
+        self.footer.samples = self.footer.samples.saturating_add(rows.value_count() as u64);
+        let number = self.layout(layout);
+        let mut bodies = Vec::new();
+        encode_family(layout, rows, &mut bodies);
+        bodies.iter().try_for_each(|body| self.put_chunk(body, times, start, Some(number), directory))
+    }
+
+    fn put_chunk(
+        &mut self,
+        body: &Body,
+        times: &Times,
+        start: usize,
+        layout: Option<u32>,
+        directory: &mut DirectoryWriter,
+    ) -> Result<()> {
+        let rows = body.rows.start.saturating_add(start)..body.rows.end.saturating_add(start);
+        let own = times.times.get(rows.clone()).unwrap_or_default();
+        let (Some(first), Some(last)) = (own.first(), own.last()) else { return Ok(()) };
+        let start = self.buffer.len();
+        chunk::put(self.salt, body.kind, times.column, rows, &body.bytes, &mut self.buffer);
+        let length = u32::try_from(self.buffer.len().saturating_sub(start));
+        let length = length.map_err(|_| corrupt("a chunk takes more than 4 GiB".to_owned()))?;
+        let offset = self.written.saturating_add(start as u64);
+        directory.add(layout, Place { offset, length, first: *first, last: *last });
+        self.footer.chunks = self.footer.chunks.saturating_add(1);
+        self.footer.first_time = self.footer.first_time.min(*first);
+        self.footer.last_time = self.footer.last_time.max(*last);
+        if self.buffer.len() >= BUFFER { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        write_all_at(&*self.backing, self.file, self.written, &self.buffer).map_err(error_of)?;
+        self.written = self.written.saturating_add(self.buffer.len() as u64);
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn column(&mut self, times: &[i64]) -> u32 {
+        let mut bytes = Vec::new();
+        put_times(&mut bytes, times);
+        let next = u32::try_from(self.columns.len()).unwrap_or(u32::MAX);
+        if let Some(number) = self.columns.get(bytes.as_slice()) {
+            return *number;
+        }
+        varint::put(&mut self.column_bytes, bytes.len() as u64);
+        self.column_bytes.extend_from_slice(&bytes);
+        self.columns.insert(bytes.into(), next);
+        next
+    }
+
+    fn symbol(&mut self, text: &Arc<str>) -> u32 {
+        if let Some(number) = self.symbols.get(text) {
+            return *number;
+        }
+        let next = u32::try_from(self.symbols.len()).unwrap_or(u32::MAX);
+        varint::put(&mut self.symbol_bytes, text.len() as u64);
+        self.symbol_bytes.extend_from_slice(text.as_bytes());
+        self.symbols.insert(text.clone(), next);
+        next
+    }
+
+    fn layout(&mut self, layout: &Arc<Layout>) -> u32 {
+        if let Some(number) = self.layouts.iter().position(|known| Arc::ptr_eq(known, layout)) {
+            return u32::try_from(number).unwrap_or(u32::MAX);
+        }
+        varint::put(&mut self.layout_bytes, layout.width() as u64);
+        for column in layout.columns() {
+            match column {
+                Column::Bucket(bound) => {
+                    self.layout_bytes.push(0);
+                    let symbol = self.symbol(bound);
+                    varint::put(&mut self.layout_bytes, u64::from(symbol));
+                }
+                Column::Count => self.layout_bytes.push(1),
+                Column::Sum => self.layout_bytes.push(2),
+            }
+        }
+        self.layouts.push(layout.clone());
+        u32::try_from(self.layouts.len().saturating_sub(1)).unwrap_or(u32::MAX)
+    }
+
+    /// Writes what is left, syncs the file and gives it its name, which is not synced yet.
+    pub(crate) fn finish(mut self) -> Result<(SegmentEntry, Joined)> {
+        let mut footer = std::mem::take(&mut self.footer);
+        let parts = [
+            (self.columns.len(), std::mem::take(&mut self.column_bytes)),
+            (self.symbols.len(), std::mem::take(&mut self.symbol_bytes)),
+            (self.layouts.len(), std::mem::take(&mut self.layout_bytes)),
+            (usize::try_from(footer.items).unwrap_or(usize::MAX), std::mem::take(&mut self.item_bytes)),
+        ];
+        let sections = [&mut footer.times, &mut footer.symbols, &mut footer.layouts, &mut footer.item_table];
+        for (section, (count, bytes)) in sections.into_iter().zip(parts) {
+            let start = self.buffer.len();
+            varint::put(&mut self.buffer, count as u64);
+            self.buffer.extend_from_slice(&bytes);
+            let own = self.buffer.get(start..).unwrap_or_default();
+            *section = Section {
+                offset: self.written.saturating_add(start as u64),
+                length: own.len() as u64,
+                checksum: checksum(self.salt, own),
+            };
+            self.flush()?;
+        }
+        let mut bytes = Vec::new();
+        footer.put(&mut bytes);
+        let found = checksum(self.salt, &bytes);
+        self.buffer.extend_from_slice(&bytes);
+        self.buffer.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+        self.buffer.extend_from_slice(&found.to_le_bytes());
+        self.buffer.extend_from_slice(&SEGMENT);
+        self.flush()?;
+        if !planted(Bug::SegmentNotSynced) {
+            let synced = self.backing.sync(self.file);
+            synced.map_err(|error| failed(&format!("syncing a segment failed: {error}")))?;
+        }
+        let (from, to) = (FileKind::NewSegment, FileKind::Segment);
+        let renamed = self.backing.rename(FileName::new(from, self.number), FileName::new(to, self.number));
+        renamed.map_err(error_of)?;
+        self.published = true;
+        let entry = SegmentEntry {
+            number: self.number,
+            level: footer.level,
+            length: self.written,
+            checksum: found,
+            first_time: footer.first_time,
+            last_time: footer.last_time,
+        };
+        let (joined, layouts) = (std::mem::take(&mut self.joined), std::mem::take(&mut self.layouts));
+        Ok((entry, joined.finish(layouts)))
+    }
+}
+
+impl Drop for SegmentWriter {
+    fn drop(&mut self) {
+        self.backing.close(self.file);
+        if !self.published {
+            // What cannot be removed is removed when the store is opened next.
+            let _gone = self.backing.remove(FileName::new(FileKind::NewSegment, self.number));
+        }
+    }
+}
+
+/// Times of all samples, floats and histograms, in order.
+fn merged_times(samples: &SampleBuffer) -> Vec<i64> {
+    let mut times = samples.times.clone();
+    if !samples.histograms.is_empty() {
+        times.extend(samples.histograms.iter().map(|(time, ..)| *time));
+        times.sort_unstable();
+    }
+    times
+}

@@ -1,0 +1,144 @@
+//! Writing: one batch at a time, into the log first and then into the heads.
+
+use std::sync::atomic::Ordering;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Sample;
+
+use super::Inner;
+use super::append::AppendReport;
+use super::batch::{Encoder, Row};
+use super::index::SeriesRef;
+use super::planted::{Bug, planted};
+use super::wal::{BatchWriter, FrameKind, LogFile, Tables, apply};
+
+/// What writing goes on from.
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    pub(super) tables: Tables,
+    batch: BatchWriter,
+    payload: Vec<u8>,
+    /// The file of the log that grows.
+    pub(super) log: Option<LogFile>,
+    /// Whether that file must not be appended to any more.
+    pub(super) ended: bool,
+    pub(super) next_sequence: u64,
+    /// A file of the log ends when it is as long.
+    pub(super) log_bytes: u64,
+    /// Bytes written since the room was last looked at.
+    unchecked: u64,
+    /// Whether the next batch begins anew.
+    anew: bool,
+    /// Samples since the heads were last taken for a segment.
+    pub(super) unflushed: u64,
+}
+
+/// The room on the disk is looked at again after so many bytes.
+const CHECK_ROOM: u64 = 1 << 20;
+
+impl Writer {
+    pub(super) fn new(next_sequence: u64, log_bytes: u64, unflushed: u64) -> Self {
+        Self { next_sequence, log_bytes, unflushed, anew: true, ..Self::default() }
+    }
+}
+
+impl Inner {
+    /// Takes what can be taken of samples and rows, both in the order of item and time.
+    pub(super) fn write(&self, samples: &[(SeriesRef, Sample)], rows: &[Row<'_>]) -> Result<AppendReport> {
+        if planted(Bug::HalfBatches) {
+            let (first, second) = samples.split_at_checked(samples.len() / 2).unwrap_or_default();
+            let mut report = self.write_one(first, rows)?;
+            report.add(self.write_one(second, &[])?);
+            return Ok(report);
+        }
+        self.write_one(samples, rows)
+    }
+
+    fn write_one(&self, samples: &[(SeriesRef, Sample)], rows: &[Row<'_>]) -> Result<AppendReport> {
+        let mut writer = self.writer.lock();
+        let writer = &mut *writer;
+        if let Some(disk) = &self.disk {
+            if disk.read_only {
+                return Err(Error::new(ErrorKind::Closed, "the store was opened to be read"));
+            }
+            disk.sync.check()?;
+            disk.settle_opening(writer)?;
+            if writer.unchecked >= CHECK_ROOM || disk.full.load(Ordering::Relaxed) {
+                disk.check_room(self.options.limits.min_free_bytes)?;
+                writer.unchecked = 0;
+            }
+        }
+        if let Some(disk) = &self.disk {
+            let limit = writer.log_bytes;
+            if writer.ended || writer.log.as_ref().is_none_or(|log| log.length >= limit) {
+                disk.start_log(writer)?;
+            }
+            writer.anew |= writer.log.as_ref().is_some_and(LogFile::wants_anew);
+        }
+        if writer.anew && !planted(Bug::NumbersKept) {
+            writer.tables = Tables::default();
+        }
+        let encoded = self.encode(writer, samples, rows);
+        // What the tables have learned holds only if the batch gets into the log.
+        let anew = std::mem::replace(&mut writer.anew, true);
+        let mut report = encoded?;
+        if writer.batch.is_empty() {
+            writer.anew = anew;
+            return Ok(report);
+        }
+        if let Some(disk) = &self.disk {
+            let mut payload = std::mem::take(&mut writer.payload);
+            payload.clear();
+            writer.batch.put_payload(&mut payload);
+            let kind = if anew { FrameKind::Anew } else { FrameKind::Batch };
+            let outcome = disk.write(writer, kind, &payload);
+            writer.unchecked = writer.unchecked.saturating_add(payload.len() as u64);
+            writer.payload = payload;
+            match outcome {
+                Ok(sequence) => report.sequence = sequence,
+                Err(error) => {
+                    if !planted(Bug::VisibleWithoutLog) {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        writer.anew = false;
+        let (applied, ends) = {
+            let mut view = self.view.write();
+            let applied = apply(writer.batch.entries(), &mut writer.tables, &self.index, &mut view.heads)?;
+            let ends = view.end_losses(applied.newest);
+            (applied, ends)
+        };
+        if ends {
+            self.end_losses(applied.newest);
+        }
+        self.count(&applied);
+        writer.unflushed = writer.unflushed.saturating_add(applied.samples);
+        Ok(report)
+    }
+
+    fn encode(
+        &self,
+        writer: &mut Writer,
+        samples: &[(SeriesRef, Sample)],
+        rows: &[Row<'_>],
+    ) -> Result<AppendReport> {
+        let Writer { tables, batch, .. } = writer;
+        batch.clear();
+        let view = self.view.read();
+        let mut encoder =
+            Encoder { index: &self.index, view: &view, tables, batch, report: AppendReport::default() };
+        encoder.add_samples(samples)?;
+        encoder.add_rows(rows)?;
+        Ok(encoder.report)
+    }
+
+    pub(super) fn count(&self, applied: &super::wal::Applied) {
+        self.grow(applied.grown);
+        self.samples.fetch_add(applied.samples, Ordering::Relaxed);
+        if let Some(newest) = applied.newest {
+            self.newest.fetch_max(newest, Ordering::Relaxed);
+        }
+    }
+}
