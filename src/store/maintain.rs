@@ -22,6 +22,8 @@ use super::{Inner, Store};
 const STEP_ITEMS: usize = 1024;
 /// Samples of every series after which the heads are sealed.
 const FLUSH_ROWS: u64 = 120;
+/// Jobs that a flush waits for: to seal, to forget, and to merge on every level.
+const FLUSH_JOBS: u32 = 16;
 /// Samples of every series after which a commit does a part of the upkeep.
 const BEHIND_ROWS: u64 = 240;
 /// Segments of one level that are merged into one of the next.
@@ -115,9 +117,15 @@ impl Store {
         let Some(disk) = self.inner.upkept()? else { return Ok(()) };
         let maintenance = &mut *self.inner.maintenance.lock();
         // A seal that is under way holds what came before it, not all there is.
-        while self.inner.step(disk, maintenance, false)? == Maintained::Step {}
+        while maintenance.job.is_some() {
+            self.inner.step(disk, maintenance, false)?;
+        }
         self.inner.step(disk, maintenance, true)?;
-        while self.inner.step(disk, maintenance, false)? == Maintained::Step {}
+        // Writers that go on make more work: what was there at the call is done after a few jobs.
+        let mut jobs = 0;
+        while jobs < FLUSH_JOBS && self.inner.step(disk, maintenance, false)? == Maintained::Step {
+            jobs += u32::from(maintenance.job.is_none());
+        }
         Ok(())
     }
 }
