@@ -32,6 +32,7 @@ impl Disk {
     pub(super) fn health(&self) -> Health {
         match self.sync.check() {
             _ if self.read_only => Health::ReadOnly,
+            Err(error) if error.kind() == ErrorKind::Closed => Health::Closed,
             Err(error) => Health::Failed(error.to_string()),
             Ok(()) if self.full.load(Ordering::Relaxed) => Health::Full,
             Ok(()) => Health::Good,
@@ -49,6 +50,17 @@ impl Disk {
             },
         }
         outcome
+    }
+
+    /// Publishes a changed manifest. After an error the one before holds, but for numbers that are used up.
+    pub(super) fn publish(&self, manifest: &mut Manifest, change: impl FnOnce(&mut Manifest)) -> Result<()> {
+        let mut next = manifest.clone();
+        change(&mut next);
+        let published = next.publish(&*self.backing);
+        (manifest.generation, manifest.next_file) = (next.generation, next.next_file);
+        self.note(published)?;
+        *manifest = next;
+        Ok(())
     }
 
     /// Finishes what opening has left undone.
@@ -70,6 +82,7 @@ impl Disk {
     }
 
     fn try_start_log(&self, writer: &mut Writer) -> Result<()> {
+        self.sync.check()?;
         if !planted(Bug::OldLogNotSynced) {
             self.sync.finish_file()?;
         }
@@ -78,24 +91,21 @@ impl Disk {
             // Before any other file: without a manifest a file is one too many.
             manifest.publish(&*self.backing)?;
         }
-        let mut next = manifest.clone();
-        end_log(&mut next, writer);
-        let number = next.take_number();
-        manifest.next_file = next.next_file;
-        let log = LogFile::create(&self.backing, next.store, number, writer.next_sequence)?;
+        let number = manifest.take_number();
+        let log = LogFile::create(&self.backing, manifest.store, number, writer.next_sequence)?;
         if !planted(Bug::LogNameNotSynced) {
             self.backing.sync_names().map_err(|error| failed(&format!("syncing names failed: {error}")))?;
         }
-        next.logs.push(LogEntry { number, first: log.first, end: None });
-        let published = next.publish(&*self.backing);
-        manifest.generation = next.generation;
+        let published = self.publish(&mut manifest, |next| {
+            end_log(next, writer);
+            next.logs.push(LogEntry { number, first: log.first, end: None });
+        });
         if let Err(error) = published {
             if error.kind() != ErrorKind::Failed {
                 let _gone = self.backing.remove(FileName::new(FileKind::Log, number));
             }
             return Err(error);
         }
-        *manifest = next;
         if !planted(Bug::NumbersKept) {
             writer.tables = Tables::default();
         }
@@ -143,15 +153,9 @@ impl Disk {
         }
         self.sync.check()?;
         self.sync.finish_file()?;
-        let mut manifest = self.manifest.lock();
-        let mut next = manifest.clone();
-        end_log(&mut next, writer);
-        let published = next.publish(&*self.backing);
-        manifest.generation = next.generation;
-        self.note(published)?;
-        *manifest = next;
+        self.publish(&mut self.manifest.lock(), |next| end_log(next, writer))?;
         writer.log = None;
-        self.sync.fail("it was closed");
+        self.sync.close();
         Ok(())
     }
 

@@ -12,4 +12,6 @@ pub enum Health {
     Failed(String),
     /// It was opened to be read.
     ReadOnly,
+    /// It was [closed](crate::Store::close).
+    Closed,
 }

@@ -124,10 +124,8 @@ impl Inner {
     pub(super) fn failed_loss(&self) -> Option<Loss> {
         let disk = self.disk.as_ref()?;
         let Health::Failed(_) = disk.health() else { return None };
-        // A store that was closed has no log any more, and loses nothing.
-        let has_log = self.writer.lock().log.is_some();
         let newest = Timestamp::from_millis(self.newest.load(Ordering::Relaxed));
-        has_log.then(|| Loss::new(Lost::StoreFailed, newest, Timestamp::MAX))
+        Some(Loss::new(Lost::StoreFailed, newest, Timestamp::MAX))
     }
 }
 
@@ -153,13 +151,7 @@ impl Store {
         };
         if let Some(disk) = &self.inner.disk {
             disk.sync.check()?;
-            let mut manifest = disk.manifest.lock();
-            let mut next = manifest.clone();
-            acknowledge(&mut next.losses);
-            let published = next.publish(&*disk.backing);
-            manifest.generation = next.generation;
-            disk.note(published)?;
-            *manifest = next;
+            disk.publish(&mut disk.manifest.lock(), |next| acknowledge(&mut next.losses))?;
         }
         let mut view = self.inner.view.write();
         let mut losses = view.losses.to_vec();

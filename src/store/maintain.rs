@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use crate::chunk::{Chunk, FamilyBuffer, Wanted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Labels, SampleBuffer, Timestamp, Window};
@@ -11,7 +13,7 @@ use crate::model::{Labels, SampleBuffer, Timestamp, Window};
 use super::backing::{FileKind, error_of};
 use super::disk::Disk;
 use super::head::{Heads, ItemHead};
-use super::index::{Item, SeriesRef};
+use super::index::{Index, Item, SeriesRef};
 use super::options::Durability;
 use super::planted::{Bug, planted};
 use super::segment::{Run, Segment, SegmentWriter};
@@ -71,6 +73,24 @@ struct Planned {
     labels: Labels,
     series: SeriesRef,
     is_family: bool,
+}
+
+impl Planned {
+    /// `None`: there is no such series.
+    fn of(index: &Index, series: SeriesRef, is_family: bool) -> Option<Self> {
+        let item = index.item(series.item)?;
+        let labels = match &**item {
+            Item::Family { columns, .. } if !is_family => {
+                item.series_labels(columns.get(series.column as usize)?)
+            }
+            Item::Single(labels) | Item::Family { labels, .. } => labels.clone(),
+        };
+        Some(Self { labels, series, is_family })
+    }
+
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.labels.cmp(&other.labels).then(self.is_family.cmp(&other.is_family))
+    }
 }
 
 /// The heads at one moment on their way into a segment.
@@ -139,11 +159,7 @@ impl Inner {
     /// A commit that finds too much waiting to be sealed does a part of it itself.
     pub(super) fn maintain_if_behind(&self) -> Result<()> {
         let Some(disk) = &self.disk else { return Ok(()) };
-        let rows = {
-            let unflushed = self.writer.lock().unflushed;
-            unflushed / self.index.read().series_count().max(1) as u64
-        };
-        if rows < BEHIND_ROWS && disk.manifest.lock().logs.len() <= MAX_LOGS {
+        if self.unsealed_rows() < BEHIND_ROWS && disk.manifest.lock().logs.len() <= MAX_LOGS {
             return Ok(());
         }
         // Somebody else may be at it; a failure here is that of the upkeep, not of the batch.
@@ -155,6 +171,12 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// How many samples every series that is appended to has got since the heads were last sealed, on average.
+    fn unsealed_rows(&self) -> u64 {
+        let unflushed = self.writer.lock().unflushed;
+        unflushed / self.index.read().active_count().max(1) as u64
     }
 
     /// What there is to keep up, if this store may do that.
@@ -211,15 +233,11 @@ impl Inner {
             {
                 return Ok(None);
             }
+            disk.full.store(false, Ordering::Relaxed);
         }
         let logs = disk.manifest.lock().logs.len();
-        let due = {
-            let writer = self.writer.lock();
-            let series = self.index.read().series_count().max(1) as u64;
-            let rows = writer.unflushed / series;
-            writer.unflushed > 0 && (seal || logs > 1 || rows >= FLUSH_ROWS) || logs > 1
-        };
-        if due {
+        let wanted = seal && self.writer.lock().unflushed > 0;
+        if wanted || logs > 1 || self.unsealed_rows() >= FLUSH_ROWS {
             return self.start_flush(disk).map(Some);
         }
         self.start_merge(disk)
@@ -251,27 +269,17 @@ impl Inner {
         let mut planned = Vec::new();
         let index = self.index.read();
         for (number, head) in heads.iter() {
-            let Some(item) = index.item(number) else { continue };
-            let series =
-                |column: usize| SeriesRef { item: number, column: u32::try_from(column).unwrap_or(u32::MAX) };
-            match (&**item, &**head) {
-                (Item::Family { columns, .. }, ItemHead::Columns(heads)) => {
-                    for (column, _) in heads.iter().enumerate() {
-                        let Some(name) = columns.get(column) else { continue };
-                        let labels = item.series_labels(name);
-                        planned.push(Planned { labels, series: series(column), is_family: false });
-                    }
-                }
-                (Item::Family { labels, .. }, _) => {
-                    planned.push(Planned { labels: labels.clone(), series: series(0), is_family: true });
-                }
-                (Item::Single(labels), _) => {
-                    planned.push(Planned { labels: labels.clone(), series: series(0), is_family: false });
-                }
+            let (columns, is_family) = match &**head {
+                ItemHead::Series(_) => (1, false),
+                ItemHead::Family(_) => (1, true),
+                ItemHead::Columns(heads) => (heads.len(), false),
+            };
+            for (column, _) in (0..).zip(0..columns) {
+                planned.extend(Planned::of(&index, SeriesRef { item: number, column }, is_family));
             }
         }
         drop(index);
-        planned.sort_by(|a, b| a.labels.cmp(&b.labels).then(a.is_family.cmp(&b.is_family)));
+        planned.sort_by(Planned::cmp);
         planned
     }
 
@@ -308,21 +316,18 @@ impl Inner {
         let Flush { heads, first_log, writer, .. } = job;
         let made = self.finish_segment(disk, writer)?;
         let mut manifest = disk.manifest.lock();
-        let mut next = manifest.clone();
-        next.segments.extend(made.iter().map(|segment| segment.entry));
         let first_log = if planted(Bug::FlushDropsNewLog) { first_log.saturating_add(1) } else { first_log };
         let dropped: Vec<u64> =
-            next.logs.iter().map(|log| log.number).filter(|number| *number < first_log).collect();
-        if !planted(Bug::FlushKeepsLogs) {
-            next.logs.retain(|log| log.number >= first_log);
-        }
+            manifest.logs.iter().map(|log| log.number).filter(|number| *number < first_log).collect();
         if planted(Bug::LogsRemovedEarly) {
             disk.remove(FileKind::Log, dropped.iter().copied());
         }
-        let published = next.publish(&*disk.backing);
-        manifest.generation = next.generation;
-        published?;
-        *manifest = next;
+        disk.publish(&mut manifest, |next| {
+            next.segments.extend(made.iter().map(|segment| segment.entry));
+            if !planted(Bug::FlushKeepsLogs) {
+                next.logs.retain(|log| log.number >= first_log);
+            }
+        })?;
         {
             let mut view = self.view.write();
             view.segments = view.segments.iter().cloned().chain(made).collect();
@@ -358,22 +363,29 @@ impl Inner {
         let mut view = self.view.write();
         for item in items.drain(rest..) {
             let Some(head) = view.heads.get(item) else { continue };
-            if matches!(**head, ItemHead::Columns(_)) {
-                continue;
-            }
-            let newest = segments.iter().filter_map(|segment| segment.newest(item)).max();
-            let last = head.time_range().map(|(_, last)| last);
-            if last.is_some_and(|last| newest >= Some(last) && last < idle_before) {
+            let newest_of = |column: u32, is_family: bool| {
+                let series = SeriesRef { item, column };
+                segments.iter().filter_map(|segment| segment.newest_of(series, is_family)).max()
+            };
+            let sealed: SmallVec<[Option<i64>; 1]> = match &**head {
+                ItemHead::Series(_) | ItemHead::Family(_) => SmallVec::from_elem(newest_of(0, true), 1),
+                ItemHead::Columns(heads) => {
+                    (0..).zip(heads).map(|(column, _)| newest_of(column, false)).collect()
+                }
+            };
+            if head.is_sealed(&sealed) && head.time_range().is_some_and(|(_, last)| last < idle_before) {
                 self.grow(0_isize.saturating_sub_unsigned(head.byte_size()));
                 view.heads.remove(item);
                 writer.tables.forget(item);
                 self.index.write().rest(item);
                 continue;
             }
-            let Some(until) = newest.filter(|until| head.can_forget(*until)) else { continue };
+            if !head.can_forget(&sealed) {
+                continue;
+            }
             let before = head.byte_size();
             if let Some(head) = view.heads.get_mut(item, || ItemHead::Columns(Vec::new())) {
-                head.forget(until);
+                head.forget(&sealed);
                 let after = head.byte_size();
                 self.grow(0_isize.saturating_add_unsigned(after).saturating_sub_unsigned(before));
             }
@@ -384,34 +396,36 @@ impl Inner {
     /// The oldest run of segments of one level that are enough for one of the next.
     fn start_merge(&self, disk: &Disk) -> Result<Option<Job>> {
         let segments = self.view.read().segments.clone();
-        let run = segments.chunk_by(|a, b| a.entry.level == b.entry.level).find(|run| {
-            run.len() >= MERGE && run.first().is_some_and(|segment| segment.entry.level < TOP_LEVEL)
+        let runs = segments.chunk_by(|a, b| a.entry.level == b.entry.level);
+        let mut runs = runs.filter_map(|run| run.get(..MERGE)).filter(|sources| {
+            sources.first().is_some_and(|segment| segment.entry.level < TOP_LEVEL) && self.may_merge(sources)
         });
-        let Some(sources) = run.and_then(|run| run.get(..MERGE)) else { return Ok(None) };
+        let Some(sources) = runs.next() else { return Ok(None) };
         let mut planned: Vec<Planned> = Vec::new();
         for source in sources {
             let joined = source.join(&self.index)?;
             let index = self.index.read();
             for part in joined.all() {
-                let Some(item) = index.item(part.series.item) else { continue };
-                let labels = match (&**item, part.is_family) {
-                    (Item::Single(labels) | Item::Family { labels, .. }, true)
-                    | (Item::Single(labels), false) => labels.clone(),
-                    (Item::Family { columns, .. }, false) => match columns.get(part.series.column as usize) {
-                        Some(column) => item.series_labels(column),
-                        None => continue,
-                    },
-                };
-                planned.push(Planned { labels, series: part.series, is_family: part.is_family });
+                planned.extend(Planned::of(&index, part.series, part.is_family));
             }
         }
-        planned.sort_by(|a, b| a.labels.cmp(&b.labels).then(a.is_family.cmp(&b.is_family)));
+        planned.sort_by(Planned::cmp);
         planned.dedup_by(|a, b| a.series == b.series && a.is_family == b.is_family);
         let level = sources.first().map_or(0, |source| source.entry.level).saturating_add(1);
         let writer = self.new_segment(disk, level)?;
         let (sources, planned) = (sources.to_vec(), planned.into_iter());
         let most_rows = MERGED_ROWS.saturating_mul(MERGE.saturating_pow(u32::from(level.saturating_sub(1))));
         Ok(Some(Job::Merge(Merge { sources, most_rows, planned, writer })))
+    }
+
+    /// Segments are forgotten whole: none is to be more than a tenth of what retention keeps, as in Prometheus.
+    fn may_merge(&self, sources: &[Arc<Segment>]) -> bool {
+        let bytes: u64 = sources.iter().map(|segment| segment.entry.length).sum();
+        let first = sources.iter().map(|segment| segment.entry.first_time).min().unwrap_or(0);
+        let last = sources.iter().map(|segment| segment.entry.last_time).max().unwrap_or(0);
+        let span = u128::from(last.abs_diff(first));
+        self.options.retention_bytes.is_none_or(|most| bytes <= most / 10)
+            && self.options.retention.is_none_or(|kept| span <= kept.as_millis() / 10)
     }
 
     fn merge_step(&self, disk: &Disk, mut job: Merge) -> Result<Option<Job>> {
@@ -454,12 +468,9 @@ impl Inner {
                 kept.push(segment.clone());
             }
         }
-        let mut next = manifest.clone();
-        next.segments = kept.iter().map(|segment| segment.entry).collect();
-        let published = next.publish(&*disk.backing);
-        manifest.generation = next.generation;
-        published?;
-        *manifest = next;
+        disk.publish(&mut manifest, |next| {
+            next.segments = kept.iter().map(|segment| segment.entry).collect()
+        })?;
         self.view.write().segments = kept.into();
         drop(manifest);
         disk.remove(FileKind::Segment, gone.iter().copied());
@@ -478,6 +489,8 @@ impl Inner {
             let mut bytes: u64 = segments.iter().map(|segment| segment.entry.length).sum();
             let mut oldest: Vec<_> = segments.iter().map(|segment| segment.entry).collect();
             oldest.sort_by_key(|entry| entry.last_time);
+            // The newest stays, whatever it takes.
+            oldest.pop();
             for entry in oldest {
                 if bytes <= most {
                     break;

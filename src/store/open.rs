@@ -105,7 +105,7 @@ impl Store {
 
     pub(crate) fn open_on(backing: Arc<dyn Backing>, options: StoreOptions) -> Result<Self> {
         let index = RwLock::default();
-        let mut opening = Opening::read(&*backing, &index, options.salvage)?;
+        let mut opening = Opening::read(&*backing, &index, options.salvage, &[])?;
         opening.report.foreign = backing.foreign().map_err(error_of)?;
         let disk = Disk {
             sync: LogSync::new(backing.clone(), opening.next.saturating_sub(1)),
@@ -132,7 +132,7 @@ impl Store {
 
     pub(crate) fn open_read_only_on(backing: Arc<dyn Backing>, options: StoreOptions) -> Result<Self> {
         let index = RwLock::default();
-        let mut opening = Opening::read_beside(&*backing, &index)?;
+        let mut opening = Opening::read_beside(&*backing, &index, &[])?;
         opening.report.foreign = backing.foreign().map_err(error_of)?;
         let disk = Disk {
             sync: LogSync::new(backing.clone(), 0),
@@ -156,7 +156,8 @@ impl Store {
         let disk = disk.ok_or_else(|| {
             Error::new(ErrorKind::InvalidArgument, "only a store that was opened to be read is refreshed")
         })?;
-        let opening = Opening::read_beside(&*disk.backing, &self.inner.index)?;
+        let known = self.inner.view.read().segments.clone();
+        let opening = Opening::read_beside(&*disk.backing, &self.inner.index, &known)?;
         self.inner.show(&opening);
         *disk.manifest.lock() = opening.manifest;
         *self.inner.view.write() = opening.view;
@@ -188,13 +189,18 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    /// Reads what is there. A manifest may be replaced, and files it names removed, while they are read: then it is read anew.
-    fn read(backing: &dyn Backing, index: &RwLock<Index>, salvage: bool) -> Result<Self> {
+    /// Reads what is there, but for segments that are known. A manifest may be replaced, and files it names removed, while they are read: then it is read anew.
+    fn read(
+        backing: &dyn Backing,
+        index: &RwLock<Index>,
+        salvage: bool,
+        known: &[Arc<Segment>],
+    ) -> Result<Self> {
         let mut tries = 0;
         loop {
             let manifest = Manifest::read(backing)?;
             let generation = manifest.as_ref().map(|manifest| manifest.generation);
-            let outcome = Self::try_read(backing, index, salvage, manifest);
+            let outcome = Self::try_read(backing, index, salvage, known, manifest);
             tries += 1;
             let replaced = || {
                 let now = Manifest::read(backing);
@@ -208,8 +214,8 @@ impl Opening {
     }
 
     /// Reads what is there to be read only.
-    fn read_beside(backing: &dyn Backing, index: &RwLock<Index>) -> Result<Self> {
-        let mut opening = Self::read(backing, index, false)?;
+    fn read_beside(backing: &dyn Backing, index: &RwLock<Index>, known: &[Arc<Segment>]) -> Result<Self> {
+        let mut opening = Self::read(backing, index, false, known)?;
         opening.beside_a_writer();
         opening.view.losses = opening.manifest.losses.as_slice().into();
         Ok(opening)
@@ -219,6 +225,7 @@ impl Opening {
         backing: &dyn Backing,
         index: &RwLock<Index>,
         salvage: bool,
+        known: &[Arc<Segment>],
         manifest: Option<Manifest>,
     ) -> Result<Self> {
         let mut opening = Self {
@@ -252,19 +259,23 @@ impl Opening {
         let aside =
             files.iter().filter(|name| name.kind == FileKind::NewManifest).map(|name| name.number).max();
         opening.manifest.generation = opening.manifest.generation.max(aside.unwrap_or(0));
-        opening.open_segments(backing, salvage)?;
+        opening.open_segments(backing, salvage, known)?;
         opening.replay(backing, index, salvage, &files)?;
         opening.view.losses = opening.manifest.losses.as_slice().into();
         Ok(opening)
     }
 
-    fn open_segments(&mut self, backing: &dyn Backing, salvage: bool) -> Result<()> {
+    fn open_segments(&mut self, backing: &dyn Backing, salvage: bool, known: &[Arc<Segment>]) -> Result<()> {
         let mut segments = Vec::with_capacity(self.manifest.segments.len());
         for entry in std::mem::take(&mut self.manifest.segments) {
-            match Segment::open(backing, self.manifest.store, entry) {
+            let opened = match known.iter().find(|segment| segment.entry == entry) {
+                Some(segment) => Ok(segment.clone()),
+                None => Segment::open(backing, self.manifest.store, entry).map(Arc::new),
+            };
+            match opened {
                 Ok(segment) => {
                     self.applied.newest = self.applied.newest.max(Some(entry.last_time));
-                    segments.push(Arc::new(segment));
+                    segments.push(segment);
                     self.manifest.segments.push(entry);
                 }
                 Err(error) if salvage && error.kind() == ErrorKind::Corrupt => {
@@ -330,7 +341,8 @@ impl Opening {
         let (bytes, salt) = match read {
             Ok(read) => read,
             Err(error) if salvage && error.kind() == ErrorKind::Corrupt => {
-                self.lose_log(name, (0, 0), None);
+                let newest = self.applied.newest.unwrap_or(i64::MIN);
+                self.lose_log(name, (0, 0), (newest, i64::MAX));
                 self.next = self.next.max(log.end.map_or(log.first, |end| end.next));
                 return Ok(());
             }
@@ -431,22 +443,19 @@ impl Opening {
             self.next = self.next.max(frame.sequence.saturating_add(1));
         }
         let until = self.applied.oldest;
-        self.lose_log(name, (scan.rest as u64, first.saturating_sub(missing)), before.zip(until));
+        let range = (before.unwrap_or(i64::MIN), until.unwrap_or(i64::MAX));
+        self.lose_log(name, (scan.rest as u64, first.saturating_sub(missing)), range);
         self.next = self.next.max(log.end.map_or(0, |end| end.next));
         Ok(())
     }
 
-    fn lose_log(&mut self, name: FileName, (bytes, frames): (u64, u64), range: Option<(i64, i64)>) {
-        let newest = self.applied.newest.map_or(Timestamp::MIN, Timestamp::from_millis);
-        let (from, until) = range.map_or((newest, Timestamp::MAX), |(from, until)| {
-            (Timestamp::from_millis(from), Timestamp::from_millis(until))
-        });
+    fn lose_log(&mut self, name: FileName, (bytes, frames): (u64, u64), (from, until): (i64, i64)) {
         self.holes = true;
         self.clean = false;
         self.quarantined.push(name);
         self.lose(Loss {
-            from,
-            until,
+            from: Timestamp::from_millis(from),
+            until: Timestamp::from_millis(until),
             bytes,
             frames,
             file: name.to_string(),

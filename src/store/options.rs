@@ -176,7 +176,7 @@ impl StoreOptions {
         self
     }
 
-    /// The oldest segments are forgotten while all of them take more bytes than this. Default: none.
+    /// The oldest segments are forgotten while all of them take more bytes than this; the newest one stays. Default: none.
     #[must_use]
     pub fn retention_bytes(mut self, bytes: u64) -> Self {
         self.retention_bytes = Some(bytes);

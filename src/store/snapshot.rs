@@ -26,6 +26,8 @@ pub struct Snapshot {
     view: View,
     /// What is missing since the store has failed.
     failed: Option<Loss>,
+    /// Samples up to this are forgotten.
+    border: Option<Timestamp>,
 }
 
 /// What is visible at one moment.
@@ -57,7 +59,8 @@ impl View {
 
 impl Snapshot {
     pub(super) fn new(store: Store, view: View, failed: Option<Loss>) -> Self {
-        Self { store, view, failed }
+        let border = store.inner.retention_border();
+        Self { store, view, failed, border }
     }
 
     fn head(&self, item: u32) -> Option<&Arc<ItemHead>> {
@@ -107,7 +110,7 @@ impl Snapshot {
     }
 
     fn window(&self, window: Window) -> Window {
-        match self.store.inner.retention_border() {
+        match self.border {
             Some(border) => Window::new(window.after.max(border), window.until),
             None => window,
         }
@@ -150,6 +153,14 @@ impl Snapshot {
                     found.columns.extend(chunks.into_iter().map(|chunk| (column, chunk)));
                 }
             }
+        }
+        if self.border.is_some() {
+            // Whoever reads a chunk may ask it for more than the window that found it.
+            let border = self.border.map(Timestamp::as_millis);
+            found.chunks = found.chunks.into_iter().filter_map(|chunk| later(chunk, border)).collect();
+            let columns = found.columns.into_iter();
+            found.columns =
+                columns.filter_map(|(column, chunk)| Some((column, later(chunk, border)?))).collect();
         }
         Ok(found)
     }

@@ -38,7 +38,7 @@ const CHECK_ROOM: u64 = 1 << 20;
 
 impl Writer {
     pub(super) fn new(next_sequence: u64, log_bytes: u64, unflushed: u64) -> Self {
-        Self { next_sequence, log_bytes, unflushed, anew: true, ..Self::default() }
+        Self { next_sequence, log_bytes, unflushed, anew: true, unchecked: CHECK_ROOM, ..Self::default() }
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) use folder::{Access, FolderBacking, FolderOptions};
 pub(crate) use memory::MemoryBacking;
 pub(crate) use name::{FileKind, FileName};
 #[cfg(any(test, feature = "fuzzing"))]
-pub(crate) use simulated::{CutStyle, Fault, SimulatedDisk};
+pub(crate) use simulated::{Chance, CutStyle, Fault, SimulatedDisk};
 
 use crate::error::{Error, ErrorKind};
 

@@ -25,26 +25,24 @@ pub(crate) use damage::damage;
 pub(crate) use errors::io_errors;
 pub(crate) use threads::{Commits, group_commits};
 
-use super::backing::{Backing, SimulatedDisk};
+use super::backing::{Chance, SimulatedDisk};
+use super::law::{abandon, open_on};
 use super::{Durability, Limits, Snapshot, Store, StoreOptions};
 use crate::error::{Error, ErrorKind};
 use crate::model::{Labels, Sample, SampleBuffer, SampleValue, Timestamp, Window};
 use crate::source::{Item, SelectRequest, Source};
 
-/// Numbers by a seed: SplitMix64.
+/// Numbers by a seed.
 #[derive(Debug)]
-pub(crate) struct Dice(u64);
+pub(crate) struct Dice(Chance);
 
 impl Dice {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(Chance::new(seed))
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.draw()
     }
 
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
@@ -119,14 +117,7 @@ fn options(seed: u64) -> StoreOptions {
 }
 
 fn open(disk: &Arc<SimulatedDisk>, seed: u64) -> Result<Store, Error> {
-    let backing: Arc<dyn Backing> = disk.clone();
-    Store::open_on(backing, options(seed))
-}
-
-/// The process ends without closing the store.
-fn abandon(store: Store) {
-    store.inner.writer.lock().log = None;
-    drop(store);
+    open_on(disk, options(seed))
 }
 
 /// Everything a snapshot can read.

@@ -64,21 +64,48 @@ impl ItemHead {
         }
     }
 
-    /// Whether there are full chunks that end at `until` or before.
-    pub(crate) fn can_forget(&self, until: i64) -> bool {
+    /// Whether all of it is sealed; `sealed` has the newest time that segments have, for each column of a head of columns.
+    pub(crate) fn is_sealed(&self, sealed: &[Option<i64>]) -> bool {
+        let is_sealed = |range: Option<(i64, i64)>, sealed: &Option<i64>| {
+            range.is_none_or(|(_, last)| *sealed >= Some(last))
+        };
         match self {
-            Self::Series(head) => head.can_forget(until),
-            Self::Family(head) => head.can_forget(until),
-            Self::Columns(heads) => heads.iter().any(|head| head.can_forget(until)),
+            Self::Series(_) | Self::Family(_) => {
+                sealed.first().is_some_and(|sealed| is_sealed(self.time_range(), sealed))
+            }
+            Self::Columns(heads) => {
+                heads.iter().zip(sealed).all(|(head, sealed)| is_sealed(head.time_range(), sealed))
+            }
         }
     }
 
-    /// Forgets full chunks that end at `until` or before.
-    pub(crate) fn forget(&mut self, until: i64) {
+    /// Whether there are full chunks that are sealed.
+    pub(crate) fn can_forget(&self, sealed: &[Option<i64>]) -> bool {
+        let first = sealed.first().copied().flatten();
         match self {
-            Self::Series(head) => head.forget(until),
-            Self::Family(head) => head.forget(until),
-            Self::Columns(heads) => heads.iter_mut().for_each(|head| head.forget(until)),
+            Self::Series(head) => first.is_some_and(|until| head.can_forget(until)),
+            Self::Family(head) => first.is_some_and(|until| head.can_forget(until)),
+            Self::Columns(heads) => heads
+                .iter()
+                .zip(sealed)
+                .any(|(head, until)| until.is_some_and(|until| head.can_forget(until))),
+        }
+    }
+
+    /// Forgets full chunks that are sealed.
+    pub(crate) fn forget(&mut self, sealed: &[Option<i64>]) {
+        let first = sealed.first().copied().flatten();
+        match (self, first) {
+            (Self::Series(head), Some(until)) => head.forget(until),
+            (Self::Family(head), Some(until)) => head.forget(until),
+            (Self::Columns(heads), _) => {
+                for (head, until) in heads.iter_mut().zip(sealed) {
+                    if let Some(until) = until {
+                        head.forget(*until);
+                    }
+                }
+            }
+            (Self::Series(_) | Self::Family(_), None) => {}
         }
     }
 

@@ -144,7 +144,23 @@ struct SyncState {
     synced: u64,
     last_sync: Duration,
     running: bool,
-    failed: Option<Arc<str>>,
+    stopped: Option<Stopped>,
+}
+
+/// Why nothing becomes durable any more.
+#[derive(Debug)]
+enum Stopped {
+    Failed(Arc<str>),
+    Closed,
+}
+
+impl Stopped {
+    fn error(&self) -> Error {
+        match self {
+            Self::Failed(what) => failed(what),
+            Self::Closed => Error::new(ErrorKind::Closed, "the store was closed"),
+        }
+    }
 }
 
 impl LogSync {
@@ -152,7 +168,7 @@ impl LogSync {
     pub(crate) fn new(backing: Arc<dyn Backing>, synced: u64) -> Self {
         let last_sync = backing.elapsed();
         let state =
-            SyncState { file: None, written: synced, synced, last_sync, running: false, failed: None };
+            SyncState { file: None, written: synced, synced, last_sync, running: false, stopped: None };
         Self { backing, state: Mutex::new(state), changed: Condvar::new() }
     }
 
@@ -176,15 +192,20 @@ impl LogSync {
         }
     }
 
-    /// An error once a sync has failed: what was written since the last success may never arrive.
+    /// An error once the store was closed, or a sync has failed: what was written since the last success may never arrive.
     pub(crate) fn check(&self) -> Result<()> {
-        self.state.lock().failed.as_ref().map_or(Ok(()), |what| Err(failed(what)))
+        self.state.lock().stopped.as_ref().map_or(Ok(()), |stopped| Err(stopped.error()))
     }
 
     /// Nothing becomes durable any more.
     pub(crate) fn fail(&self, what: &str) {
-        let mut state = self.state.lock();
-        state.failed.get_or_insert_with(|| what.into());
+        self.state.lock().stopped.get_or_insert_with(|| Stopped::Failed(what.into()));
+        self.changed.notify_all();
+    }
+
+    /// Everything is durable, and nothing more comes.
+    pub(crate) fn close(&self) {
+        self.state.lock().stopped.get_or_insert(Stopped::Closed);
         self.changed.notify_all();
     }
 
@@ -203,11 +224,11 @@ impl LogSync {
     pub(crate) fn wait(&self, sequence: u64) -> Result<()> {
         let mut state = self.state.lock();
         loop {
-            if let Some(what) = &state.failed {
-                return Err(failed(what));
-            }
             if state.synced >= sequence {
                 return Ok(());
+            }
+            if let Some(stopped) = &state.stopped {
+                return Err(stopped.error());
             }
             if state.running {
                 self.changed.wait(&mut state);
@@ -229,7 +250,8 @@ impl LogSync {
                     state.last_sync = self.backing.elapsed();
                 }
                 Err(error) => {
-                    state.failed.get_or_insert_with(|| format!("syncing the log failed: {error}").into());
+                    let what = format!("syncing the log failed: {error}");
+                    state.stopped.get_or_insert_with(|| Stopped::Failed(what.into()));
                 }
             }
             self.changed.notify_all();

@@ -17,7 +17,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::{Backing, FileBytes, FileId, FileKind, FileName, exists, not_found, not_open, not_writable};
-use chance::Chance;
+pub(crate) use chance::Chance;
 pub(crate) use fault::Fault;
 use fault::{Call, Verdict};
 use inode::{Change, Inode};
