@@ -351,7 +351,7 @@ impl Appender {
             && let Some(disk) = &inner.disk
         {
             report.durable = disk.settle(report.sequence, inner.options.durability)?;
-            inner.maintain_if_behind()?;
+            inner.maintain_if_behind();
         }
         Ok(report)
     }

@@ -157,10 +157,10 @@ impl Inner {
     }
 
     /// A commit that finds too much waiting to be sealed does a part of it itself.
-    pub(super) fn maintain_if_behind(&self) -> Result<()> {
-        let Some(disk) = &self.disk else { return Ok(()) };
+    pub(super) fn maintain_if_behind(&self) {
+        let Some(disk) = &self.disk else { return };
         if self.unsealed_rows() < BEHIND_ROWS && disk.manifest.lock().logs.len() <= MAX_LOGS {
-            return Ok(());
+            return;
         }
         // Somebody else may be at it; a failure here is that of the upkeep, not of the batch.
         if let Some(mut maintenance) = self.maintenance.try_lock() {
@@ -170,7 +170,6 @@ impl Inner {
                 }
             }
         }
-        Ok(())
     }
 
     /// How many samples every series that is appended to has got since the heads were last sealed, on average.
