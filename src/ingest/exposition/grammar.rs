@@ -9,6 +9,7 @@ use nom::error::{ErrorKind, ParseError};
 use nom::sequence::pair;
 use nom::{IResult, Parser};
 
+use super::form::{go_unquote, parse_float, truncated_millis, unescape};
 use super::{ExpositionFormat, MetricType};
 use crate::model::Timestamp;
 use crate::model::label::METRIC_NAME;
@@ -175,42 +176,6 @@ fn utf8(text: &[u8]) -> Parsed<'_, &str> {
             problem(text.get(error.valid_up_to()..).unwrap_or_default(), "bytes that are not UTF-8")
         }
     }
-}
-
-/// Replaces `\\`, `\n` and, if `quotes`, `\"`; any other backslash stands for itself.
-fn unescape(text: &str, quotes: bool) -> Cow<'_, str> {
-    if !text.contains('\\') {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('\\') {
-        out.push_str(before);
-        let (replaced, skipped) = match after.chars().next() {
-            Some('\\') => ('\\', 1),
-            Some('n') => ('\n', 1),
-            Some('"') if quotes => ('"', 1),
-            _ => ('\\', 0),
-        };
-        out.push(replaced);
-        rest = after.get(skipped..).unwrap_or_default();
-    }
-    out.push_str(rest);
-    Cow::Owned(out)
-}
-
-/// The bits that Prometheus gives to every NaN that it reads.
-const ORDINARY_NAN: u64 = 0x7ff8_0000_0000_0001;
-
-/// Go's number syntax without hexadecimal and underscores.
-pub(crate) fn parse_float(text: &str) -> Option<f64> {
-    let value: f64 = text.parse().ok()?;
-    if value.is_nan() {
-        // Rust reads a sign before NaN, Go does not.
-        return text.eq_ignore_ascii_case("nan").then_some(f64::from_bits(ORDINARY_NAN));
-    }
-    // Rust makes an infinity of what is too large, Go an error.
-    (value.is_finite() || !text.bytes().any(|byte| byte.is_ascii_digit())).then_some(value)
 }
 
 fn float(text: &[u8]) -> Parsed<'_, f64> {
@@ -457,44 +422,6 @@ fn text_value<'a>(at: &'a [u8], raw: &'a [u8], spacing: Spacing) -> Parsed<'a, C
     }
 }
 
-/// Undoes Go's `strconv.Quote`; the quotes themselves are gone already.
-fn go_unquote(text: &str) -> Option<Cow<'_, str>> {
-    if !text.contains('\\') {
-        return Some(Cow::Borrowed(text));
-    }
-    let mut out: Vec<u8> = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('\\') {
-        out.extend_from_slice(before.as_bytes());
-        let escape = after.chars().next()?;
-        rest = after.get(escape.len_utf8()..)?;
-        let mut hex = |digits: usize| {
-            let (number, tail) = rest.split_at_checked(digits)?;
-            rest = tail;
-            u32::from_str_radix(number, 16).ok()
-        };
-        match escape {
-            'a' => out.push(0x07),
-            'b' => out.push(0x08),
-            'f' => out.push(0x0c),
-            'n' => out.push(b'\n'),
-            'r' => out.push(b'\r'),
-            't' => out.push(b'\t'),
-            'v' => out.push(0x0b),
-            '\\' => out.push(b'\\'),
-            '"' => out.push(b'"'),
-            'x' => out.push(u8::try_from(hex(2)?).ok()?),
-            'u' | 'U' => {
-                let code = char::from_u32(hex(if escape == 'u' { 4 } else { 8 })?)?;
-                out.extend_from_slice(code.encode_utf8(&mut [0; 4]).as_bytes());
-            }
-            _ => return None,
-        }
-    }
-    out.extend_from_slice(rest.as_bytes());
-    String::from_utf8(out).ok().map(Cow::Owned)
-}
-
 fn open_metrics_line(input: &[u8]) -> Parsed<'_, LineKind<'_>> {
     if let Some(after) = input.strip_prefix(b"# EOF") {
         let (rest, ()) = line_end(after)?;
@@ -560,18 +487,6 @@ fn opt_seconds(input: &[u8]) -> Parsed<'_, Option<Timestamp>> {
         Some(millis) => Ok((rest, Some(Timestamp::from_millis(millis)))),
         None => problem(input, "the timestamp does not fit into 64 bits of milliseconds"),
     }
-}
-
-/// Seconds as whole milliseconds, cut towards zero.
-///
-/// A decimal like 1795404652.396 lies a hair off as a float, so that what is a millisecond but for that hair counts as
-/// one: what `promtool tsdb dump-openmetrics` prints reads back at the same time.
-fn truncated_millis(seconds: f64) -> Option<i64> {
-    let millis = seconds * 1000.0;
-    let nearest = millis.round();
-    let cut = if (millis - nearest).abs() < 0.001 { nearest } else { millis.trunc() };
-    // 2^63 itself is one too many, and its negative the least that fits.
-    (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&cut).then_some(cut as i64)
 }
 
 fn dump_line(input: &[u8]) -> Parsed<'_, LineKind<'_>> {

@@ -3,6 +3,7 @@
 //! What is accepted is what Prometheus 3.15 accepts (`model/textparse`), two points apart: labels without a comma
 //! between them are an error, and so is a NUL at the start of a line, where Prometheus silently stops reading.
 
+mod form;
 mod grammar;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod law;
@@ -21,7 +22,7 @@ use crate::model::{Labels, LabelsBuilder, Timestamp, number};
 
 use grammar::{Line, LineKind, Problem, RawSample};
 
-pub(crate) use grammar::parse_float;
+pub(crate) use form::parse_float;
 
 /// Which text format a body has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
