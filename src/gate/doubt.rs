@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::reason::Finding;
+use super::reason::{Finding, MissingSamples};
 use crate::error::Result;
 use crate::model::{Loss, Lost, Matcher, Timestamp, Window};
 use crate::source::{SelectRequest, SeriesSet, Source};
@@ -16,15 +16,20 @@ use crate::source::{SelectRequest, SeriesSet, Source};
 impl Finding {
     /// The reason for which a window that this loss touches shows nothing.
     pub(crate) fn of_loss(loss: &Loss) -> Self {
-        let from = (loss.from > Timestamp::MIN).then_some(loss.from);
-        let until = (loss.until < Timestamp::MAX).then_some(loss.until);
-        let (file, bytes, batches, why) = (loss.file.clone(), loss.bytes, loss.frames, loss.why.to_string());
+        let missing = MissingSamples {
+            from: (loss.from > Timestamp::MIN).then_some(loss.from),
+            until: (loss.until < Timestamp::MAX).then_some(loss.until),
+            file: loss.file.clone(),
+            bytes: loss.bytes,
+            batches: loss.frames,
+            why: loss.why.to_string(),
+        };
         match loss.why {
-            Lost::UncleanEnd => Self::UncleanStart { from, until, file, bytes, batches, why },
-            Lost::TornEnd => Self::DataLost { from, until, file, bytes, batches, why },
-            Lost::Salvaged | Lost::Segment => Self::DataDamaged { from, until, file, bytes, batches, why },
-            Lost::Refused => Self::LimitExceeded { from, until, file, bytes, batches, why },
-            Lost::StoreFailed => Self::StoreFailed { from, until, file, bytes, batches, why },
+            Lost::UncleanEnd => Self::UncleanStart(missing),
+            Lost::TornEnd => Self::DataLost(missing),
+            Lost::Salvaged | Lost::Segment => Self::DataDamaged(missing),
+            Lost::Refused => Self::LimitExceeded(missing),
+            Lost::StoreFailed => Self::StoreFailed(missing),
         }
     }
 }

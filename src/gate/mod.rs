@@ -24,7 +24,7 @@ mod verdict;
 
 #[cfg(feature = "argo")]
 pub use file::GateFile;
-pub use reason::{Finding, Reason, Severity};
+pub use reason::{Finding, MissingSamples, Reason, Severity};
 pub use report::{CheckReport, Evidence, Interval, Mode, Report};
 pub use run::{Gate, Tick};
 pub use spec::{Check, GateSpec, GateSpecBuilder};

@@ -57,8 +57,27 @@ impl fmt::Display for Reason {
     }
 }
 
+/// Which of the source's samples may be missing, and why.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct MissingSamples {
+    /// Samples later than this may be missing; none if all before the end may be.
+    pub from: Option<Timestamp>,
+    /// None later than this are missing for this reason; none while that is not known.
+    pub until: Option<Timestamp>,
+    /// The store's file that is at fault; empty if none is.
+    pub file: String,
+    /// Bytes that could not be used.
+    pub bytes: u64,
+    /// Batches that could not be used, as far as they could be told apart.
+    pub batches: u64,
+    /// What happened.
+    pub why: String,
+}
+
 macro_rules! findings {
-    ($($(#[$doc:meta])* $variant:ident = $code:literal { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? })*) => {
+    ($($(#[$doc:meta])* $variant:ident = $code:literal
+        $(($data:ty))? $({ $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? })?)*) => {
         /// What a [`Reason`] found. Counts are requests, times are instants, ratios lie between 0 and 1.
         #[derive(Clone, Debug, PartialEq)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(tag = "code"))]
@@ -67,7 +86,7 @@ macro_rules! findings {
             $(
                 $(#[$doc])*
                 #[cfg_attr(feature = "serde", serde(rename = $code))]
-                $variant { $($(#[$field_doc])* $field: $type),* },
+                $variant $(($data))? $({ $($(#[$field_doc])* $field: $type),* })?,
             )*
         }
 
@@ -312,80 +331,15 @@ findings! {
         trials: f64,
     }
     /// The source's store was not closed before: its newest samples may be missing.
-    UncleanStart = "unclean-start" {
-        /// Samples later than this may be missing; none if all before the end may be.
-        from: Option<Timestamp>,
-        /// None later than this are missing for this reason; none while that is not known.
-        until: Option<Timestamp>,
-        /// The store's file that is at fault; empty if none is.
-        file: String,
-        /// Bytes that could not be used.
-        bytes: u64,
-        /// Batches that could not be used, as far as they could be told apart.
-        batches: u64,
-        /// What happened.
-        why: String,
-    }
+    UncleanStart = "unclean-start" (MissingSamples)
     /// Samples that the source had are missing.
-    DataLost = "data-lost" {
-        /// Samples later than this may be missing; none if all before the end may be.
-        from: Option<Timestamp>,
-        /// None later than this are missing for this reason; none while that is not known.
-        until: Option<Timestamp>,
-        /// The store's file that is at fault; empty if none is.
-        file: String,
-        /// Bytes that could not be used.
-        bytes: u64,
-        /// Batches that could not be used, as far as they could be told apart.
-        batches: u64,
-        /// What happened.
-        why: String,
-    }
+    DataLost = "data-lost" (MissingSamples)
     /// Samples that the source had are damaged and left out.
-    DataDamaged = "data-damaged" {
-        /// Samples later than this may be missing; none if all before the end may be.
-        from: Option<Timestamp>,
-        /// None later than this are missing for this reason; none while that is not known.
-        until: Option<Timestamp>,
-        /// The store's file that is at fault; empty if none is.
-        file: String,
-        /// Bytes that could not be used.
-        bytes: u64,
-        /// Batches that could not be used, as far as they could be told apart.
-        batches: u64,
-        /// What happened.
-        why: String,
-    }
+    DataDamaged = "data-damaged" (MissingSamples)
     /// The source's store has failed and takes nothing.
-    StoreFailed = "store-failed" {
-        /// Samples later than this may be missing; none if all before the end may be.
-        from: Option<Timestamp>,
-        /// None later than this are missing for this reason; none while that is not known.
-        until: Option<Timestamp>,
-        /// The store's file that is at fault; empty if none is.
-        file: String,
-        /// Bytes that could not be used.
-        bytes: u64,
-        /// Batches that could not be used, as far as they could be told apart.
-        batches: u64,
-        /// What happened.
-        why: String,
-    }
+    StoreFailed = "store-failed" (MissingSamples)
     /// The source's store refused samples: there was no room for them, or a limit was reached.
-    LimitExceeded = "limit-exceeded" {
-        /// Samples later than this may be missing; none if all before the end may be.
-        from: Option<Timestamp>,
-        /// None later than this are missing for this reason; none while that is not known.
-        until: Option<Timestamp>,
-        /// The store's file that is at fault; empty if none is.
-        file: String,
-        /// Bytes that could not be used.
-        bytes: u64,
-        /// Batches that could not be used, as far as they could be told apart.
-        batches: u64,
-        /// What happened.
-        why: String,
-    }
+    LimitExceeded = "limit-exceeded" (MissingSamples)
     /// The source did not answer.
     SourceError = "source-error" {
         /// What it said.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Finding;
+use super::{Finding, MissingSamples};
 
 /// A list of names for a sentence: `a`, `b`.
 fn list(f: &mut fmt::Formatter<'_>, names: &[String]) -> fmt::Result {
@@ -53,6 +53,23 @@ impl fmt::Display for Percent {
         } else {
             write!(f, "{} %", Short((percent * 10.0).round() / 10.0))
         }
+    }
+}
+
+impl fmt::Display for MissingSamples {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("samples")?;
+        if let Some(from) = self.from {
+            write!(f, " after {} s", from.as_secs_f64())?;
+        }
+        if let Some(until) = self.until {
+            write!(f, " up to {} s", until.as_secs_f64())?;
+        }
+        write!(f, " may be missing: {}", self.why)?;
+        if !self.file.is_empty() {
+            write!(f, " ({}, {} bytes, {} batches)", self.file, self.bytes, self.batches)?;
+        }
+        Ok(())
     }
 }
 
@@ -213,24 +230,11 @@ impl fmt::Display for Finding {
             Self::SourceError { message, in_a_row, limit } => {
                 write!(f, "the source failed {in_a_row} times in a row (limit {limit}): {message}")
             }
-            Self::UncleanStart { from, until, file, bytes, batches, why }
-            | Self::DataLost { from, until, file, bytes, batches, why }
-            | Self::DataDamaged { from, until, file, bytes, batches, why }
-            | Self::StoreFailed { from, until, file, bytes, batches, why }
-            | Self::LimitExceeded { from, until, file, bytes, batches, why } => {
-                f.write_str("samples")?;
-                if let Some(from) = from {
-                    write!(f, " after {} s", from.as_secs_f64())?;
-                }
-                if let Some(until) = until {
-                    write!(f, " up to {} s", until.as_secs_f64())?;
-                }
-                write!(f, " may be missing: {why}")?;
-                if !file.is_empty() {
-                    write!(f, " ({file}, {bytes} bytes, {batches} batches)")?;
-                }
-                Ok(())
-            }
+            Self::UncleanStart(missing)
+            | Self::DataLost(missing)
+            | Self::DataDamaged(missing)
+            | Self::StoreFailed(missing)
+            | Self::LimitExceeded(missing) => missing.fmt(f),
             Self::Deadline { unsettled, seconds } => {
                 write!(f, "not settled at the deadline after {} s: ", Short(*seconds))?;
                 list(f, unsettled)
