@@ -7,7 +7,7 @@ use super::state::GateState;
 use super::step::NativeGate;
 use super::strict::StrictGate;
 use super::verdict::Verdict;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::Timestamp;
 use crate::source::Source;
 
@@ -63,6 +63,22 @@ pub struct Tick {
     pub settled: bool,
     /// When to come back; none once settled.
     pub next_due: Option<Timestamp>,
+}
+
+/// The start of a run that is ticked in order.
+pub(super) fn in_order(
+    started: Option<Timestamp>,
+    last_tick: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<Timestamp> {
+    let invalid = |message: String| Error::new(ErrorKind::InvalidArgument, message);
+    let started =
+        started.ok_or_else(|| invalid("the gate has not been started; call start first".to_owned()))?;
+    let latest = last_tick.unwrap_or(started);
+    if now < latest {
+        return Err(invalid(format!("time went back from {latest} to {now}; a gate's ticks come in order")));
+    }
+    Ok(started)
 }
 
 impl Gate {

@@ -5,7 +5,7 @@ use super::evidence::{Health, Observation, Span, observe, observe_health};
 use super::judge::{Alphas, judge};
 use super::reason::{Finding, Reason, Severity};
 use super::report::{CheckReport, Evidence, Mode, Report};
-use super::run::Tick;
+use super::run::{Tick, in_order};
 use super::spec::{CheckSpec, GateSpec, Selector};
 use super::state::{CheckState, GateState, STATE_VERSION};
 use super::strict::Doubts;
@@ -57,19 +57,7 @@ impl NativeGate {
     }
 
     pub(crate) fn tick(&mut self, now: Timestamp, source: &dyn Source) -> Result<Tick> {
-        let Some(started) = self.started else {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                "the gate has not been started; call start first",
-            ));
-        };
-        let latest = self.last_tick.unwrap_or(started);
-        if now < latest {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!("time went back from {latest} to {now}; a gate's ticks come in order"),
-            ));
-        }
+        let started = in_order(self.started, self.last_tick, now)?;
         if self.report.next_due.is_none_or(|due| now < due) {
             return Ok(self.answer(false, false));
         }

@@ -9,7 +9,7 @@ use super::argo::{MeasurementRequest, Metric};
 use super::doubt::Watched;
 use super::reason::{Finding, Reason, Severity};
 use super::report::{CheckReport, Evidence, Mode, Report};
-use super::run::Tick;
+use super::run::{Tick, in_order};
 use super::spec::fingerprint;
 use super::state::{GateState, STATE_VERSION};
 use super::verdict::Verdict;
@@ -92,19 +92,7 @@ impl StrictGate {
     }
 
     pub(crate) fn tick(&mut self, now: Timestamp, source: &dyn Source) -> Result<Tick> {
-        let Some(started) = self.started else {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                "the gate has not been started; call start first",
-            ));
-        };
-        let latest = self.last_tick.unwrap_or(started);
-        if now < latest {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!("time went back from {latest} to {now}; a gate's ticks come in order"),
-            ));
-        }
+        in_order(self.started, self.last_tick, now)?;
         let before = self.run.status().phase;
         let (engine, queries, doubts) = (&self.engine, &mut self.queries, &mut self.doubts);
         let measured = self.run.tick(now, &mut |request| ask(engine, queries, doubts, source, request));
