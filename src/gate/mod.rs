@@ -12,9 +12,11 @@ mod file;
 #[cfg(test)]
 mod fixture;
 mod judge;
+mod lint;
 mod reason;
 mod report;
 mod run;
+mod shape;
 mod spec;
 mod state;
 mod stats;
@@ -24,6 +26,7 @@ mod verdict;
 
 #[cfg(feature = "argo")]
 pub use file::GateFile;
+pub use lint::{Lint, LintSeverity};
 pub use reason::{Finding, MissingSamples, Reason, Severity};
 pub use report::{CheckReport, Evidence, Interval, Mode, Report};
 pub use run::{Gate, Tick};

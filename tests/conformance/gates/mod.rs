@@ -15,10 +15,12 @@ mod cases;
 mod schedule;
 mod timelines;
 mod wild;
+mod wild_lint;
 
 use cases::cases;
 use timelines::timelines;
 use wild::{templates, wild};
+use wild_lint::wild_lint;
 
 use crate::report::{self, Report};
 use crate::skips;
@@ -52,7 +54,8 @@ impl Outcome {
 
 /// Runs whatever of the gates' data the folder holds.
 pub(crate) fn run(folder: &Path, report: &mut Report) {
-    let sets: [fn(&Path) -> Outcome; 6] = [conditions, cases, timelines, templates, wild, rollouts];
+    let sets: [fn(&Path) -> Outcome; 7] =
+        [conditions, cases, timelines, templates, wild, wild_lint, rollouts];
     for set in sets {
         let outcome = set(folder);
         for _ in 0..outcome.passed {

@@ -1,0 +1,103 @@
+use super::*;
+use crate::gate::argo::Phase;
+use crate::promql::parse::{ParseOptions, parse};
+
+fn derived(query: &str, success: &str, failure: &str) -> Derived {
+    let expr = parse(query, &ParseOptions::default()).unwrap();
+    let measured = measured(&expr);
+    let filter = measured.filter;
+    let reading =
+        Reading::of(success, failure, false, &|number| filter.is_none_or(|filter| filter.keeps(number)));
+    derive(&measured, &reading)
+}
+
+const ERRORS: &str = r#"sum(rate(requests{code="500"}[2m]))"#;
+const ALL: &str = "sum(rate(requests[2m]))";
+
+#[track_caller]
+fn is_ratio(query: &str, success: &str, failure: &str, wanted: (bool, f64, f64)) {
+    let derived = derived(query, success, failure);
+    let Kind::Ratio { events_are_good, pass_below, fail_above, .. } = derived.kind else {
+        panic!("{query}: {derived:?}")
+    };
+    let near = |a: f64, b: f64| (a - b).abs() < 1e-12 || a == b;
+    assert_eq!(events_are_good, wanted.0, "{query}");
+    assert!(near(pass_below, wanted.1) && near(fail_above, wanted.2), "{query}: {pass_below} {fail_above}");
+}
+
+#[test]
+fn the_same_ratio_is_seen_however_it_is_written() {
+    let bad = (false, 0.05, 0.05);
+    for (query, success) in [
+        (format!("{ERRORS} / {ALL}"), "result[0] < 0.05"),
+        (format!("{ERRORS} / {ALL}"), "0.05 > result[0]"),
+        (format!("{ERRORS} / {ALL}"), "len(result) > 0 && !isNaN(result[0]) && result[0] <= 0.05"),
+        (format!("{ERRORS} / {ALL}"), "result[0] * 100 < 5"),
+        (format!("{ERRORS} / {ALL}"), "1 - result[0] > 0.95"),
+        (format!("100 * {ERRORS} / {ALL}"), "result[0] < 5"),
+        (format!("{ERRORS} / {ALL} * 100"), "result[0] < 5"),
+        (format!("100 - 100 * {ERRORS} / {ALL}"), "result[0] >= 95"),
+        (format!("({ERRORS} or vector(0)) / clamp_min({ALL}, 0.001)"), "result[0] < 0.05"),
+        (format!("({ERRORS} / ({ALL} > 0)) or vector(0)"), "result[0] < 0.05"),
+        (format!("({ALL} - {ERRORS}) / {ALL}"), "result[0] >= 0.95"),
+        (format!("-(0 - {ERRORS}) / {ALL}"), "result[0] < 0.05"),
+    ] {
+        is_ratio(&query, success, "", bad);
+    }
+    is_ratio(&format!("{ERRORS} / {ALL}"), "", "result[0] > 0.05", bad);
+    is_ratio(&format!("{ERRORS} / {ALL} <= 0.05"), "len(result) > 0", "", bad);
+    is_ratio(&format!("{ERRORS} / {ALL} > 0.05"), "len(result) == 0", "", bad);
+    is_ratio(&format!("{ERRORS} / {ALL}"), "result[0] >= 0.95", "", (true, 0.05, 0.05));
+}
+
+#[test]
+fn two_thresholds_make_a_band() {
+    let query = format!("{ERRORS} / {ALL}");
+    is_ratio(&query, "result[0] < 0.02", "result[0] > 0.05", (false, 0.02, 0.05));
+    is_ratio(&query, "result[0] > 0.9", "result[0] < 0.5", (true, 0.1, 0.5));
+}
+
+#[test]
+fn what_is_computed_from_answers_that_may_be_dropped_is_opaque() {
+    for query in [
+        format!("({ERRORS} / {ALL} > 0.05) * 100"),
+        format!("{ERRORS} * {ALL}"),
+        format!("{ERRORS} / {ALL} offset 5m"),
+        format!("{ERRORS} / sum(increase(requests[2m]))"),
+        "topk(1, up)".to_owned(),
+        "absent(up)".to_owned(),
+    ] {
+        let Ok(expr) = parse(&query, &ParseOptions::default()) else { continue };
+        assert!(measured(&expr).is_opaque(), "{query}");
+    }
+}
+
+#[test]
+fn conditions_that_judge_nothing_are_told_apart() {
+    let read = |success: &str, failure: &str| Reading::of(success, failure, false, &|_| true).numbers;
+    assert_eq!(read("true", ""), Numbers::All(Phase::Successful));
+    assert_eq!(read("result[0] > 1 && result[0] < 0", ""), Numbers::All(Phase::Failed));
+    assert!(matches!(read("result >= 0.95", ""), Numbers::Broken(_)));
+    assert_eq!(read("result[0] > 0.5 && result[0] < 0.7", ""), Numbers::Other);
+    assert_eq!(read("result[0] == 1", ""), Numbers::Exactly(1.0));
+    assert_eq!(read("result[0] in [1]", ""), Numbers::Exactly(1.0));
+}
+
+#[test]
+fn a_border_is_found_to_the_last_bit() {
+    for border in [0.3, -2.5e-7, 12_345.678, 0.1 + 0.2] {
+        let text = format!("result[0] <= {border:?} - 1");
+        let Numbers::Below { pass, .. } = Reading::of(&text, "", false, &|_| true).numbers else {
+            panic!("{text}")
+        };
+        assert_eq!(pass, border - 1.0);
+    }
+}
+
+#[test]
+fn one_element_or_every_element_is_looked_at() {
+    let read = |success: &str| Reading::of(success, "", false, &|_| true).elements;
+    assert_eq!(read("result[0] < 0.05"), Elements::First);
+    assert_eq!(read("all(result, # < 0.05)"), Elements::Every);
+    assert_eq!(read("result[0] < 0.05 && len(result) < 2"), Elements::Every);
+}
