@@ -17,6 +17,13 @@ pub(crate) struct Alphas {
     pub(crate) fail: f64,
 }
 
+/// Shares of bad requests: a check passes below the first and fails above the second.
+#[derive(Clone, Copy, Debug)]
+struct Thresholds {
+    pass: f64,
+    fail: f64,
+}
+
 /// Judges one check on its counts.
 ///
 /// `latched` is what the check has decided before: a failure stands; a pass stands unless the failing test, whose
@@ -44,11 +51,13 @@ pub(crate) fn judge(
         CheckKind::Volume { rate, .. } => {
             judge_volume(check, tally, observation, seconds, *rate, &mut report)
         }
-        CheckKind::Ratio { threshold, .. } => {
-            judge_share(check, tally, observation, seconds, *threshold, latched, alphas, &mut report)
+        CheckKind::Ratio { threshold, fail_threshold, .. } => {
+            let thresholds = Thresholds { pass: *threshold, fail: *fail_threshold };
+            judge_share(check, tally, observation, seconds, thresholds, latched, alphas, &mut report)
         }
         CheckKind::Quantile { phi, .. } => {
-            judge_share(check, tally, observation, seconds, 1.0 - phi, latched, alphas, &mut report)
+            let thresholds = Thresholds { pass: 1.0 - phi, fail: 1.0 - phi };
+            judge_share(check, tally, observation, seconds, thresholds, latched, alphas, &mut report)
         }
     };
     report.verdict = decided;
@@ -136,21 +145,26 @@ fn judge_share(
     tally: &Tally,
     observation: &Observation,
     seconds: f64,
-    threshold: f64,
+    thresholds: Thresholds,
     latched: &mut Option<Verdict>,
     alphas: Alphas,
     report: &mut CheckReport,
 ) -> Verdict {
     let Tally { fewest, most, trials, .. } = *tally;
+    let threshold = thresholds.pass;
     let ln_pass = ln_e_pass(most, trials, threshold);
-    let ln_fail = ln_e_fail(fewest, trials, threshold);
+    let ln_fail = ln_e_fail(fewest, trials, thresholds.fail);
     report.evidence = evidence(check, tally, ln_pass, ln_fail, alphas);
     let obstacle = invalid(check, tally)
         .or_else(|| {
             (most > trials || fewest < 0.0)
                 .then_some(Finding::NumeratorExceedsDenominator { events: most, trials })
         })
-        .or_else(|| observation.obstacle.clone());
+        .or_else(|| observation.obstacle.clone())
+        .or_else(|| {
+            // A share is never above 1: nothing can be told from such a check.
+            (threshold >= 1.0).then_some(Finding::CannotFail { threshold })
+        });
     if obstacle.is_none() || matches!(obstacle, Some(Finding::Stale { .. })) {
         // Series that have ended keep what they have shown: enough to fail, never to pass.
         if ln_fail >= libm::log(1.0 / alphas.fail) {
@@ -169,7 +183,7 @@ fn judge_share(
         (Some(Verdict::Fail), _) => (
             Verdict::Fail,
             Severity::Fail,
-            Finding::AboveThreshold { ratio, threshold, events: fewest, trials, what },
+            Finding::AboveThreshold { ratio, threshold: thresholds.fail, events: fewest, trials, what },
         ),
         (_, Some(obstacle)) => (Verdict::Inconclusive, Severity::Inconclusive, obstacle),
         // A pass that the counts have outgrown waits: a gate that still waits for another check must not pass on it.

@@ -13,6 +13,7 @@ mod file;
 mod fixture;
 mod judge;
 mod lint;
+mod native;
 mod reason;
 mod report;
 mod run;

@@ -296,6 +296,11 @@ findings! {
         /// Requests above that bound.
         above: f64,
     }
+    /// The threshold of a ratio is one that no share exceeds: the check can pass and never fail.
+    CannotFail = "cannot-fail" {
+        /// The share that the check allows.
+        threshold: f64,
+    }
     /// The threshold lies inside a bucket that decides.
     BucketTooCoarse = "bucket-too-coarse" {
         /// The threshold in the metric's unit.

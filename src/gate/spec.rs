@@ -39,11 +39,12 @@ pub(crate) struct CheckSpec {
 /// What a check counts and against what it holds the counts.
 #[derive(Clone, Debug)]
 pub(crate) enum CheckKind {
-    /// Events among trials; fewer than `threshold` of them may be bad.
+    /// Events among trials; fewer than `threshold` of them may be bad, and more than `fail_threshold` must not.
     Ratio {
         events: Selector,
         trials: Selector,
         threshold: f64,
+        fail_threshold: f64,
         /// Whether the events are the good requests.
         events_are_good: bool,
         missing_is_zero: bool,
@@ -152,6 +153,7 @@ pub struct Check {
     dry_run: bool,
     subject: Subject,
     condition: Option<(Condition, f64)>,
+    fails_beyond: Option<f64>,
     missing_is_zero: bool,
 }
 
@@ -187,7 +189,7 @@ impl Check {
     }
 
     fn new(name: String, subject: Subject) -> Self {
-        Self { name, dry_run: false, subject, condition: None, missing_is_zero: false }
+        Self { name, dry_run: false, subject, condition: None, fails_beyond: None, missing_is_zero: false }
     }
 
     /// Good if a ratio, between 0 and 1, or a quantile, in the unit of its buckets, is below `threshold`.
@@ -200,6 +202,13 @@ impl Check {
     #[must_use]
     pub fn above(self, threshold: f64) -> Self {
         Self { condition: Some((Condition::Above, threshold)), ..self }
+    }
+
+    /// Lets a ratio fail only where it is beyond `threshold`, which is worse than the one for passing: between the two it is
+    /// inconclusive.
+    #[must_use]
+    pub fn fails_beyond(self, threshold: f64) -> Self {
+        Self { fails_beyond: Some(threshold), ..self }
     }
 
     /// Good if a volume is at least this many requests per second.
@@ -226,6 +235,9 @@ impl Check {
             let message = format!("check `{name}`: {error}");
             Error::new(error.kind(), message).caused_by(error)
         };
+        if self.fails_beyond.is_some() && !matches!(self.subject, Subject::Ratio { .. }) {
+            return Err(invalid(format!("check `{name}` is no ratio; only ratios take fails_beyond")));
+        }
         let Some((condition, threshold)) = self.condition else {
             return Err(invalid(format!("check `{name}` has no condition; add below, above or at_least")));
         };
@@ -242,10 +254,19 @@ impl Check {
             (Subject::Ratio { events, trials }, Condition::Below | Condition::Above) => {
                 share(threshold, "the threshold")?;
                 let good = condition == Condition::Above;
+                let bad = |threshold: f64| if good { 1.0 - threshold } else { threshold };
+                let fail_threshold = bad(self.fails_beyond.unwrap_or(threshold));
+                if !(bad(threshold)..1.0).contains(&fail_threshold) {
+                    return Err(invalid(format!(
+                        "check `{name}`: it fails beyond {fail_threshold} bad, which must lie between {} and 1",
+                        bad(threshold)
+                    )));
+                }
                 CheckKind::Ratio {
                     events: Selector::parse(&events).map_err(within)?,
                     trials: Selector::parse(&trials).map_err(within)?,
-                    threshold: if good { 1.0 - threshold } else { threshold },
+                    threshold: bad(threshold),
+                    fail_threshold,
                     events_are_good: good,
                     missing_is_zero: self.missing_is_zero,
                 }
@@ -410,7 +431,13 @@ impl GateSpecBuilder {
     ///
     /// [`ErrorKind::Parse`] with position for a selector that does not parse; [`ErrorKind::InvalidArgument`] for no
     /// check, a repeated name, a check without condition, a threshold or time that means nothing.
-    pub fn build(self) -> Result<GateSpec> {
+    pub fn build(mut self) -> Result<GateSpec> {
+        let checks = std::mem::take(&mut self.checks).into_iter().map(Check::build).collect::<Result<_>>()?;
+        self.build_with(checks)
+    }
+
+    /// The gate with these checks.
+    pub(crate) fn build_with(self, checks: Vec<CheckSpec>) -> Result<GateSpec> {
         let options = self.options;
         for (value, least, what) in [
             (options.interval_ms, 1, "interval"),
@@ -434,7 +461,6 @@ impl GateSpecBuilder {
             let confidence = 1.0 - options.alpha_pass;
             return Err(invalid(format!("the confidence is {confidence}, it must lie between 0.5 and 1")));
         }
-        let checks: Vec<CheckSpec> = self.checks.into_iter().map(Check::build).collect::<Result<_>>()?;
         if checks.iter().all(|check| check.dry_run) {
             return Err(invalid(format!("gate `{}` has no check that decides", self.name)));
         }

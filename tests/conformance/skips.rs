@@ -10,9 +10,11 @@ pub(crate) const OLDER_RATE: &str = "answered by Prometheus 2, whose rate extrap
 pub(crate) const REFUSED_SPEC: &str = "a spec that validation refuses before anything is scheduled";
 pub(crate) const ROLLOUTS: &str = "rollouts through canary steps";
 
+pub(crate) const NATIVE_CHECKS: &str = "native checks of other kinds than ratio, quantile and volume";
+
 /// The declared reason with this text.
 pub(crate) fn declared(text: &str) -> Option<&'static str> {
-    [NATIVE_HISTOGRAMS, SPAN_METRICS, OLDER_RATE, REFUSED_SPEC, ROLLOUTS]
+    [NATIVE_HISTOGRAMS, SPAN_METRICS, OLDER_RATE, REFUSED_SPEC, ROLLOUTS, NATIVE_CHECKS]
         .into_iter()
         .find(|reason| *reason == text)
 }

@@ -232,6 +232,11 @@ impl AnalysisRun {
         &self.plan.metrics
     }
 
+    /// Which metrics decide nothing, in the order of [`metrics`](Self::metrics).
+    pub(in crate::gate) fn dry_run(&self) -> &[bool] {
+        &self.plan.dry_run
+    }
+
     /// Whether the run has ended.
     pub fn is_completed(&self) -> bool {
         self.status.phase.is_completed()

@@ -173,3 +173,31 @@ proptest! {
         prop_assert!(verdict != Verdict::Fail || events > 0.05 * trials);
     }
 }
+
+#[test]
+fn between_the_thresholds_of_a_band_nothing_is_decided() {
+    let band = spec(Check::ratio("errors", "bad", "all").below(0.02).fails_beyond(0.2));
+    assert_eq!(outcome(&band, &tally(100.0, 100.0, 1000.0)).0, Verdict::Inconclusive);
+    assert_eq!(outcome(&band, &tally(0.0, 0.0, 500.0)).0, Verdict::Pass);
+    assert_eq!(outcome(&band, &tally(500.0, 500.0, 1000.0)), (Verdict::Fail, "above-threshold"));
+    let good = spec(Check::ratio("success", "good", "all").above(0.98).fails_beyond(0.8));
+    assert_eq!(outcome(&good, &tally(100.0, 100.0, 1000.0)).0, Verdict::Inconclusive);
+    assert_eq!(outcome(&good, &tally(500.0, 500.0, 1000.0)).0, Verdict::Fail);
+    for wrong in [
+        Check::ratio("r", "bad", "all").below(0.05).fails_beyond(0.01),
+        Check::ratio("r", "good", "all").above(0.95).fails_beyond(0.99),
+        Check::ratio("r", "bad", "all").below(0.05).fails_beyond(1.0),
+        Check::ratio("r", "bad", "all").below(0.05).fails_beyond(f64::NAN),
+        Check::volume("v", "all").at_least(1.0).fails_beyond(0.5),
+    ] {
+        assert!(GateSpec::builder("g").check(wrong).build().is_err());
+    }
+}
+
+#[test]
+fn a_threshold_that_no_share_exceeds_passes_nothing() {
+    let mut check = ratio();
+    let CheckKind::Ratio { threshold, fail_threshold, .. } = &mut check.kind else { panic!("{check:?}") };
+    (*threshold, *fail_threshold) = (5.0, 5.0);
+    assert_eq!(outcome(&check, &tally(0.0, 0.0, 10_000.0)), (Verdict::Inconclusive, "cannot-fail"));
+}

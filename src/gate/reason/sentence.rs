@@ -204,6 +204,12 @@ impl fmt::Display for Finding {
                  {} requests lie above it, so the check can pass but never fail",
                 Short(*above)
             ),
+            Self::CannotFail { threshold } => write!(
+                f,
+                "the check allows {} of the requests to be bad, and no share is larger than all of them: it can pass but \
+                 never fail; per cent and shares may be mixed up",
+                Percent(*threshold)
+            ),
             Self::BucketTooCoarse { threshold, fewest, most, trials } => write!(
                 f,
                 "between {} and {} of {} requests exceed {threshold}, which lies inside a bucket; \

@@ -142,6 +142,10 @@ fn good(measured: &Measured, numbers: &Numbers) -> Option<Good> {
 
 fn ratio(numerator: &Events, denominator: &Events, measured: &Measured, good: &Good) -> Kind {
     let Some(trials) = denominator.single() else { return Kind::Opaque };
+    if numerator.by != denominator.by || denominator.by == Grouping::Series {
+        // Series that meet one by one, or not at all, are no events among events.
+        return Kind::Opaque;
+    }
     if let (Some(budget), Some(events), Good::Below { pass, .. }) =
         (measured.budget, numerator.single(), good)
     {

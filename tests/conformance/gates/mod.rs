@@ -16,11 +16,14 @@ mod schedule;
 mod timelines;
 mod wild;
 mod wild_lint;
+mod wild_native;
+mod wild_recordings;
 
 use cases::cases;
 use timelines::timelines;
 use wild::{templates, wild};
 use wild_lint::wild_lint;
+use wild_native::wild_native;
 
 use crate::report::{self, Report};
 use crate::skips;
@@ -54,8 +57,8 @@ impl Outcome {
 
 /// Runs whatever of the gates' data the folder holds.
 pub(crate) fn run(folder: &Path, report: &mut Report) {
-    let sets: [fn(&Path) -> Outcome; 7] =
-        [conditions, cases, timelines, templates, wild, wild_lint, rollouts];
+    let sets: [fn(&Path) -> Outcome; 8] =
+        [conditions, cases, timelines, templates, wild, wild_lint, wild_native, rollouts];
     for set in sets {
         let outcome = set(folder);
         for _ in 0..outcome.passed {

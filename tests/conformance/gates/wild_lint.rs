@@ -1,11 +1,9 @@
 //! `wild/`: what is weak in templates as people write them, alone and beside what a recording holds.
 
-use std::collections::BTreeMap;
+use promgate::Lint;
 
-use promgate::{Lint, Snapshot};
-
+use super::wild_recordings::{Recordings, arguments};
 use super::*;
-use crate::data;
 
 pub(super) fn wild_lint(folder: &Path) -> Outcome {
     let content = match read(folder, "wild, lint", "wild/cases.json") {
@@ -13,7 +11,7 @@ pub(super) fn wild_lint(folder: &Path) -> Outcome {
         Err(outcome) => return outcome,
     };
     let mut outcome = Outcome::new("wild, lint");
-    let mut recordings = Recordings { folder: folder.join("../recordings"), open: BTreeMap::new() };
+    let mut recordings = Recordings::beside(folder);
     let document: Value = serde_json::from_str(&content).unwrap();
     for case in document["cases"].as_array().unwrap() {
         let yaml = fs::read_to_string(folder.join("wild").join(text(&case["template"]))).unwrap();
@@ -26,48 +24,14 @@ pub(super) fn wild_lint(folder: &Path) -> Outcome {
             for (recording, wanted) in check.get("lint_with").and_then(Value::as_object).into_iter().flatten()
             {
                 let Some(recorded) = recordings.open(recording) else { continue };
-                let (source, end, truth) = recorded;
-                let lints = template.lint_with(&arguments(case, Some(truth)), source, *end).unwrap();
+                let lints = template
+                    .lint_with(&arguments(case, Some(&recorded.truth)), &recorded.source, recorded.end)
+                    .unwrap();
                 outcome.note(format!("{name} over {recording}"), with_data(&of(&lints, check), wanted));
             }
         }
     }
     outcome
-}
-
-/// Recordings by name: the data, their end, and what is true of them.
-struct Recordings {
-    folder: std::path::PathBuf,
-    open: BTreeMap<String, (Snapshot, Timestamp, Value)>,
-}
-
-impl Recordings {
-    fn open(&mut self, name: &str) -> Option<&(Snapshot, Timestamp, Value)> {
-        if !self.open.contains_key(name) {
-            let folder = self.folder.join(name);
-            let expected = data::json(&data::find(&folder, "expected.json")?);
-            let source = data::recorded(&data::find(&folder, "series.jsonl")?);
-            let end =
-                Timestamp::from_secs(expected["runEnd"].as_i64().or(expected["range"]["end"].as_i64())?);
-            self.open.insert(name.to_owned(), (source, end, expected));
-        }
-        self.open.get(name)
-    }
-}
-
-/// The case's arguments, with what they stand for in a recording.
-fn arguments(case: &Value, truth: Option<&Value>) -> Vec<Argument> {
-    let given = case.get("args").and_then(Value::as_object).into_iter().flatten();
-    let name = |key: &'static str| truth.map_or(key, |truth| text(&truth[key]));
-    given
-        .map(|(argument, value)| {
-            let value = text(value)
-                .replace("{{truth.canary_hash}}", name("hash"))
-                .replace("{{truth.stable_hash}}", name("stableHash"))
-                .replace("{{truth.namespace}}", name("namespace"));
-            Argument::new(argument.clone(), value)
-        })
-        .collect()
 }
 
 fn of<'a>(lints: &'a [Lint], check: &Value) -> Vec<&'a Lint> {

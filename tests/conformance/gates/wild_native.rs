@@ -1,0 +1,85 @@
+//! `wild/`: the native gates that templates mean, and what they decide on recordings.
+
+use promgate::{Gate, GateSpec, Verdict};
+
+use super::wild_recordings::{Recorded, Recordings, arguments};
+use super::*;
+
+/// The kinds of check that native gates judge.
+const KINDS: [&str; 4] = ["ratio", "quantile", "volume", "burn-rate"];
+
+pub(super) fn wild_native(folder: &Path) -> Outcome {
+    let content = match read(folder, "wild, native", "wild/cases.json") {
+        Ok(content) => content,
+        Err(outcome) => return outcome,
+    };
+    let mut outcome = Outcome::new("wild, native");
+    let mut recordings = Recordings::beside(folder);
+    let document: Value = serde_json::from_str(&content).unwrap();
+    for case in document["cases"].as_array().unwrap() {
+        let name = format!("{} {}", text(&case["id"]), text(&case["template"]));
+        let yaml = fs::read_to_string(folder.join("wild").join(text(&case["template"]))).unwrap();
+        let Ok(templates) = AnalysisTemplate::from_yaml(&yaml) else { continue };
+        let Some(template) = templates.first() else { continue };
+        let built = GateSpec::from_template(template, &arguments(case, None));
+        outcome.note(&name, is_built(case, built));
+        for (recording, wanted) in case.get("recordings").and_then(Value::as_object).into_iter().flatten() {
+            let Some(recorded) = recordings.open(recording) else { continue };
+            let spec = GateSpec::from_template(template, &arguments(case, Some(&recorded.truth)));
+            let decided = match spec {
+                Ok(spec) => decides(Gate::new(spec), recorded, wanted),
+                Err(error) => unsupported(error),
+            };
+            outcome.note(format!("{name} over {recording}"), decided);
+        }
+    }
+    outcome
+}
+
+fn unsupported(error: promgate::Error) -> Result<(), String> {
+    match error.kind() {
+        ErrorKind::Unsupported => Err(format!("{SKIP}{}", skips::NATIVE_CHECKS)),
+        _ => Err(error.to_string()),
+    }
+}
+
+/// What has to be refused is, and what consists of checks that there are is built.
+fn is_built(case: &Value, built: promgate::Result<GateSpec>) -> Result<(), String> {
+    if text(&case["build"]) == "refused" {
+        return built.map_or(Ok(()), |_| Err("is built, and should not be".to_owned()));
+    }
+    let supported = case["checks"].as_array().unwrap().iter().all(|check| {
+        let derived = &check["derived"];
+        KINDS.contains(&text(&derived["kind"])) && derived["per_element"] != json!(true)
+    });
+    match built {
+        Ok(_) => Ok(()),
+        Err(error) if supported && !has_weights(case) => Err(error.to_string()),
+        Err(error) => unsupported(error),
+    }
+}
+
+/// Whether an event counts in part only.
+fn has_weights(case: &Value) -> bool {
+    let of = |check: &Value| check["derived"]["good"].is_array() || check["derived"]["events"].is_array();
+    case["checks"].as_array().unwrap().iter().any(of)
+}
+
+fn decides(mut gate: Gate, recorded: &Recorded, wanted: &Value) -> Result<(), String> {
+    gate.start(recorded.start);
+    while let Some(due) = gate.next_due().filter(|due| *due <= recorded.end) {
+        gate.tick(due, &recorded.source).map_err(|error| error.to_string())?;
+    }
+    let report = gate.report();
+    let verdict = match report.verdict {
+        _ if !report.settled => "Inconclusive",
+        Verdict::Pass => "Pass",
+        Verdict::Fail => "Fail",
+        _ => "Inconclusive",
+    };
+    let admissible = wanted["native"].as_array().unwrap();
+    if admissible.iter().any(|other| text(other) == verdict) {
+        return Ok(());
+    }
+    Err(format!("decided {verdict}, admissible are {admissible:?}: {report}"))
+}
