@@ -6,9 +6,13 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that fails should stop")]
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use promgate::{Engine, Labels, Limits, QueryLimits, Sample, Snapshot, Store, StoreOptions, Timestamp};
+use promgate::{
+    Engine, Labels, Limits, NativeHistogram, QueryLimits, Sample, SampleValue, Snapshot, Span, Store,
+    StoreOptions, Timestamp,
+};
 
 const PODS: usize = 2_300;
 const SCRAPE_MS: i64 = 15_000;
@@ -127,7 +131,49 @@ fn queries(criterion: &mut Criterion) {
             });
         });
     }
+    let native = native_store();
+    let text = "histogram_quantile(0.95, sum by (service_name) (rate(duration[2m])))";
+    let query = engine.prepare(text).unwrap();
+    group.bench_function("all services, native p95 [2m], 1k series of 40 buckets", |bencher| {
+        bencher.iter(|| black_box(engine.instant(&native, &query, end).unwrap()));
+    });
+    group.bench_function("all services, native p95 [2m], 1k series, 1 h in 241 steps", |bencher| {
+        bencher.iter(|| black_box(engine.range(&native, &query, start, end, 15_000).unwrap()));
+    });
     group.finish();
+}
+
+/// Native histograms of 1,000 pods, each with 40 buckets, 30 of which grow.
+fn native_store() -> Snapshot {
+    let mut limits = Limits::default();
+    limits.sample_bytes = 1 << 30;
+    let store = Store::in_memory(StoreOptions::new().limits(limits));
+    let mut numbers = Numbers(11);
+    let mut buckets = vec![[0.0_f64; 40]; 1_000];
+    for scrape in 0..SCRAPES {
+        let mut appender = store.appender();
+        for (pod, buckets) in buckets.iter_mut().enumerate() {
+            buckets.iter_mut().skip(5).take(30).for_each(|bucket| *bucket += numbers.next(4) as f64);
+            let count = buckets.iter().sum();
+            let histogram = NativeHistogram {
+                schema: 3,
+                zero_threshold: 1e-128,
+                count,
+                sum: count * 1.7,
+                positive_spans: vec![Span { offset: -4, length: 40 }],
+                positive_buckets: buckets.to_vec(),
+                ..NativeHistogram::default()
+            };
+            let sample = Sample {
+                timestamp: Timestamp::from_millis(scrape * SCRAPE_MS + pod as i64 % SCRAPE_MS),
+                value: SampleValue::Histogram(Arc::new(histogram)),
+                start: None,
+            };
+            appender.append(&labels("duration", pod, None), sample).unwrap();
+        }
+        appender.commit().unwrap();
+    }
+    store.snapshot()
 }
 
 criterion_group!(benches, queries);

@@ -36,7 +36,7 @@ pub use model::{
 pub use promql::{
     Annotations, Engine, Evaluation, MatrixSeries, Query, QueryLimits, Value, ValueType, VectorSample,
 };
-pub use source::{Family, Item, SelectRequest, Series, SeriesSet, Source};
+pub use source::{CustomBuckets, Family, Item, SelectRequest, Series, SeriesSet, Source};
 pub use store::{
     AppendReport, Appender, Durability, FamilyHandle, Health, Limits, Maintained, OpenReport, ReadMode,
     Refusal, SeriesHandle, Snapshot, Store, StoreOptions, StoreStats,

@@ -4,9 +4,13 @@
 //! is *items* in label order: single series, or, when the request asks for them, classic histograms as
 //! [`Family`], whose buckets, count and sum are columns of one thing.
 
+mod custom_buckets;
+
 use std::sync::Arc;
 
 use smallvec::SmallVec;
+
+pub use custom_buckets::CustomBuckets;
 
 pub(crate) use crate::chunk::FamilyBuffer;
 use crate::chunk::{Chunk, Column, Layout, Wanted};

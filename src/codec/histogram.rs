@@ -129,6 +129,7 @@ pub(crate) mod tests {
     fn number() -> impl Strategy<Value = f64> {
         prop_oneof![
             any::<u64>().prop_map(f64::from_bits),
+            Just(crate::model::stale_marker()),
             (0_u64..1000).prop_map(|n| n as f64),
             Just(-0.0),
             Just(WHOLE)

@@ -1,7 +1,9 @@
 //! Plain values: time, labels, samples, matchers. No I/O, no locks.
 
 pub(crate) mod histogram;
+pub(crate) mod kahan;
 pub(crate) mod label;
+pub(crate) mod log;
 pub(crate) mod loss;
 pub(crate) mod matcher;
 pub(crate) mod number;

@@ -7,6 +7,7 @@ use crate::model::number::{format_2g, format_g};
 
 use super::func::calendar::rfc3339;
 use super::func::classic_histogram::Repair;
+use super::func::native_histogram::NanNote;
 use super::text_range::{TextRange, line_and_column};
 use super::value::Annotations;
 
@@ -23,6 +24,24 @@ enum Detail {
     None,
     Occurrences(u64),
     Monotonicity { repair: Repair, samples: u64, first_ms: i64, last_ms: i64 },
+}
+
+/// What was done to histograms when something about them was noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HistogramOperation {
+    Addition,
+    Subtraction,
+    Aggregation,
+}
+
+impl HistogramOperation {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Addition => "addition",
+            Self::Subtraction => "subtraction",
+            Self::Aggregation => "aggregation",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -183,6 +202,47 @@ impl Notebook {
             for_metric(name)
         );
         self.add(Level::Info, text, range, Detail::Monotonicity { repair, samples, first_ms, last_ms });
+    }
+
+    pub(crate) fn not_a_counter(&self, name: &str, range: TextRange) {
+        self.warn(format!("this native histogram metric is not a counter: {}", quoted(name)), range);
+    }
+
+    pub(crate) fn not_a_gauge(&self, name: &str, range: TextRange) {
+        self.warn(format!("this native histogram metric is not a gauge: {}", quoted(name)), range);
+    }
+
+    pub(crate) fn mixed_schemas(&self, name: &str, range: TextRange) {
+        let text = format!(
+            "vector contains a mix of histograms with exponential and custom buckets schemas for metric name {}",
+            quoted(name)
+        );
+        self.warn(text, range);
+    }
+
+    pub(crate) fn incompatible_layout(&self, op: &str, range: TextRange) {
+        self.warn(format!("incompatible bucket layout encountered for binary operator {op}"), range);
+    }
+
+    pub(crate) fn reset_collision(&self, operation: HistogramOperation, range: TextRange) {
+        let operation = operation.as_str();
+        self.warn(format!("conflicting counter resets during histogram {operation}"), range);
+    }
+
+    pub(crate) fn reconciled_buckets(&self, operation: HistogramOperation, range: TextRange) {
+        let operation = operation.as_str();
+        self.info(format!("mismatched custom buckets were reconciled during {operation}"), range);
+    }
+
+    /// What observations of NaN do to the answer of a function of native histograms.
+    pub(crate) fn nan_observations(&self, note: NanNote, name: &str, range: TextRange) {
+        let (function, effect) = match note {
+            NanNote::QuantileIsNan => ("histogram_quantile", "result is NaN"),
+            NanNote::QuantileIsSkewed => ("histogram_quantile", "result is skewed higher"),
+            NanNote::Excluded => ("histogram_fraction", "which are excluded from all fractions"),
+        };
+        let name = for_metric(name);
+        self.info(format!("input to {function} has NaN observations, {effect}{name}"), range);
     }
 
     pub(crate) fn incompatible_operands(&self, left: &str, op: &str, right: &str, range: TextRange) {

@@ -12,7 +12,7 @@ use super::exec::budget::Budget;
 use super::exec::{Evaluator, Settings};
 use super::parse::{ParseOptions, parse};
 use super::plan::steps::Steps;
-use super::plan::{Scope, plan};
+use super::plan::{Scope, Surroundings, plan};
 use super::pretty::pretty;
 use super::value::Evaluation;
 
@@ -322,6 +322,7 @@ impl Engine {
             step,
             lookback: self.settings.lookback,
             default_subquery_step: self.subquery_step_ms,
+            surroundings: Surroundings::default(),
         }
     }
 

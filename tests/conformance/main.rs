@@ -23,6 +23,7 @@ mod promqltest;
 mod recordings;
 mod report;
 mod script;
+mod sequence;
 mod skips;
 
 use std::path::{Path, PathBuf};

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use promgate::{
-    Annotations, Engine, Evaluation, Labels, MatrixSeries, SampleBuffer, SampleValue, Timestamp, Value,
-    VectorSample,
+    Annotations, CustomBuckets, Engine, Evaluation, Labels, MatrixSeries, SampleBuffer, SampleValue, Source,
+    Timestamp, Value, VectorSample,
 };
 use regex_automata::meta::Regex;
 
@@ -13,7 +14,8 @@ use crate::compare::Tolerance;
 use crate::data::{self, Series};
 use crate::report::{Outcome, Report};
 use crate::script::{self, Command, Eval, Text, When};
-use crate::{file_name, skips, sorted_entries};
+use crate::sequence::Item;
+use crate::{file_name, sorted_entries};
 
 /// What a check of an answer yields: nothing, or what differs.
 type Checked = Result<(), String>;
@@ -25,51 +27,54 @@ pub(crate) fn run(folder: &Path, report: &mut Report) {
         }
         let text = std::fs::read_to_string(&path).unwrap();
         match script::parse(&text) {
-            Ok(sections) => {
-                for section in sections {
-                    if section.native_histograms {
-                        for _ in 0..section.evals {
-                            report.case("", Outcome::Skipped(skips::NATIVE_HISTOGRAMS));
-                        }
-                    }
-                    run_section(&section.commands, report);
-                }
-            }
+            Ok(commands) => run_commands(&commands, report),
             Err(error) => report.case("the script", Outcome::Failed(error)),
         }
         report.end_file(&file_name(&path));
     }
 }
 
-fn run_section(commands: &[Command], report: &mut Report) {
+fn run_commands(commands: &[Command], report: &mut Report) {
     let engine = data::engine_for_scripts();
     let mut stored: BTreeMap<Labels, SampleBuffer> = BTreeMap::new();
+    let mut native = false;
     for command in commands {
         match command {
-            Command::Clear => stored.clear(),
-            Command::Load { step_ms, series } => {
+            Command::Clear => {
+                stored.clear();
+                native = false;
+            }
+            Command::Load { step_ms, series, as_native } => {
                 for loaded in series {
                     let buffer = stored.entry(loaded.labels.clone()).or_default();
                     let starts = loaded.starts.iter().copied().chain(std::iter::repeat(None));
-                    for ((index, value), start) in (0_i64..).zip(&loaded.values).zip(starts) {
+                    for ((index, item), start) in (0_i64..).zip(&loaded.values).zip(starts) {
                         let time = index * step_ms;
-                        if let Some(value) = value {
-                            buffer.push_float(time, *value, start.map_or(0, |offset| time + offset));
+                        let start = start.map_or(0, |offset| time + offset);
+                        match item {
+                            Some(Item::Float(value)) => buffer.push_float(time, *value, start),
+                            Some(Item::Histogram { value, .. }) => {
+                                buffer.histograms.push((time, Arc::new(value.clone()), start));
+                            }
+                            None => {}
                         }
                     }
                 }
+                native |= as_native;
             }
             Command::Eval(eval) => {
                 let series: Vec<Series> = stored.iter().map(|(l, s)| (l.clone(), s.clone())).collect();
-                let source = data::source(series);
-                let outcome = run_eval(&engine, &source, eval);
+                let snapshot = data::source(series);
+                let with_native = CustomBuckets::new(&snapshot);
+                let source: &dyn Source = if native { &with_native } else { &snapshot };
+                let outcome = run_eval(&engine, source, eval);
                 report.case(&format!("line {}: {}", eval.line, eval.query), outcome);
             }
         }
     }
 }
 
-fn run_eval(engine: &Engine, source: &promgate::Snapshot, eval: &Eval) -> Outcome {
+fn run_eval(engine: &Engine, source: &dyn Source, eval: &Eval) -> Outcome {
     let evaluate = |at: When| {
         let query = engine.prepare(&eval.query)?;
         match at {
@@ -80,9 +85,6 @@ fn run_eval(engine: &Engine, source: &promgate::Snapshot, eval: &Eval) -> Outcom
         }
     };
     let evaluation = match (evaluate(eval.at), &eval.fail) {
-        (Err(error), _) if skips::reason(&error).is_some() => {
-            return Outcome::Skipped(skips::reason(&error).unwrap());
-        }
         (Err(error), Some(text)) => {
             let said = error.to_string();
             return if matches(text, &said) {
@@ -172,11 +174,16 @@ fn check_value(eval: &Eval, evaluation: &Evaluation) -> Checked {
     }
 }
 
-fn float(value: &SampleValue) -> Result<f64, String> {
-    match value {
-        SampleValue::Float(value) => Ok(*value),
-        SampleValue::Histogram(_) => Err("a histogram instead of a float".to_owned()),
-    }
+/// Whether a sample is the expected one.
+fn check_sample(expected: &Item, got: &SampleValue) -> Checked {
+    let same = match (expected, got) {
+        (Item::Float(expected), SampleValue::Float(got)) => Tolerance::Script.equal(*expected, *got),
+        (Item::Histogram { value, hint_given }, SampleValue::Histogram(got)) => {
+            Tolerance::Script.equal_histograms(value, got) && (!hint_given || value.hint == got.hint)
+        }
+        _ => false,
+    };
+    if same { Ok(()) } else { Err(format!("expected {expected:?}\ngot {got:?}")) }
 }
 
 fn check_vector(eval: &Eval, got: &[VectorSample]) -> Checked {
@@ -190,11 +197,8 @@ fn check_vector(eval: &Eval, got: &[VectorSample]) -> Checked {
         if eval.ordered && found != position {
             return Err(format!("expected {labels} at place {position}\ngot {got:?}"));
         }
-        let expected = values.first().copied().flatten().ok_or("an expectation without value")?;
-        let value = float(&got[found].value)?;
-        if !Tolerance::Script.equal(expected, value) {
-            return Err(format!("{labels}: expected {expected:?}, got {value:?}"));
-        }
+        let expected = values.first().and_then(Option::as_ref).ok_or("an expectation without value")?;
+        check_sample(expected, &got[found].value).map_err(|error| format!("{labels}: {error}"))?;
     }
     Ok(())
 }
@@ -203,11 +207,12 @@ fn check_matrix(eval: &Eval, start: i64, step: i64, got: &[MatrixSeries]) -> Che
     if !got.is_sorted_by(|a, b| a.labels < b.labels) {
         return Err(format!("not in label order: {got:?}"));
     }
-    let expected: BTreeMap<&Labels, Vec<(i64, f64)>> = eval
+    let expected: BTreeMap<&Labels, Vec<(i64, &Item)>> = eval
         .series
         .iter()
         .map(|(labels, values)| {
-            let points = (0_i64..).zip(values).filter_map(|(i, value)| Some((start + i * step, (*value)?)));
+            let points =
+                (0_i64..).zip(values).filter_map(|(i, value)| Some((start + i * step, value.as_ref()?)));
             (labels, points.collect::<Vec<_>>())
         })
         .filter(|(_, points)| !points.is_empty())
@@ -219,17 +224,26 @@ fn check_matrix(eval: &Eval, start: i64, step: i64, got: &[MatrixSeries]) -> Che
         let Some(points) = expected.get(&series.labels) else {
             return Err(format!("expected {expected:?}\ngot {got:?}"));
         };
-        let same = series.samples.histograms.is_empty()
-            && points.len() == series.samples.times.len()
-            && points
-                .iter()
-                .zip(series.samples.times.iter().zip(&series.samples.values))
-                .all(|((t, v), (time, value))| t == time && Tolerance::Script.equal(*v, *value));
-        if !same {
-            return Err(format!("{}: expected {points:?}\ngot {:?}", series.labels, series.samples));
+        let got = samples_of(series);
+        if points.len() != got.len() || !points.iter().zip(&got).all(|((t, _), (time, _))| t == time) {
+            return Err(format!("{}: expected {points:?}\ngot {got:?}", series.labels));
+        }
+        for ((time, expected), (_, got)) in points.iter().zip(&got) {
+            check_sample(expected, got).map_err(|error| format!("{} at {time}: {error}", series.labels))?;
         }
     }
     Ok(())
+}
+
+/// The samples of a series in time order.
+fn samples_of(series: &MatrixSeries) -> Vec<(i64, SampleValue)> {
+    let floats = series.samples.times.iter().zip(&series.samples.values);
+    let floats = floats.map(|(time, value)| (*time, SampleValue::Float(*value)));
+    let histograms = series.samples.histograms.iter();
+    let histograms = histograms.map(|(time, value, _)| (*time, SampleValue::Histogram(value.clone())));
+    let mut samples: Vec<_> = floats.chain(histograms).collect();
+    samples.sort_by_key(|(time, _)| *time);
+    samples
 }
 
 fn check_middle(eval: &Eval, at: i64, value: &Value) -> Checked {
@@ -239,18 +253,14 @@ fn check_middle(eval: &Eval, at: i64, value: &Value) -> Checked {
     let points: Vec<VectorSample> = matrix
         .iter()
         .filter_map(|series| {
-            let index = series.samples.times.iter().position(|time| *time == at)?;
-            Some(VectorSample {
-                labels: series.labels.clone(),
-                timestamp: Timestamp::from_millis(at),
-                value: SampleValue::Float(series.samples.values[index]),
-            })
+            let (_, value) = samples_of(series).into_iter().find(|(time, _)| *time == at)?;
+            Some(VectorSample { labels: series.labels.clone(), timestamp: Timestamp::from_millis(at), value })
         })
         .collect();
     if let Some(expected) = eval.scalar {
-        return match points.first().map(|point| float(&point.value)).transpose()? {
-            Some(got) if Tolerance::Script.equal(expected, got) => Ok(()),
-            got => Err(format!("expected {expected:?}, got {got:?}")),
+        return match points.first().map(|point| &point.value) {
+            Some(got) => check_sample(&Item::Float(expected), got),
+            None => Err(format!("expected {expected:?}, got nothing")),
         };
     }
     let unordered = Eval {

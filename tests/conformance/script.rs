@@ -3,13 +3,20 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
-use promgate::{Labels, LabelsBuilder, stale_marker};
+use promgate::{Labels, LabelsBuilder};
+
+use crate::sequence::{Item, number_text, start_offsets, values};
 
 /// One command of a script, with the line it starts at.
 #[derive(Debug)]
 pub(crate) enum Command {
     Clear,
-    Load { step_ms: i64, series: Vec<LoadedSeries> },
+    /// With `as_native`, classic histograms among the series become native ones, too.
+    Load {
+        step_ms: i64,
+        series: Vec<LoadedSeries>,
+        as_native: bool,
+    },
     Eval(Box<Eval>),
 }
 
@@ -17,7 +24,7 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct LoadedSeries {
     pub(crate) labels: Labels,
-    pub(crate) values: Vec<Option<f64>>,
+    pub(crate) values: Vec<Option<Item>>,
     /// Milliseconds relative to the sample; `None` where unknown.
     pub(crate) starts: Vec<Option<i64>>,
 }
@@ -37,7 +44,7 @@ pub(crate) struct Eval {
     /// Start, end and step of the matrix that an instant query is to yield.
     pub(crate) range_vector: Option<(i64, i64, i64)>,
     pub(crate) scalar: Option<f64>,
-    pub(crate) series: Vec<(Labels, Vec<Option<f64>>)>,
+    pub(crate) series: Vec<(Labels, Vec<Option<Item>>)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,50 +61,24 @@ pub(crate) enum Text {
     Pattern(String),
 }
 
-/// A part of a script between two `clear`s: sections stand alone.
-#[derive(Debug)]
-pub(crate) struct Section {
-    pub(crate) commands: Vec<Command>,
-    /// Whether its text holds native histograms; such a section is only counted.
-    pub(crate) native_histograms: bool,
-    pub(crate) evals: usize,
-}
-
 type Parsed<T> = Result<T, String>;
 
-/// Splits a script into sections and parses those that are free of native histograms.
-pub(crate) fn parse(text: &str) -> Parsed<Vec<Section>> {
+/// The commands of a script.
+pub(crate) fn parse(text: &str) -> Parsed<Vec<Command>> {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    let is_clear = |line: &str| line.eq_ignore_ascii_case("clear");
-    let mut sections = Vec::new();
-    let mut first = 0;
-    for end in 0..=lines.len() {
-        if end == lines.len() || is_clear(lines[end]) {
-            sections.push(section(&lines[first..end], first)?);
-            first = end + 1;
-        }
-    }
-    Ok(sections)
-}
-
-fn section(lines: &[&str], first_line: usize) -> Parsed<Section> {
-    let meant = || lines.iter().filter(|line| !is_blank(line));
-    let native_histograms = meant().any(|line| line.contains("{{") || line.contains("load_with_nhcb"));
-    let evals = meant().filter(|line| line.to_ascii_lowercase().starts_with("eval")).count();
-    let commands = if native_histograms { Vec::new() } else { commands(lines, first_line)? };
-    Ok(Section { commands, native_histograms, evals })
+    commands(&lines)
 }
 
 fn is_blank(line: &str) -> bool {
     line.is_empty() || line.starts_with('#')
 }
 
-fn commands(lines: &[&str], first_line: usize) -> Parsed<Vec<Command>> {
+fn commands(lines: &[&str]) -> Parsed<Vec<Command>> {
     let mut commands = vec![Command::Clear];
     let mut index = 0;
     while index < lines.len() {
         let line = lines[index];
-        let number = first_line + index + 1;
+        let number = index + 1;
         index += 1;
         if is_blank(line) {
             continue;
@@ -106,7 +87,11 @@ fn commands(lines: &[&str], first_line: usize) -> Parsed<Vec<Command>> {
         let block = &lines[index..end];
         index = end;
         let word = line.split_whitespace().next().unwrap_or("").to_ascii_lowercase();
-        let command = if word == "load" {
+        let command = if word == "clear" {
+            // What follows in the same block is a command of its own.
+            index = number;
+            Ok(Command::Clear)
+        } else if word == "load" || word == "load_with_nhcb" {
             load(line, block)
         } else if word.starts_with("eval") {
             eval(&word, line, block, number)
@@ -120,6 +105,7 @@ fn commands(lines: &[&str], first_line: usize) -> Parsed<Vec<Command>> {
 
 fn load(line: &str, block: &[&str]) -> Parsed<Command> {
     let step_ms = duration(line.split_whitespace().nth(1).ok_or("load without step")?)?;
+    let as_native = line.starts_with("load_with_nhcb");
     let mut series: Vec<LoadedSeries> = Vec::new();
     let mut starts = Vec::new();
     for line in block {
@@ -136,7 +122,7 @@ fn load(line: &str, block: &[&str]) -> Parsed<Command> {
             None => series.push(loaded),
         }
     }
-    Ok(Command::Load { step_ms, series })
+    Ok(Command::Load { step_ms, series, as_native })
 }
 
 fn eval(word: &str, line: &str, block: &[&str], number: usize) -> Parsed<Command> {
@@ -246,7 +232,7 @@ impl<'a> Words<'a> {
 }
 
 /// Milliseconds of `1h30m`, `0`, `-5s`, `500ms`.
-fn duration(text: &str) -> Parsed<i64> {
+pub(crate) fn duration(text: &str) -> Parsed<i64> {
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),
@@ -366,108 +352,4 @@ fn quoted(chars: &mut Peekable<Chars<'_>>) -> Parsed<String> {
 fn code_point(chars: &mut Peekable<Chars<'_>>, digits: usize) -> Parsed<char> {
     let text: String = chars.by_ref().take(digits).collect();
     u32::from_str_radix(&text, 16).ok().and_then(char::from_u32).ok_or_else(|| format!("code point {text:?}"))
-}
-
-/// A number that is the whole text.
-fn number_text(text: &str) -> Parsed<f64> {
-    let (value, rest) = number(text).ok_or_else(|| format!("{text:?} is no number"))?;
-    if rest.is_empty() { Ok(value) } else { Err(format!("{rest:?} after a number")) }
-}
-
-/// A decimal number, `Inf` or `NaN` with optional sign at the start of `text`, and the rest.
-fn number(text: &str) -> Option<(f64, &str)> {
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let sign = text.len() - unsigned.len();
-    let word = unsigned.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(unsigned.len());
-    for special in ["inf", "nan"] {
-        if unsigned.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(special))
-            && (word == 3 || unsigned[3..].starts_with('x'))
-        {
-            return Some((text[..sign + 3].parse().ok()?, &unsigned[3..]));
-        }
-    }
-    let bytes = unsigned.as_bytes();
-    let digits = |mut at: usize| {
-        while bytes.get(at).is_some_and(u8::is_ascii_digit) {
-            at += 1;
-        }
-        at
-    };
-    let mut end = digits(0);
-    if bytes.get(end) == Some(&b'.') {
-        end = digits(end + 1);
-    }
-    if !bytes.get(..end)?.iter().any(u8::is_ascii_digit) {
-        return None;
-    }
-    if matches!(bytes.get(end), Some(b'e' | b'E')) {
-        let signed = end + 1 + usize::from(matches!(bytes.get(end + 1), Some(b'+' | b'-')));
-        let after = digits(signed);
-        if after > signed {
-            end = after;
-        }
-    }
-    Some((text[..sign + end].parse().ok()?, &unsigned[end..]))
-}
-
-/// How often an item repeats: `x3`, or nothing.
-fn times(text: &str) -> Parsed<Option<usize>> {
-    match text.strip_prefix('x') {
-        Some(count) => count.parse().map(Some).map_err(|_| format!("{text:?} is no repetition")),
-        None if text.is_empty() => Ok(None),
-        None => Err(format!("{text:?} after a value")),
-    }
-}
-
-fn values(text: &str) -> Parsed<Vec<Option<f64>>> {
-    let mut out = Vec::new();
-    for item in text.split_whitespace() {
-        if item == "stale" {
-            out.push(Some(stale_marker()));
-        } else if let Some(rest) = item.strip_prefix('_') {
-            out.extend(std::iter::repeat_n(None, times(rest)?.unwrap_or(1)));
-        } else {
-            let (first, rest) = number(item).ok_or_else(|| format!("value {item:?}"))?;
-            let (step, count) = if rest.starts_with(['+', '-']) {
-                let (step, rest) = number(rest).ok_or_else(|| format!("step in {item:?}"))?;
-                (Some(step), times(rest)?)
-            } else {
-                (None, times(rest)?)
-            };
-            let mut value = first;
-            out.push(Some(value));
-            for _ in 0..count.unwrap_or(0) {
-                value += step.unwrap_or(0.0);
-                out.push(Some(if step.is_some() { value } else { first }));
-            }
-        }
-    }
-    Ok(out)
-}
-
-fn start_offsets(text: &str) -> Parsed<Vec<Option<i64>>> {
-    let mut out = Vec::new();
-    for item in text.split_whitespace() {
-        if let Some(rest) = item.strip_prefix('_') {
-            out.extend(std::iter::repeat_n(None, times(rest)?.unwrap_or(1)));
-            continue;
-        }
-        let (body, count) = match item.split_once('x') {
-            Some((body, count)) => {
-                (body, Some(count.parse::<usize>().map_err(|_| format!("repetition in {item:?}"))?))
-            }
-            None => (item, None),
-        };
-        let split = body.get(1..).and_then(|rest| rest.find(['+', '-'])).map(|at| at + 1);
-        let (mut value, step) = match split {
-            Some(at) => (duration(&body[..at])?, duration(body[at..].trim_start_matches('+'))?),
-            None => (duration(body.trim_start_matches('+'))?, 0),
-        };
-        out.push(Some(value));
-        for _ in 0..count.unwrap_or(0) {
-            value += step;
-            out.push(Some(value));
-        }
-    }
-    Ok(out)
 }

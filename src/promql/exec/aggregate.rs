@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::model::Labels;
 use crate::model::label::METRIC_NAME;
 use crate::promql::ast::AggregateOp;
@@ -14,7 +14,8 @@ use crate::promql::plan::steps::Steps;
 use crate::promql::plan::{Aggregate, Node};
 
 use super::Evaluator;
-use super::column::Column;
+use super::column::{Column, histogram_weight};
+use super::histogram_sum::{HistogramCell, Place, Wanted};
 use super::vector::{Scalars, Vector, VectorSeries};
 
 /// Which group each series belongs to.
@@ -182,11 +183,16 @@ impl<const ROOT: bool> Accumulator for Variance<ROOT> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Histograms {
     /// Adds them up, unless there are floats beside them.
-    Added,
+    Added(Wanted),
     /// Counts them like floats.
     Counted,
     /// Leaves them out and says so.
     Ignored,
+}
+
+/// Bytes of this many slots for histograms.
+const fn cells_bytes(slots: usize) -> u64 {
+    (slots as u64).saturating_mul(size_of::<Option<Box<HistogramCell>>>() as u64)
 }
 
 impl Evaluator<'_> {
@@ -200,9 +206,9 @@ impl Evaluator<'_> {
         match aggregate.op {
             AggregateOp::Sum => match self.sum_of_family_rates(aggregate, steps)? {
                 Some(sums) => Ok(sums),
-                None => self.accumulate::<Sum>(aggregate, steps, Histograms::Added),
+                None => self.accumulate::<Sum>(aggregate, steps, Histograms::Added(Wanted::Sum)),
             },
-            AggregateOp::Avg => self.accumulate::<Mean>(aggregate, steps, Histograms::Added),
+            AggregateOp::Avg => self.accumulate::<Mean>(aggregate, steps, Histograms::Added(Wanted::Mean)),
             AggregateOp::Count => self.accumulate::<Count>(aggregate, steps, Histograms::Counted),
             AggregateOp::Group => self.accumulate::<One>(aggregate, steps, Histograms::Counted),
             AggregateOp::Min => self.accumulate::<Best<false>>(aggregate, steps, Histograms::Ignored),
@@ -232,7 +238,8 @@ impl Evaluator<'_> {
         let size = groups.groups.len().saturating_mul(count);
         let mut accumulators = vec![A::default(); size];
         let mut floats = vec![false; size];
-        let mut mixed = vec![false; if histograms == Histograms::Added { size } else { 0 }];
+        // Only where there are histograms to add: one slot for each accumulator.
+        let mut cells: Vec<Option<Box<HistogramCell>>> = Vec::new();
         for (series, id) in input.series.iter().zip(&groups.ids) {
             let row = id.saturating_mul(count);
             let row = row..row.saturating_add(count);
@@ -241,13 +248,19 @@ impl Evaluator<'_> {
             else {
                 continue;
             };
+            let ignored = |step: usize| {
+                let cell = cells.get(row.start.saturating_add(step)).and_then(Option::as_ref);
+                cell.is_some_and(|cell| cell.is_incompatible())
+            };
             for (step, value) in series.column.floats() {
-                if let (Some(accumulator), Some(float)) = (accumulators.get_mut(step), floats.get_mut(step)) {
+                if let (Some(accumulator), Some(float)) = (accumulators.get_mut(step), floats.get_mut(step))
+                    && !ignored(step)
+                {
                     accumulator.add(value);
                     *float = true;
                 }
             }
-            for (step, _) in series.column.histograms() {
+            for (step, histogram) in series.column.histograms() {
                 match histograms {
                     Histograms::Counted => {
                         if let (Some(accumulator), Some(float)) =
@@ -261,10 +274,19 @@ impl Evaluator<'_> {
                         self.notes
                             .ignored_histogram_in_aggregation(aggregate.op.as_str(), aggregate.inner.range);
                     }
-                    Histograms::Added => {
-                        if let Some(mixed) = mixed.get_mut(row.start.saturating_add(step)) {
-                            *mixed = true;
+                    Histograms::Added(wanted) => {
+                        if cells.is_empty() {
+                            self.budget.raise(&mut charge, 0, cells_bytes(size))?;
+                            cells.resize(size, None);
                         }
+                        let Some(cell) = cells.get_mut(row.start.saturating_add(step)) else { continue };
+                        if cell.is_none() {
+                            let bytes = histogram_weight(histogram).saturating_mul(16);
+                            self.budget.raise(&mut charge, 0, bytes)?;
+                        }
+                        let after_float = floats.get(step).copied().unwrap_or(false);
+                        let place = Place { name: series.labels.metric_name(), range: aggregate.inner.range };
+                        self.add_histogram(cell, histogram, after_float, wanted, place);
                     }
                 }
             }
@@ -275,14 +297,12 @@ impl Evaluator<'_> {
             for step in 0..count {
                 let cell = index.saturating_mul(count).saturating_add(step);
                 let float = floats.get(cell).copied().unwrap_or(false);
-                if mixed.get(cell).copied().unwrap_or(false) {
-                    if !float {
-                        return Err(Error::new(
-                            ErrorKind::Unsupported,
-                            format!("{} is not built for native histograms", aggregate.op.as_str()),
-                        ));
+                if let Some(histograms) = cells.get_mut(cell).and_then(Option::take) {
+                    if float {
+                        self.notes.mixed_aggregation(aggregate.inner.range);
+                    } else if let Some(sum) = self.finish_histograms(*histograms, aggregate.inner.range) {
+                        column.set_histogram(step, sum);
                     }
-                    self.notes.mixed_aggregation(aggregate.inner.range);
                     continue;
                 }
                 if float && let Some(accumulator) = accumulators.get(cell) {

@@ -6,7 +6,8 @@ use crate::promql::plan::steps::Steps;
 use crate::promql::plan::{Binary, Node};
 
 use super::Evaluator;
-use super::column::Column;
+use super::column::{Column, ColumnSample};
+use super::histogram_arith::{OperandNote, Outcome, with_histogram};
 use super::vector::{Scalars, Vector, VectorSeries};
 
 /// `a op b` for arithmetic operators; comparisons give 0 or 1.
@@ -68,15 +69,13 @@ impl Evaluator<'_> {
         let op = node.op;
         let filters = op.is_comparison() && !node.return_bool;
         let mut vector = vector;
+        let mut operands = OperandNotes::new(steps);
         for series in &mut vector.series {
-            if series.column.has_histograms() {
-                self.histogram_scalar(&mut series.column, op, swapped, whole)?;
+            if op.is_trim() || series.column.has_histograms() {
+                operands.of_column(&mut series.column, op, swapped, &scalars);
             }
             if op.is_trim() {
-                if series.column.floats().next().is_some() {
-                    self.notes.incompatible_operands("float", op.as_str(), "float", whole.range);
-                }
-                series.column = Column::absent(steps.count());
+                // The floats are gone already, and the name stays.
                 continue;
             }
             if filters {
@@ -90,32 +89,56 @@ impl Evaluator<'_> {
                 self.drop_name(series);
             }
         }
+        operands.tell(self, op, whole);
         vector.prune();
         self.collect(vector, steps)
     }
+}
 
-    /// Removes histograms that an operation with a scalar cannot take.
-    fn histogram_scalar(
-        &self,
-        column: &mut Column,
-        op: BinaryOp,
-        swapped: bool,
-        whole: &Node<'_>,
-    ) -> Result<()> {
-        if column.histograms().next().is_none() {
-            return Ok(());
+/// What there is to tell about operands: of every step the last.
+struct OperandNotes {
+    steps: Vec<Option<OperandNote>>,
+    count: usize,
+}
+
+impl OperandNotes {
+    fn new(steps: Steps) -> Self {
+        Self { steps: Vec::new(), count: steps.count() }
+    }
+
+    fn add(&mut self, step: usize, note: OperandNote) {
+        self.steps.resize(self.count, None);
+        if let Some(slot) = self.steps.get_mut(step) {
+            *slot = Some(note);
         }
-        let defined = op == BinaryOp::Mul || (!swapped && (op == BinaryOp::Div || op.is_trim()));
-        if defined {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                format!("operator {} is not built for native histograms", op.as_str()),
-            ));
+    }
+
+    /// Computes the histograms of a column, and removes the samples that have no answer. Other floats stay as they are.
+    fn of_column(&mut self, column: &mut Column, op: BinaryOp, swapped: bool, scalars: &Scalars) {
+        for step in 0..column.steps() {
+            let Some(sample) = column.sample(step) else { continue };
+            if matches!(sample, ColumnSample::Float(_)) && !op.is_trim() {
+                continue;
+            }
+            let scalar = ColumnSample::Float(scalars.at(step));
+            let (left, right) = if swapped { (scalar, sample) } else { (sample, scalar) };
+            let (outcome, note) = with_histogram(op, left, right);
+            column.remove(step);
+            if let Outcome::Histogram(result) = outcome {
+                column.set_histogram(step, result);
+            }
+            if let Some(note) = note {
+                self.add(step, note);
+            }
         }
-        let (left, right) = if swapped { ("float", "histogram") } else { ("histogram", "float") };
-        self.notes.incompatible_operands(left, op.as_str(), right, whole.range);
-        column.drop_histograms();
-        Ok(())
+    }
+
+    fn tell(self, evaluator: &Evaluator<'_>, op: BinaryOp, whole: &Node<'_>) {
+        let mut notes: Vec<OperandNote> = self.steps.into_iter().flatten().collect();
+        notes.dedup();
+        for note in notes {
+            evaluator.note_operands(note, op, whole.range);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{NativeHistogram, is_stale, stale_marker};
+use crate::model::{NativeHistogram, SampleBuffer, is_stale, stale_marker};
 
 /// What stands for "no float here": the staleness marker, which no selector hands on and no arithmetic makes.
 const ABSENT: f64 = stale_marker();
@@ -128,6 +128,15 @@ impl Column {
         }
     }
 
+    /// Changes a copy of every histogram.
+    pub(crate) fn map_histograms(&mut self, mut f: impl FnMut(&mut NativeHistogram)) {
+        for slot in self.histograms.iter_mut().flatten() {
+            let mut copy = slot.copied();
+            f(&mut copy);
+            *slot = Arc::new(copy);
+        }
+    }
+
     /// All floats with their steps.
     #[inline]
     pub(crate) fn floats(&self) -> impl Iterator<Item = (usize, f64)> {
@@ -186,6 +195,12 @@ impl Column {
         }
         column
     }
+}
+
+/// How many samples a buffer counts as in the limit on samples.
+pub(crate) fn buffer_weight(buffer: &SampleBuffer) -> u64 {
+    let histograms = buffer.histograms.iter().map(|(_, histogram, _)| histogram_weight(histogram));
+    histograms.fold(buffer.times.len() as u64, u64::saturating_add)
 }
 
 /// How many float samples a histogram counts as in the limit on samples: Prometheus's rule.

@@ -31,35 +31,39 @@ impl Evaluator<'_> {
         let mut charge = self.budget.charge();
         let column_bytes = (steps.count() as u64).saturating_mul(8);
         for series in &input.series {
-            if series.column.histograms().next().is_some() {
-                return Err(Error::new(
-                    ErrorKind::Unsupported,
-                    "count_values is not built for native histograms",
-                ));
-            }
+            let mut place_of = |text: String| -> Result<usize> {
+                self.budget.make_labels(text.len())?;
+                let mut builder = LabelsBuilder::from_labels(&series.labels);
+                builder.set(name, text);
+                let labels = group_labels(&builder.build(), &grouping, aggregate.without);
+                let columns = counts.len();
+                let place = *places.entry(labels).or_insert_with_key(|labels| {
+                    counts.push((labels.clone(), Column::absent(steps.count())));
+                    counts.len().saturating_sub(1)
+                });
+                if counts.len() > columns {
+                    self.budget.raise(&mut charge, 0, column_bytes)?;
+                }
+                Ok(place)
+            };
             // The same value leads to the same group; values of one series repeat more often than not.
             let mut known: HashMap<u64, usize> = HashMap::new();
+            let mut found = Vec::new();
             for (step, value) in series.column.floats() {
                 let place = match known.get(&value.to_bits()) {
                     Some(place) => *place,
                     None => {
-                        let text = format_f(value);
-                        self.budget.make_labels(text.len())?;
-                        let mut builder = LabelsBuilder::from_labels(&series.labels);
-                        builder.set(name, text);
-                        let labels = group_labels(&builder.build(), &grouping, aggregate.without);
-                        let columns = counts.len();
-                        let place = *places.entry(labels).or_insert_with_key(|labels| {
-                            counts.push((labels.clone(), Column::absent(steps.count())));
-                            counts.len().saturating_sub(1)
-                        });
-                        if counts.len() > columns {
-                            self.budget.raise(&mut charge, 0, column_bytes)?;
-                        }
+                        let place = place_of(format_f(value))?;
                         known.insert(value.to_bits(), place);
                         place
                     }
                 };
+                found.push((step, place));
+            }
+            for (step, histogram) in series.column.histograms() {
+                found.push((step, place_of(histogram.to_string())?));
+            }
+            for (step, place) in found {
                 if let Some((_, column)) = counts.get_mut(place) {
                     let count = column.float(step).unwrap_or(0.0);
                     column.set_float(step, count + 1.0);

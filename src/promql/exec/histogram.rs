@@ -1,14 +1,16 @@
-//! `histogram_quantile` and its relatives over classic buckets: series grouped once, buckets gathered per step.
+//! `histogram_quantile` and its relatives, over native histograms and over classic buckets: series grouped once, buckets
+//! gathered per step.
 
 use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::label::BUCKET_BOUND;
-use crate::model::{Labels, LabelsBuilder};
+use crate::model::label::{BUCKET_BOUND, METRIC_NAME};
+use crate::model::{Labels, LabelsBuilder, NativeHistogram};
 use crate::promql::func::bound;
 use crate::promql::func::classic_histogram::{Bucket, Repair, fraction, quantile, sort_by_bound};
+use crate::promql::func::native_histogram::{self, NanNote};
 use crate::promql::plan::Node;
 use crate::promql::plan::steps::Steps;
 use crate::promql::signature::Function;
@@ -25,17 +27,33 @@ struct Group {
     drop_name: bool,
     /// Bound and series of each bucket, in bound order.
     buckets: Vec<(f64, usize)>,
+    /// The steps at which a native histogram has the same labels, so that neither has an answer; empty if there are none.
+    mixed: Vec<bool>,
 }
 
-/// Classic histograms found in a vector.
-pub(crate) struct ClassicHistograms {
+impl Group {
+    fn is_mixed(&self, step: usize) -> bool {
+        self.mixed.get(step).copied().unwrap_or(false)
+    }
+}
+
+/// A series with native histograms.
+struct Native {
+    series: usize,
+    /// The classic histogram with the same labels.
+    twin: Option<usize>,
+}
+
+/// Histograms found in a vector.
+struct Histograms {
     groups: Vec<Group>,
+    natives: Vec<Native>,
     input: Vector,
 }
 
 impl Evaluator<'_> {
-    /// Groups the bucket series of a vector by their labels without bound.
-    fn classic_histograms(&self, input: Vector, range: TextRange, steps: Steps) -> ClassicHistograms {
+    /// Finds native histograms, and groups bucket series by their labels without bound.
+    fn histograms_in(&self, input: Vector, range: TextRange, steps: Steps) -> Histograms {
         let mut places: HashMap<Labels, usize> = HashMap::new();
         let mut groups: Vec<Group> = Vec::new();
         for (index, series) in input.series.iter().enumerate() {
@@ -50,7 +68,8 @@ impl Evaluator<'_> {
             let labels = series.labels.filtered(|label| &*label.name != BUCKET_BOUND);
             let place = *places.entry(labels).or_insert_with_key(|labels| {
                 let labels = labels.clone();
-                groups.push(Group { labels, drop_name: series.drop_name, buckets: Vec::new() });
+                let drop_name = series.drop_name;
+                groups.push(Group { labels, drop_name, buckets: Vec::new(), mixed: Vec::new() });
                 groups.len().saturating_sub(1)
             });
             if let Some(group) = groups.get_mut(place) {
@@ -60,38 +79,29 @@ impl Evaluator<'_> {
         for group in &mut groups {
             sort_by_bound(&mut group.buckets);
         }
-        self.note_mixed_histograms(&groups, &input, range, steps);
-        ClassicHistograms { groups, input }
-    }
-
-    /// Says so where a native histogram has exactly the labels of a classic one at the same step.
-    fn note_mixed_histograms(&self, groups: &[Group], input: &Vector, range: TextRange, steps: Steps) {
-        let mut native: HashMap<&Labels, usize> = HashMap::new();
-        for (index, series) in input.series.iter().enumerate() {
-            if series.column.histograms().next().is_some() {
-                native.insert(&series.labels, index);
+        let mut histograms = Histograms { groups, natives: Vec::new(), input };
+        for (index, series) in histograms.input.series.iter().enumerate() {
+            if series.column.histograms().next().is_none() {
+                continue;
             }
-        }
-        if !native.is_empty() {
-            for group in groups {
-                let Some(native) = native.get(&group.labels).and_then(|index| input.series.get(*index))
-                else {
-                    continue;
-                };
-                let meets = |step: &usize| {
-                    native.column.histogram(*step).is_some()
-                        && group.buckets.iter().any(|(_, index)| {
-                            input
-                                .series
-                                .get(*index)
-                                .is_some_and(|series| series.column.float(*step).is_some())
-                        })
-                };
-                if (0..steps.count()).any(|step| meets(&step)) {
-                    self.notes.mixed_histograms(self.noted_name(&group.labels), range);
+            let twin = places.get(&series.labels).copied();
+            histograms.natives.push(Native { series: index, twin });
+            let Some(group) = twin.and_then(|twin| histograms.groups.get_mut(twin)) else { continue };
+            let mut meeting = vec![false; steps.count()];
+            for (_, bucket) in &group.buckets {
+                let Some(bucket) = histograms.input.series.get(*bucket) else { continue };
+                for (step, _) in bucket.column.floats() {
+                    if let Some(slot) = meeting.get_mut(step) {
+                        *slot |= series.column.histogram(step).is_some();
+                    }
                 }
             }
+            if meeting.contains(&true) {
+                self.notes.mixed_histograms(self.noted_name(&group.labels), range);
+                group.mixed = meeting;
+            }
         }
+        histograms
     }
 
     /// `histogram_quantile`, `histogram_quantiles`, `histogram_fraction`
@@ -109,11 +119,11 @@ impl Evaluator<'_> {
                 let input = self.vector(argument, steps)?;
                 self.note_quantiles(&q, range, steps);
                 let mut output = Vector::new(&self.budget);
-                let histograms = self.classic_histograms(input, argument.range, steps);
+                let histograms = self.histograms_in(input, argument.range, steps);
                 let mut repairs = Repairs::new(steps);
+                self.native_quantiles(&histograms, &q, None, argument.range, &mut output)?;
                 self.quantiles(&histograms, &q, None, steps, &mut output, &mut repairs)?;
                 self.note_repairs(&repairs, argument.range, steps);
-                self.refuse_native(&histograms.input, function)?;
                 self.collect(output, steps)
             }
             (Function::HistogramQuantiles, [argument, name, quantiles @ ..]) => {
@@ -128,24 +138,37 @@ impl Evaluator<'_> {
                     })
                     .collect::<Result<Vec<_>>>()?;
                 let mut output = Vector::new(&self.budget);
-                let histograms = self.classic_histograms(input, argument.range, steps);
+                let histograms = self.histograms_in(input, argument.range, steps);
                 let mut repairs = Repairs::new(steps);
                 for q in &quantiles {
                     let mut of_one = Repairs::new(steps);
+                    self.native_quantiles(&histograms, q, Some(&name), argument.range, &mut output)?;
                     self.quantiles(&histograms, q, Some(&name), steps, &mut output, &mut of_one)?;
                     repairs.replace(of_one);
                 }
                 self.note_repairs(&repairs, argument.range, steps);
-                self.refuse_native(&histograms.input, function)?;
                 self.collect(output, steps)
             }
             (Function::HistogramFraction, [lower, upper, argument]) => {
                 let lower = self.scalar(lower, steps)?;
                 let upper = self.scalar(upper, steps)?;
                 let input = self.vector(argument, steps)?;
-                let histograms = self.classic_histograms(input, argument.range, steps);
+                let histograms = self.histograms_in(input, argument.range, steps);
                 let mut output = Vector::new(&self.budget);
                 let mut buckets = Vec::new();
+                for (series, native) in histograms.natives() {
+                    let mut column = Column::absent(steps.count());
+                    for (step, histogram) in histograms.unmixed(series, native) {
+                        let (value, note) =
+                            native_histogram::fraction(lower.at(step), upper.at(step), histogram);
+                        column.set_float(step, value);
+                        self.note_nan(note, &series.labels, argument.range);
+                    }
+                    let mut series =
+                        VectorSeries { labels: series.labels.clone(), drop_name: series.drop_name, column };
+                    self.drop_name(&mut series);
+                    output.push(series)?;
+                }
                 for group in &histograms.groups {
                     let mut column = Column::absent(steps.count());
                     for step in 0..steps.count() {
@@ -158,29 +181,95 @@ impl Evaluator<'_> {
                     self.drop_name(&mut series);
                     output.push(series)?;
                 }
-                self.refuse_native(&histograms.input, function)?;
                 self.collect(output, steps)
             }
             _ => Err(self.not_built(function, node)),
         }
     }
 
-    /// The functions that only look at native histograms: nothing where there are floats only.
+    /// The functions that only look at native histograms.
     pub(crate) fn native_histogram_function(
         &self,
         function: Function,
         argument: &Node<'_>,
         steps: Steps,
     ) -> Result<Vector> {
+        let compute: fn(&NativeHistogram) -> f64 = match function {
+            Function::HistogramCount => |histogram| histogram.count,
+            Function::HistogramSum => |histogram| histogram.sum,
+            Function::HistogramAvg => |histogram| histogram.sum / histogram.count,
+            Function::HistogramStdvar => native_histogram::variance,
+            Function::HistogramStddev => |histogram| native_histogram::variance(histogram).sqrt(),
+            _ => return Err(self.not_built(function, argument)),
+        };
         let input = self.vector(argument, steps)?;
-        self.refuse_native(&input, function)?;
-        Ok(Vector::new(&self.budget))
+        let mut output = Vector::new(&self.budget);
+        for series in &input.series {
+            if !series.column.has_histograms() {
+                continue;
+            }
+            let mut column = Column::absent(steps.count());
+            for (step, histogram) in series.column.histograms() {
+                column.set_float(step, compute(histogram));
+            }
+            // Unlike elsewhere, of the metadata only the name goes.
+            let (labels, drop_name) = match self.settings.delayed_name_removal {
+                true => (series.labels.clone(), true),
+                false => (series.labels.filtered(|label| &*label.name != METRIC_NAME), series.drop_name),
+            };
+            output.push(VectorSeries { labels, drop_name, column })?;
+        }
+        self.collect(output, steps)
     }
 
-    /// Native histograms have quantiles, too, but not yet here.
-    fn refuse_native(&self, input: &Vector, function: Function) -> Result<()> {
-        if input.series.iter().any(|series| series.column.histograms().next().is_some()) {
-            return Err(super::range::histograms_unsupported(function));
+    fn note_nan(&self, note: Option<NanNote>, labels: &Labels, range: TextRange) {
+        if let Some(note) = note {
+            self.notes.nan_observations(note, self.noted_name(labels), range);
+        }
+    }
+
+    /// Adds the quantile of every native histogram; with `label`, as a value of that label.
+    fn native_quantiles(
+        &self,
+        histograms: &Histograms,
+        q: &Scalars,
+        label: Option<&str>,
+        range: TextRange,
+        output: &mut Vector,
+    ) -> Result<()> {
+        for (series, native) in histograms.natives() {
+            let mut columns = QuantileColumns::new(series.column.steps(), label.is_some());
+            for (step, histogram) in histograms.unmixed(series, native) {
+                let q = q.at(step);
+                let (value, note) = native_histogram::quantile(q, histogram);
+                self.note_nan(note, &series.labels, range);
+                columns.set(step, q, value);
+            }
+            self.push_quantiles(columns, &series.labels, series.drop_name, label, output)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the series of one histogram, one for each quantile.
+    fn push_quantiles(
+        &self,
+        columns: QuantileColumns,
+        labels: &Labels,
+        drop_name: bool,
+        label: Option<&str>,
+        output: &mut Vector,
+    ) -> Result<()> {
+        for (key, column) in columns.columns {
+            let mut series = VectorSeries { labels: labels.clone(), drop_name, column };
+            self.drop_name(&mut series);
+            if let Some(name) = label {
+                let text = open_metrics_float(f64::from_bits(key));
+                self.budget.make_labels(text.len())?;
+                let mut builder = LabelsBuilder::from_labels(&series.labels);
+                builder.set(name, text);
+                series.labels = builder.build();
+            }
+            output.push(series)?;
         }
         Ok(())
     }
@@ -201,7 +290,7 @@ impl Evaluator<'_> {
     /// Adds the quantile of every group; with `label`, as a value of that label.
     fn quantiles(
         &self,
-        histograms: &ClassicHistograms,
+        histograms: &Histograms,
         q: &Scalars,
         label: Option<&str>,
         steps: Steps,
@@ -210,8 +299,7 @@ impl Evaluator<'_> {
     ) -> Result<()> {
         let mut buckets = Vec::new();
         for group in &histograms.groups {
-            // With a label the quantile is part of the labels, so that every distinct value makes a series.
-            let mut columns: Vec<(u64, Column)> = Vec::new();
+            let mut columns = QuantileColumns::new(steps.count(), label.is_some());
             for step in 0..steps.count() {
                 if !histograms.gather(group, step, &mut buckets) {
                     continue;
@@ -221,31 +309,9 @@ impl Evaluator<'_> {
                 if let Some(repair) = repair {
                     repairs.add(step, self.noted_name(&group.labels), repair);
                 }
-                let key = if label.is_some() { q.to_bits() } else { 0 };
-                let column = match columns.iter().position(|(known, _)| *known == key) {
-                    Some(place) => columns.get_mut(place),
-                    None => {
-                        columns.push((key, Column::absent(steps.count())));
-                        columns.last_mut()
-                    }
-                };
-                if let Some((_, column)) = column {
-                    column.set_float(step, value);
-                }
+                columns.set(step, q, value);
             }
-            for (key, column) in columns {
-                let mut series =
-                    VectorSeries { labels: group.labels.clone(), drop_name: group.drop_name, column };
-                self.drop_name(&mut series);
-                if let Some(name) = label {
-                    let text = open_metrics_float(f64::from_bits(key));
-                    self.budget.make_labels(text.len())?;
-                    let mut builder = LabelsBuilder::from_labels(&series.labels);
-                    builder.set(name, text);
-                    series.labels = builder.build();
-                }
-                output.push(series)?;
-            }
+            self.push_quantiles(columns, &group.labels, group.drop_name, label, output)?;
         }
         Ok(())
     }
@@ -282,6 +348,33 @@ impl Evaluator<'_> {
             return Err(Error::new(ErrorKind::Query, "invalid label name \"\""));
         }
         Ok(text)
+    }
+}
+
+/// The quantiles of one histogram. Where the quantile becomes a label, every distinct one makes a series.
+struct QuantileColumns {
+    steps: usize,
+    by_quantile: bool,
+    columns: Vec<(u64, Column)>,
+}
+
+impl QuantileColumns {
+    const fn new(steps: usize, by_quantile: bool) -> Self {
+        Self { steps, by_quantile, columns: Vec::new() }
+    }
+
+    fn set(&mut self, step: usize, q: f64, value: f64) {
+        let key = if self.by_quantile { q.to_bits() } else { 0 };
+        let column = match self.columns.iter().position(|(known, _)| *known == key) {
+            Some(place) => self.columns.get_mut(place),
+            None => {
+                self.columns.push((key, Column::absent(self.steps)));
+                self.columns.last_mut()
+            }
+        };
+        if let Some((_, column)) = column {
+            column.set_float(step, value);
+        }
     }
 }
 
@@ -332,10 +425,29 @@ impl Repairs {
     }
 }
 
-impl ClassicHistograms {
-    /// Gathers the buckets of a group at a step; false if there is none.
+impl Histograms {
+    /// The series with native histograms.
+    fn natives(&self) -> impl Iterator<Item = (&VectorSeries, &Native)> {
+        self.natives.iter().filter_map(|native| Some((self.input.series.get(native.series)?, native)))
+    }
+
+    /// The native histograms of a series that have no classic twin, with their steps.
+    fn unmixed<'a>(
+        &'a self,
+        series: &'a VectorSeries,
+        native: &Native,
+    ) -> impl Iterator<Item = (usize, &'a NativeHistogram)> {
+        let twin = native.twin.and_then(|twin| self.groups.get(twin));
+        let histograms = series.column.histograms().map(|(step, histogram)| (step, &**histogram));
+        histograms.filter(move |(step, _)| !twin.is_some_and(|twin| twin.is_mixed(*step)))
+    }
+
+    /// Gathers the buckets of a group at a step; false if there is none, or a native histogram beside them.
     fn gather(&self, group: &Group, step: usize, buckets: &mut Vec<Bucket>) -> bool {
         buckets.clear();
+        if group.is_mixed(step) {
+            return false;
+        }
         for (upper, index) in &group.buckets {
             let sample = self.input.series.get(*index).and_then(|series| series.column.sample(step));
             if let Some(ColumnSample::Float(count)) = sample {

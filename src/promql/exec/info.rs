@@ -110,8 +110,13 @@ impl Evaluator<'_> {
         if identities.is_empty() {
             return Ok(Vec::new());
         }
-        let selector =
-            InstantSelector { matchers, reference: info.reference, smoothed: false, reading: Reading::Value };
+        let selector = InstantSelector {
+            matchers,
+            reference: info.reference,
+            smoothed: false,
+            reading: Reading::Value,
+            statistics: false,
+        };
         for series in self.instant_selector(&selector, steps, range)?.series {
             if identities.contains(&identity(&series.labels)) && series.column.histograms().next().is_some() {
                 let text = format!("this should be an info metric, with float samples: {}", series.labels);

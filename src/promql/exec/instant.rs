@@ -1,15 +1,19 @@
 //! Instant selectors: the newest sample within the lookback, at every step.
 
+use std::sync::Arc;
+
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Matcher, SampleBuffer, Window, is_stale};
+use crate::model::{CounterResetHint, Matcher, NativeHistogram, SampleBuffer, Window, is_stale};
 use crate::promql::func::extended::interpolate;
+use crate::promql::func::{Notes, extended_histogram};
 use crate::promql::plan::steps::Steps;
 use crate::promql::plan::{InstantSelector, Reading};
 use crate::promql::text_range::TextRange;
 use crate::source::{Item, SelectRequest, Series};
 
 use super::Evaluator;
-use super::column::Column;
+use super::column::{Column, buffer_weight};
+use super::hint::{Predecessors, prepare, reduce_to_statistics};
 use super::vector::{Vector, VectorSeries};
 
 impl Evaluator<'_> {
@@ -45,20 +49,34 @@ impl Evaluator<'_> {
         let window = selector.reference.window(steps, lookback, after);
         let mut vector = Vector::new(&self.budget);
         let mut buffer = SampleBuffer::default();
+        let mut predecessors = Predecessors::new(selector.matchers, window, lookback);
         for series in self.select(selector.matchers, window)? {
             buffer.clear();
             series.read(window, &mut buffer)?;
             if buffer.is_empty() {
                 continue;
             }
-            self.budget.check_samples(buffer.len() as u64)?;
+            if !buffer.histograms.is_empty() && selector.reading == Reading::Value {
+                let before = match self.shows_first_histogram(selector, steps, &buffer) {
+                    true => predecessors.of(self, series.labels())?,
+                    false => SampleBuffer::default(),
+                };
+                prepare(&mut buffer, &before, series.labels())?;
+                if selector.statistics {
+                    let seeks = steps.times().map(|time| selector.reference.time(time));
+                    let seeks = seeks.map(|time| (time.saturating_sub(lookback).saturating_add(1), time));
+                    match selector.smoothed {
+                        true => reduce_to_statistics(&mut buffer, [(i64::MIN, i64::MAX)].into_iter()),
+                        false => reduce_to_statistics(&mut buffer, seeks),
+                    }
+                }
+            }
+            self.budget.check_samples(buffer_weight(&buffer))?;
             let mut column = Column::absent(steps.count());
             let labels = series.labels().clone();
             if selector.smoothed {
-                let mixed = self.smooth(selector, steps, &buffer, &mut column)?;
-                if mixed {
-                    self.notes.mixed_samples(labels.metric_name(), range);
-                }
+                let notes = self.smooth(selector, steps, &buffer, &mut column);
+                self.note_histograms(notes, labels.metric_name(), range);
             } else {
                 self.pick(selector, steps, &buffer, &mut column);
             }
@@ -109,15 +127,36 @@ impl Evaluator<'_> {
         }
     }
 
-    /// Fills a column by interpolation between the samples around each step; whether a window had floats and
-    /// histograms both.
+    /// Whether the first sample is a histogram and is what some step shows: its hint depends on what was before the window.
+    fn shows_first_histogram(
+        &self,
+        selector: &InstantSelector<'_>,
+        steps: Steps,
+        buffer: &SampleBuffer,
+    ) -> bool {
+        let Some((first, ..)) = buffer.histograms.first() else { return false };
+        if selector.smoothed {
+            return true;
+        }
+        let next = buffer.histograms.get(1).map(|(time, ..)| time);
+        let later = buffer.times.first().into_iter().chain(next).min();
+        later.is_none_or(|later| later >= first)
+            && steps.times().any(|time| {
+                let reference = selector.reference.time(time);
+                *first <= reference
+                    && reference.saturating_sub(self.settings.lookback) < *first
+                    && later.is_none_or(|later| *later > reference)
+            })
+    }
+
+    /// Fills a column by interpolation between the samples around each step; says what it noticed.
     fn smooth(
         &self,
         selector: &InstantSelector<'_>,
         steps: Steps,
         buffer: &SampleBuffer,
         column: &mut Column,
-    ) -> Result<bool> {
+    ) -> Notes {
         let lookback = self.settings.lookback;
         let rows: Vec<(i64, f64)> = buffer
             .times
@@ -126,27 +165,30 @@ impl Evaluator<'_> {
             .zip(buffer.values.iter().copied())
             .filter(|(_, value)| !is_stale(*value))
             .collect();
-        let histograms: Vec<_> =
-            buffer.histograms.iter().filter(|(_, histogram, _)| !is_stale(histogram.sum)).collect();
-        let mut any_mixed = false;
+        let points: Vec<_> =
+            buffer.histograms.iter().filter(|(_, histogram, _)| !is_stale(histogram.sum)).cloned().collect();
+        let mut notes = Notes::NONE;
         for (step, time) in steps.times().enumerate() {
             let reference = selector.reference.time(time);
             let oldest = reference.saturating_sub(lookback);
             let newest = reference.saturating_add(lookback);
-            let inside = |time: i64| oldest < time && time <= newest;
             let from = rows.partition_point(|(time, _)| *time <= oldest);
             let to = rows.partition_point(|(time, _)| *time <= newest);
             let rows = rows.get(from..to).unwrap_or_default();
-            let some_histogram = histograms.iter().any(|(time, ..)| inside(*time));
-            if some_histogram {
-                if !rows.is_empty() {
-                    any_mixed = true;
-                    continue;
+            let from = points.partition_point(|(time, ..)| *time <= oldest);
+            let to = points.partition_point(|(time, ..)| *time <= newest);
+            let points = points.get(from..to).unwrap_or_default();
+            if !points.is_empty() {
+                if rows.is_empty() {
+                    match smooth_histogram(points, reference, &mut notes) {
+                        Ok(Some(histogram)) => column.set_histogram(step, histogram),
+                        Ok(None) => {}
+                        Err(why) => notes = notes.with(why),
+                    }
+                } else {
+                    notes = notes.with(Notes::MIXED);
                 }
-                return Err(Error::new(
-                    ErrorKind::Unsupported,
-                    "smoothed is not built for native histograms",
-                ));
+                continue;
             }
             let behind = rows.partition_point(|(time, _)| *time < reference);
             let before = behind.checked_sub(1).and_then(|at| rows.get(at));
@@ -159,7 +201,34 @@ impl Evaluator<'_> {
                 (None, _) => {}
             }
         }
-        Ok(any_mixed)
+        notes
+    }
+}
+
+/// The histogram on the line between those around `reference`. They count as a counter unless both say that they are gauges.
+fn smooth_histogram(
+    points: &[(i64, Arc<NativeHistogram>, i64)],
+    reference: i64,
+    notes: &mut Notes,
+) -> std::result::Result<Option<Arc<NativeHistogram>>, Notes> {
+    let behind = points.partition_point(|(time, ..)| *time < reference);
+    let before = behind.checked_sub(1).and_then(|at| points.get(at));
+    match (before, points.get(behind)) {
+        (_, Some((time, histogram, _))) if *time == reference => Ok(Some(histogram.copied_or_shared())),
+        (Some(before), Some(behind)) => {
+            if before.1.uses_custom_buckets() != behind.1.uses_custom_buckets() {
+                return Err(Notes::MIXED_SCHEMAS);
+            }
+            let counter = [before, behind].iter().any(|point| point.1.hint != CounterResetHint::Gauge);
+            let line = extended_histogram::interpolate(before, behind, reference, counter, notes)?;
+            Ok(Some(Arc::new(line)))
+        }
+        // A hint is about the sample before, not about a value that is carried on.
+        (Some((_, histogram, _)), None) => {
+            let carried = NativeHistogram { hint: CounterResetHint::Unknown, ..histogram.copied() };
+            Ok(Some(Arc::new(carried)))
+        }
+        (None, _) => Ok(None),
     }
 }
 

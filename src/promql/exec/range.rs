@@ -2,6 +2,7 @@
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Labels, SampleBuffer, is_stale};
+use crate::promql::annotation::HistogramOperation;
 use crate::promql::ast::Extension;
 use crate::promql::func::over_time::{self, End, Extreme};
 use crate::promql::func::rate::{self, Bounds, RateOptions};
@@ -13,7 +14,8 @@ use crate::promql::signature::Function;
 use crate::promql::text_range::TextRange;
 
 use super::Evaluator;
-use super::column::Column;
+use super::column::{Column, buffer_weight};
+use super::hint::{Predecessors, prepare, reduce_to_statistics};
 use super::unique::refuse_equal;
 use super::vector::{Vector, VectorSeries};
 
@@ -82,6 +84,18 @@ pub(crate) fn bounds(window: RangeWindow, time: i64) -> Bounds {
     Bounds { start: end.saturating_sub(window.length), end }
 }
 
+/// How Prometheus goes through a series for the windows of all steps: from which time to which, in milliseconds.
+fn seeks(window: RangeWindow, steps: Steps) -> impl Iterator<Item = (i64, i64)> {
+    let reach = window.length.saturating_add(window.before).saturating_add(window.after);
+    // From the second step on only what is new is looked for.
+    let interval = steps.time(1).saturating_sub(steps.first());
+    let count = if window.reference.at.is_some() { 1 } else { steps.count() };
+    steps.times().take(count).enumerate().map(move |(step, time)| {
+        let until = window.reference.time(time).saturating_add(window.after);
+        (until.saturating_sub(if step == 0 { reach } else { reach.min(interval) }), until)
+    })
+}
+
 /// Where notes about an argument point: at the argument, or, as Prometheus evaluates a subquery into something without
 /// a place, at the start of the query.
 fn noted_range(argument: &Node<'_>) -> TextRange {
@@ -114,14 +128,22 @@ impl Evaluator<'_> {
             Operator::Range(selector) => {
                 let window = selector.window.fetched(steps);
                 let mut buffer = SampleBuffer::default();
+                let mut predecessors = Predecessors::new(selector.matchers, window, self.settings.lookback);
                 for series in self.select(selector.matchers, window)? {
                     buffer.clear();
                     series.read(window, &mut buffer)?;
+                    if !buffer.histograms.is_empty() {
+                        let before = predecessors.of(self, series.labels())?;
+                        prepare(&mut buffer, &before, series.labels())?;
+                        if selector.statistics {
+                            reduce_to_statistics(&mut buffer, seeks(selector.window, steps));
+                        }
+                    }
                     drop_stale(&mut buffer);
                     if buffer.is_empty() {
                         continue;
                     }
-                    self.budget.check_samples(buffer.len() as u64)?;
+                    self.budget.check_samples(buffer_weight(&buffer))?;
                     f(RangeSeries { labels: series.labels(), drop_name: false, samples: &buffer })?;
                 }
                 Ok(())
@@ -180,9 +202,7 @@ impl Evaluator<'_> {
                 let (computed, notes) = match function {
                     Function::Rate | Function::Increase | Function::Delta => match extension {
                         None => rate::extrapolated(&samples, bounds, options),
-                        Some(extension) => {
-                            extended::rate(&samples, bounds, extension, options.counter, options.per_second)
-                        }
+                        Some(extension) => extended::rate(&samples, bounds, extension, options),
                     },
                     Function::Irate | Function::Idelta => rate::instant(&samples, options),
                     Function::Changes | Function::Resets => {
@@ -232,7 +252,6 @@ impl Evaluator<'_> {
                         column.set_float(step, value);
                     }
                     Computed::Histogram(histogram) => column.set_histogram(step, histogram),
-                    Computed::NeedsHistogramArithmetic => return Err(histograms_unsupported(function)),
                 }
                 if !notes.is_empty() {
                     noted = noted.with(notes);
@@ -245,9 +264,7 @@ impl Evaluator<'_> {
                 }
             }
             let name = series.labels.metric_name();
-            if noted.has(Notes::MIXED) {
-                self.notes.mixed_samples(name, range);
-            }
+            self.note_histograms(noted, name, range);
             if noted.has(Notes::IGNORED_HISTOGRAMS) {
                 let first = args.first().map_or(range, noted_range);
                 self.notes.ignored_histograms_in_range(name, first);
@@ -266,6 +283,37 @@ impl Evaluator<'_> {
             vector.push(output)
         })?;
         if self.settings.delayed_name_removal { Ok(vector) } else { refuse_equal(vector) }
+    }
+
+    /// Says what a function noticed about the histograms of a series.
+    pub(crate) fn note_histograms(&self, noted: Notes, name: &str, range: TextRange) {
+        if noted.is_empty() {
+            return;
+        }
+        if noted.has(Notes::MIXED) {
+            self.notes.mixed_samples(name, range);
+        }
+        if noted.has(Notes::NOT_COUNTER) {
+            self.notes.not_a_counter(name, range);
+        }
+        if noted.has(Notes::NOT_GAUGE) {
+            self.notes.not_a_gauge(name, range);
+        }
+        if noted.has(Notes::MIXED_SCHEMAS) {
+            self.notes.mixed_schemas(name, range);
+        }
+        for (note, operation) in [
+            (Notes::RECONCILED_ADDITION, HistogramOperation::Addition),
+            (Notes::RECONCILED_SUBTRACTION, HistogramOperation::Subtraction),
+            (Notes::RECONCILED_AGGREGATION, HistogramOperation::Aggregation),
+        ] {
+            if noted.has(note) {
+                self.notes.reconciled_buckets(operation, range);
+            }
+        }
+        if noted.has(Notes::RESET_COLLISION) {
+            self.notes.reset_collision(HistogramOperation::Aggregation, range);
+        }
     }
 
     /// Says so when a series under `rate` or `increase` does not look like a counter.
@@ -323,12 +371,4 @@ fn check_factor(what: &str, short: &str, value: f64) -> Result<()> {
         ErrorKind::Query,
         format!("invalid {what} factor. Expected: 0 < {short} < 1, got: {value}"),
     ))
-}
-
-/// The answer would take arithmetic on native histograms.
-pub(crate) fn histograms_unsupported(function: Function) -> Error {
-    Error::new(
-        ErrorKind::Unsupported,
-        format!("{} is not built for native histograms", function.signature().name),
-    )
 }

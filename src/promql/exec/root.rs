@@ -11,7 +11,7 @@ use crate::promql::plan::{Node, Operator};
 use crate::promql::value::{MatrixSeries, Value, VectorSample};
 
 use super::Evaluator;
-use super::column::{Column, ColumnSample};
+use super::column::Column;
 use super::range::{Slider, bounds, range_argument};
 use super::unique::remove_flagged_names;
 use super::vector::{Vector, VectorSeries};
@@ -28,9 +28,10 @@ impl Evaluator<'_> {
                 let vector = self.named(self.vector(root, steps)?)?;
                 self.budget.check_result(vector.series.len())?;
                 let samples = vector.series.iter().filter_map(|series| {
-                    let value = match series.column.sample(0)? {
-                        ColumnSample::Float(value) => SampleValue::Float(value),
-                        ColumnSample::Histogram(histogram) => SampleValue::Histogram(Arc::clone(histogram)),
+                    // Where merged series have both, Prometheus shows the histogram.
+                    let value = match series.column.histogram(0) {
+                        Some(histogram) => SampleValue::Histogram(Arc::clone(histogram)),
+                        None => SampleValue::Float(series.column.float(0)?),
                     };
                     Some(VectorSample {
                         labels: series.labels.clone(),

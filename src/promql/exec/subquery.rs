@@ -9,6 +9,7 @@ use crate::promql::plan::steps::Steps;
 use crate::promql::plan::window::subquery_steps;
 
 use super::Evaluator;
+use super::column::buffer_weight;
 use super::range::RangeSeries;
 
 impl Evaluator<'_> {
@@ -34,7 +35,7 @@ impl Evaluator<'_> {
             for (step, histogram) in series.column.histograms() {
                 buffer.histograms.push((grid.time(step), without_hint(histogram), 0));
             }
-            self.budget.check_samples(buffer.len() as u64)?;
+            self.budget.check_samples(buffer_weight(&buffer))?;
             f(RangeSeries { labels: &series.labels, drop_name: series.drop_name, samples: &buffer })?;
         }
         Ok(())

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::error::{ErrorKind, Result};
-use crate::model::{Labels, NativeHistogram, SampleBuffer, SampleValue, Timestamp, stale_marker};
+use crate::model::{Labels, NativeHistogram, SampleBuffer, SampleValue, Span, Timestamp, stale_marker};
 use crate::promql::{Engine, QueryLimits, Value};
 use crate::source::{Item, SelectRequest, Series, SeriesSet, Source};
 
@@ -80,7 +80,7 @@ fn answer(source: &Fixture, query: &str, at: i64) -> Vec<String> {
             .iter()
             .map(|sample| match sample.value {
                 SampleValue::Float(value) => format!("{} {value}", sample.labels),
-                SampleValue::Histogram(_) => sample.labels.to_string(),
+                SampleValue::Histogram(ref histogram) => format!("{} {histogram}", sample.labels),
             })
             .collect(),
         Value::Matrix(series) => series
@@ -285,30 +285,65 @@ fn a_range_query_needs_a_step() {
     }
 }
 
-#[test]
-fn native_histograms_pass_through_and_are_refused_where_they_would_be_computed() {
+/// A histogram with as many observations in (0.5, 1] as in (1, 2].
+fn histogram(count: f64) -> NativeHistogram {
+    NativeHistogram {
+        count,
+        sum: count,
+        positive_spans: vec![Span { offset: 0, length: 2 }],
+        positive_buckets: vec![count / 2.0; 2],
+        ..NativeHistogram::default()
+    }
+}
+
+fn histograms(name: &str, label: &str, counts: &[(i64, f64)]) -> Series {
     let mut buffer = SampleBuffer::default();
-    for time in [0, 15_000, 30_000] {
-        buffer.histograms.push((
-            time,
-            Arc::new(NativeHistogram { count: 1.0, ..NativeHistogram::default() }),
-            0,
-        ));
+    for (time, count) in counts {
+        buffer.histograms.push((*time, Arc::new(histogram(*count)), 0));
     }
-    let labels = Labels::from_pairs([("__name__", "h")]);
-    let source = Fixture(vec![Series::from_samples(labels, buffer)]);
-    let engine = Engine::new();
-    let Value::Vector(vector) = instant(&engine, &source, "h", 30_000).unwrap() else { panic!() };
-    assert!(matches!(vector[0].value, SampleValue::Histogram(_)));
-    let Value::Vector(vector) = instant(&engine, &source, "count_over_time(h[1m])", 30_000).unwrap() else {
-        panic!()
-    };
-    assert!(matches!(vector[0].value, SampleValue::Float(3.0)));
-    for (query, name) in [("rate(h[1m])", "rate"), ("sum(h)", "sum"), ("h * 2", "*"), ("-h", "-")] {
-        let error = instant(&engine, &source, query, 30_000).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported, "{query}");
-        assert!(error.to_string().contains(name), "{error}");
+    Series::from_samples(Labels::from_pairs([("__name__", name), ("a", label)]), buffer)
+}
+
+#[test]
+fn native_histograms_are_computed() {
+    let source = Fixture(vec![
+        histograms("h", "1", &[(0, 4.0), (15_000, 8.0), (30_000, 12.0)]),
+        histograms("h", "2", &[(0, 4.0), (15_000, 8.0), (30_000, 6.0)]),
+    ]);
+    for (query, answers) in [
+        ("sum(h)", ["{} {count:18, sum:18, (0.5,1]:9, (1,2]:9}"].as_slice()),
+        ("count(h)", &["{} 2"]),
+        ("-h{a=\"1\"} / 2", &["{a=\"1\"} {count:-6, sum:-6, (0.5,1]:-3, (1,2]:-3}"]),
+        (
+            "h </ 1",
+            &[
+                "{__name__=\"h\", a=\"1\"} {count:6, sum:4.242640687119286, (0.5,1]:6}",
+                "{__name__=\"h\", a=\"2\"} {count:3, sum:2.121320343559643, (0.5,1]:3}",
+            ],
+        ),
+        ("h - h{a=\"1\"}", &["{a=\"1\"} {count:0, sum:0}"]),
+        ("histogram_quantile(0.5, h)", &["{a=\"1\"} 1", "{a=\"2\"} 1"]),
+        ("histogram_avg(h)", &["{a=\"1\"} 1", "{a=\"2\"} 1"]),
+        ("resets(h[1m])", &["{a=\"1\"} 0", "{a=\"2\"} 1"]),
+        ("histogram_count(increase(h[30s]))", &["{a=\"1\"} 8", "{a=\"2\"} 12"]),
+        ("max(h)", &[]),
+    ] {
+        assert_eq!(answer(&source, query, 30_000), answers, "{query}");
     }
+}
+
+#[test]
+fn a_histogram_that_is_none_is_an_error_that_names_it() {
+    let mut buffer = SampleBuffer::default();
+    let broken = NativeHistogram { schema: 99, ..histogram(1.0) };
+    buffer.histograms.push((60_000, Arc::new(broken), 0));
+    let source = Fixture(vec![Series::from_samples(Labels::from_pairs([("__name__", "h")]), buffer)]);
+    for query in ["h", "rate(h[1m])"] {
+        let error = refusal(&source, query);
+        assert!(error.contains("__name__=\"h\"") && error.contains("schema is 99"), "{error}");
+    }
+    // What does not look at it is answered.
+    assert_eq!(answer(&source, "timestamp(h)", 60_000), ["{} 60"]);
 }
 
 const QUERIES: [&str; 12] = [

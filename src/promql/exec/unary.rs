@@ -1,6 +1,6 @@
 //! Unary minus.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::promql::plan::Node;
 use crate::promql::plan::steps::Steps;
 
@@ -13,10 +13,8 @@ impl Evaluator<'_> {
     pub(crate) fn negate(&self, inner: &Node<'_>, steps: Steps) -> Result<Vector> {
         let mut vector = self.vector(inner, steps)?;
         for series in &mut vector.series {
-            if series.column.has_histograms() {
-                return Err(Error::new(ErrorKind::Unsupported, "unary - is not built for native histograms"));
-            }
             series.column.map_floats(|_, value| -value);
+            series.column.map_histograms(|histogram| histogram.multiply(-1.0));
             self.drop_name(series);
         }
         if self.settings.delayed_name_removal { Ok(vector) } else { merge_equal(vector, false) }

@@ -17,6 +17,7 @@ use super::Evaluator;
 use super::arith::{compare, compute};
 use super::budget::{Budget, Charge};
 use super::column::{Column, ColumnSample};
+use super::histogram_arith::{OperandNote, Outcome, with_histogram};
 use super::signature::Signatures;
 use super::unique::same_labels;
 use super::vector::{Vector, VectorSeries};
@@ -33,16 +34,6 @@ enum Partner {
     Series(usize),
     /// Of this signature.
     Fill(usize),
-}
-
-/// What comes out of a pair of samples.
-enum Outcome {
-    /// A sample.
-    Value(f64),
-    /// Nothing, but the pair counts as matched.
-    Filtered,
-    /// Nothing, and the operand kinds do not fit.
-    Incompatible(&'static str, &'static str),
 }
 
 /// An output in the making.
@@ -114,8 +105,8 @@ impl Evaluator<'_> {
         let mut scratch = StepScratch::default();
         for step in 0..steps.count() {
             one_at.fill(None);
-            if let Some((left, right)) = matching.step(step, &mut one_at, &mut scratch)? {
-                self.notes.incompatible_operands(left, node.op.as_str(), right, whole.range);
+            if let Some(note) = matching.step(step, &mut one_at, &mut scratch)? {
+                self.note_operands(note, node.op, whole.range);
             }
         }
         let drop_name = node.return_bool && self.settings.delayed_name_removal;
@@ -139,13 +130,13 @@ struct StepScratch {
 }
 
 impl Matching<'_> {
-    /// Computes one step; returns the kinds of operands that did not fit, if any did not.
+    /// Computes one step; returns what there is to tell about its operands.
     fn step(
         &mut self,
         step: usize,
         one_at: &mut [Option<usize>],
         scratch: &mut StepScratch,
-    ) -> Result<Option<(&'static str, &'static str)>> {
+    ) -> Result<Option<OperandNote>> {
         let fill_one = self.matching.fill_right;
         let fill_many = self.matching.fill_left;
         let any = |side: &Side| side.series.iter().any(|series| series.column.is_present(step));
@@ -166,7 +157,7 @@ impl Matching<'_> {
         scratch.matched.resize(self.signatures.count(), false);
         scratch.grouped.clear();
         scratch.collided = false;
-        let mut incompatible = None;
+        let mut note = None;
         for index in 0..self.many.series.len() {
             let (Some(series), Some(id)) = (self.many.series.get(index), self.many.ids.get(index)) else {
                 continue;
@@ -176,12 +167,13 @@ impl Matching<'_> {
             let partner = one_at.get(id).copied().flatten();
             let one =
                 partner.and_then(|at| self.one.series.get(at)).and_then(|series| series.column.sample(step));
-            let (outcome, partner) = match (partner, one, fill_one) {
-                (Some(at), Some(one), _) => (self.pair(sample, one)?, Partner::Series(at)),
-                (_, _, Some(fill)) => (self.pair(sample, ColumnSample::Float(fill))?, Partner::Fill(id)),
+            let ((outcome, noted), partner) = match (partner, one, fill_one) {
+                (Some(at), Some(one), _) => (self.pair(sample, one), Partner::Series(at)),
+                (_, _, Some(fill)) => (self.pair(sample, ColumnSample::Float(fill)), Partner::Fill(id)),
                 _ => continue,
             };
-            self.take(step, Partner::Series(index), partner, id, outcome, scratch, &mut incompatible)?;
+            note = noted.or(note);
+            self.take(step, (Partner::Series(index), partner), id, outcome, scratch)?;
         }
         if let Some(fill) = fill_many {
             for index in 0..self.one.series.len() {
@@ -193,39 +185,28 @@ impl Matching<'_> {
                 if scratch.matched.get(id).copied().unwrap_or(false) {
                     continue;
                 }
-                let outcome = self.pair(ColumnSample::Float(fill), sample)?;
-                self.take(
-                    step,
-                    Partner::Fill(id),
-                    Partner::Series(index),
-                    id,
-                    outcome,
-                    scratch,
-                    &mut incompatible,
-                )?;
+                let (outcome, noted) = self.pair(ColumnSample::Float(fill), sample);
+                note = noted.or(note);
+                self.take(step, (Partner::Fill(id), Partner::Series(index)), id, outcome, scratch)?;
             }
         }
         // Only once all pairs have been found to be the only ones of their kind.
         if scratch.collided {
             return Err(same_labels());
         }
-        Ok(incompatible)
+        Ok(note)
     }
 
     /// Checks that a pair is the only one it may be, and keeps its value.
-    #[expect(clippy::too_many_arguments, reason = "the state of one step, used by its two loops")]
     fn take(
         &mut self,
         step: usize,
-        many: Partner,
-        one: Partner,
+        (many, one): (Partner, Partner),
         id: usize,
         outcome: Outcome,
         scratch: &mut StepScratch,
-        incompatible: &mut Option<(&'static str, &'static str)>,
     ) -> Result<()> {
-        if let Outcome::Incompatible(left, right) = outcome {
-            *incompatible = Some((left, right));
+        if matches!(outcome, Outcome::Dropped) {
             return Ok(());
         }
         let matched = scratch.matched.get_mut(id).is_some_and(|slot| std::mem::replace(slot, true));
@@ -243,7 +224,9 @@ impl Matching<'_> {
                 "multiple matches for labels: grouping labels must ensure unique matches",
             ));
         }
-        let Outcome::Value(value) = outcome else { return Ok(()) };
+        if matches!(outcome, Outcome::Filtered) {
+            return Ok(());
+        }
         let next = self.outputs.len();
         let output =
             if self.steps.is_single() { next } else { *self.output_of_labels.entry(labels).or_insert(next) };
@@ -255,42 +238,38 @@ impl Matching<'_> {
         }
         if let Some(output) = self.outputs.get_mut(output) {
             scratch.collided |= output.column.is_present(step);
-            output.column.set_float(step, value);
+            match outcome {
+                Outcome::Float(value) => output.column.set_float(step, value),
+                Outcome::Histogram(histogram) => output.column.set_histogram(step, histogram),
+                Outcome::Filtered | Outcome::Dropped => {}
+            }
         }
         Ok(())
     }
 
     /// `left op right` in the order of the query's text.
-    fn pair(&self, many: ColumnSample<'_>, one: ColumnSample<'_>) -> Result<Outcome> {
+    fn pair(&self, many: ColumnSample<'_>, one: ColumnSample<'_>) -> (Outcome, Option<OperandNote>) {
         let (left, right) = if self.many_is_left { (many, one) } else { (one, many) };
         let op = self.op;
-        Ok(match (left, right) {
-            (ColumnSample::Float(a), ColumnSample::Float(b)) => {
-                if op.is_trim() {
-                    Outcome::Incompatible("float", "float")
-                } else if !op.is_comparison() || self.return_bool {
-                    Outcome::Value(compute(op, a, b))
-                } else if compare(op, a, b) {
-                    Outcome::Value(a)
-                } else {
-                    Outcome::Filtered
-                }
-            }
-            (ColumnSample::Histogram(_), ColumnSample::Histogram(_)) => match op {
-                BinaryOp::Add | BinaryOp::Sub | BinaryOp::Eq | BinaryOp::Ne => return Err(unsupported(op)),
-                _ => Outcome::Incompatible("histogram", "histogram"),
-            },
-            (ColumnSample::Histogram(_), ColumnSample::Float(_)) => match op {
-                BinaryOp::Mul | BinaryOp::Div | BinaryOp::TrimUpper | BinaryOp::TrimLower => {
-                    return Err(unsupported(op));
-                }
-                _ => Outcome::Incompatible("histogram", "float"),
-            },
-            (ColumnSample::Float(_), ColumnSample::Histogram(_)) => match op {
-                BinaryOp::Mul => return Err(unsupported(op)),
-                _ => Outcome::Incompatible("float", "histogram"),
-            },
-        })
+        if let (ColumnSample::Float(a), ColumnSample::Float(b)) = (left, right)
+            && !op.is_trim()
+        {
+            let outcome = if !op.is_comparison() || self.return_bool {
+                Outcome::Float(compute(op, a, b))
+            } else if compare(op, a, b) {
+                Outcome::Float(a)
+            } else {
+                Outcome::Filtered
+            };
+            return (outcome, None);
+        }
+        let (outcome, note) = with_histogram(op, left, right);
+        let outcome = match outcome {
+            Outcome::Histogram(_) if self.return_bool => Outcome::Float(1.0),
+            Outcome::Filtered if self.return_bool => Outcome::Float(0.0),
+            outcome => outcome,
+        };
+        (outcome, note)
     }
 
     fn labels_of(side: &Side, signatures: &Signatures<'_>, partner: Partner) -> Labels {
@@ -352,8 +331,4 @@ impl Matching<'_> {
             ),
         )
     }
-}
-
-fn unsupported(op: BinaryOp) -> Error {
-    Error::new(ErrorKind::Unsupported, format!("operator {} is not built for native histograms", op.as_str()))
 }

@@ -1,7 +1,7 @@
 //! `anchored` and `smoothed` range selectors: values at the very borders of the window, no extrapolation.
 
-use super::rate::Bounds;
-use super::{Computed, Notes, Samples};
+use super::rate::{Bounds, RateOptions};
+use super::{Computed, Notes, Samples, extended_histogram};
 use crate::promql::ast::Extension;
 
 /// The boundary samples of a window and where they were found among the samples fetched.
@@ -59,15 +59,15 @@ pub(crate) fn rate(
     samples: &Samples<'_>,
     bounds: Bounds,
     extension: Extension,
-    counter: bool,
-    per_second: bool,
+    options: RateOptions,
 ) -> (Computed, Notes) {
     if samples.is_mixed() {
         return (Computed::Nothing, Notes::MIXED);
     }
     if !samples.histograms.is_empty() {
-        return (Computed::NeedsHistogramArithmetic, Notes::NONE);
+        return extended_histogram::rate(samples.histograms, bounds, extension, options);
     }
+    let counter = options.counter;
     // The selector alone has points also if all samples are behind the window, but they say nothing about a change.
     let Some(edges) = edges(samples, bounds, extension, counter).filter(|e| e.first_time <= bounds.end)
     else {
@@ -93,7 +93,7 @@ pub(crate) fn rate(
         step(edges.right);
         change += correction;
     }
-    if per_second {
+    if options.per_second {
         change /= super::rate::seconds_between(bounds.start, bounds.end);
     }
     (Computed::Float(change), Notes::NONE)
@@ -141,6 +141,10 @@ mod tests {
 
     const BOUNDS: Bounds = Bounds { start: 10, end: 20 };
 
+    fn options(counter: bool) -> RateOptions {
+        RateOptions { counter, per_second: false, start_timestamps: false }
+    }
+
     fn float((computed, _): (Computed, Notes)) -> Option<f64> {
         match computed {
             Computed::Float(value) => Some(value),
@@ -151,19 +155,19 @@ mod tests {
     #[test]
     fn an_anchored_window_starts_at_the_sample_before_it() {
         let samples = Samples { times: &[5, 15, 20], values: &[1.0, 4.0, 6.0], ..Samples::default() };
-        assert_eq!(float(rate(&samples, BOUNDS, Extension::Anchored, true, false)), Some(5.0));
+        assert_eq!(float(rate(&samples, BOUNDS, Extension::Anchored, options(true))), Some(5.0));
     }
 
     #[test]
     fn a_smoothed_window_is_interpolated_at_both_borders() {
         let samples = Samples { times: &[0, 15, 25], values: &[0.0, 15.0, 35.0], ..Samples::default() };
-        assert_eq!(float(rate(&samples, BOUNDS, Extension::Smoothed, false, false)), Some(15.0));
+        assert_eq!(float(rate(&samples, BOUNDS, Extension::Smoothed, options(false))), Some(15.0));
     }
 
     #[test]
     fn samples_that_end_before_the_window_give_nothing() {
         let samples = Samples { times: &[5, 10], values: &[0.0, 15.0], ..Samples::default() };
-        assert_eq!(float(rate(&samples, BOUNDS, Extension::Anchored, true, false)), None);
+        assert_eq!(float(rate(&samples, BOUNDS, Extension::Anchored, options(true))), None);
         assert!(anchored_window(&samples, 10).is_none());
     }
 }

@@ -1,5 +1,6 @@
 //! Functions of one float.
 
+use crate::model::log;
 use crate::promql::signature::Function;
 
 use super::calendar::DateTime;
@@ -20,9 +21,9 @@ pub(crate) fn of_one(function: Function) -> Option<fn(f64) -> f64> {
         Function::Deg => |x| x * 180.0 / std::f64::consts::PI,
         Function::Exp => f64::exp,
         Function::Floor => f64::floor,
-        Function::Ln => f64::ln,
-        Function::Log10 => f64::log10,
-        Function::Log2 => f64::log2,
+        Function::Ln => log::ln,
+        Function::Log10 => log::log10,
+        Function::Log2 => log::log2,
         Function::Rad => |x| x * std::f64::consts::PI / 180.0,
         Function::Sgn => sgn,
         Function::Sin => f64::sin,

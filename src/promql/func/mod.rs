@@ -7,8 +7,11 @@ pub(crate) mod bound;
 pub(crate) mod calendar;
 pub(crate) mod classic_histogram;
 pub(crate) mod extended;
+pub(crate) mod extended_histogram;
 pub(crate) mod extremum;
+mod histogram_rate;
 pub(crate) mod math;
+pub(crate) mod native_histogram;
 pub(crate) mod natural_order;
 pub(crate) mod over_time;
 pub(crate) mod quantile;
@@ -61,10 +64,8 @@ pub(crate) enum Computed {
     Nothing,
     /// A float.
     Float(f64),
-    /// One of the histograms of the window as it is.
+    /// A native histogram.
     Histogram(Arc<NativeHistogram>),
-    /// The answer would take arithmetic on native histograms.
-    NeedsHistogramArithmetic,
 }
 
 impl From<Option<f64>> for Computed {
@@ -75,7 +76,7 @@ impl From<Option<f64>> for Computed {
 
 /// What a function noticed, as bits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Notes(u8);
+pub(crate) struct Notes(u16);
 
 impl Notes {
     pub(crate) const NONE: Self = Self(0);
@@ -87,6 +88,20 @@ impl Notes {
     pub(crate) const START_OVERLAP: Self = Self(8);
     /// The quantile asked for is not between 0 and 1.
     pub(crate) const BAD_QUANTILE: Self = Self(16);
+    /// A histogram that is a gauge stands where a counter is expected.
+    pub(crate) const NOT_COUNTER: Self = Self(32);
+    /// A histogram that is a counter stands where a gauge is expected.
+    pub(crate) const NOT_GAUGE: Self = Self(64);
+    /// Histograms with exponential buckets and with custom bounds: no answer.
+    pub(crate) const MIXED_SCHEMAS: Self = Self(128);
+    /// Only the common custom bounds were left by an addition.
+    pub(crate) const RECONCILED_ADDITION: Self = Self(256);
+    /// Only the common custom bounds were left by a subtraction.
+    pub(crate) const RECONCILED_SUBTRACTION: Self = Self(512);
+    /// Only the common custom bounds were left by summing up.
+    pub(crate) const RECONCILED_AGGREGATION: Self = Self(1024);
+    /// Of histograms summed up some were reset and some not.
+    pub(crate) const RESET_COLLISION: Self = Self(2048);
 
     #[must_use]
     pub(crate) const fn with(self, other: Self) -> Self {

@@ -1,5 +1,10 @@
 //! The `…_over_time` family.
 
+use std::sync::Arc;
+
+use crate::model::histogram::{HistogramMean, HistogramSum, IncompatibleSchemas};
+use crate::model::{CounterResetHint, NativeHistogram};
+
 use super::quantile::quantile;
 use super::sum::{Mean, Sum};
 use super::{Computed, Notes, Samples};
@@ -33,29 +38,63 @@ fn of_floats(samples: &Samples<'_>, compute: impl FnOnce(&[f64]) -> f64) -> (Com
 }
 
 /// The answer of a function that takes floats or histograms, but not both.
-fn of_either(samples: &Samples<'_>, compute: impl FnOnce(&[f64]) -> f64) -> (Computed, Notes) {
+fn of_either<S>(
+    samples: &Samples<'_>,
+    floats: impl FnOnce(&[f64]) -> f64,
+    start: impl FnOnce(NativeHistogram) -> S,
+    add: impl FnMut(&mut S, &NativeHistogram) -> Result<bool, IncompatibleSchemas>,
+    finish: impl FnOnce(S) -> NativeHistogram,
+) -> (Computed, Notes) {
     match (samples.values.is_empty(), samples.histograms.is_empty()) {
         (true, true) => (Computed::Nothing, Notes::NONE),
         (false, false) => (Computed::Nothing, Notes::MIXED),
-        (true, false) => (Computed::NeedsHistogramArithmetic, Notes::NONE),
-        (false, true) => (Computed::Float(compute(samples.values)), Notes::NONE),
+        (true, false) => of_histograms(samples, start, add, finish),
+        (false, true) => (Computed::Float(floats(samples.values)), Notes::NONE),
     }
 }
 
+/// Histograms summed up one after the other, beginning with the first.
+fn of_histograms<S>(
+    samples: &Samples<'_>,
+    start: impl FnOnce(NativeHistogram) -> S,
+    mut add: impl FnMut(&mut S, &NativeHistogram) -> Result<bool, IncompatibleSchemas>,
+    finish: impl FnOnce(S) -> NativeHistogram,
+) -> (Computed, Notes) {
+    let Some(((_, first, _), rest)) = samples.histograms.split_first() else {
+        return (Computed::Nothing, Notes::NONE);
+    };
+    let mut notes = Notes::NONE;
+    let mut sum = start(first.copied());
+    for (_, histogram, _) in rest {
+        match add(&mut sum, histogram) {
+            Ok(true) => notes = notes.with(Notes::RECONCILED_AGGREGATION),
+            Ok(false) => {}
+            Err(IncompatibleSchemas) => return (Computed::Nothing, Notes::MIXED_SCHEMAS),
+        }
+    }
+    let has = |hint| samples.histograms.iter().any(|(_, histogram, _)| histogram.hint == hint);
+    if has(CounterResetHint::Reset) && has(CounterResetHint::NotReset) {
+        notes = notes.with(Notes::RESET_COLLISION);
+    }
+    (Computed::Histogram(Arc::new(finish(sum))), notes)
+}
+
 pub(crate) fn sum(samples: &Samples<'_>) -> (Computed, Notes) {
-    of_either(samples, |values| {
+    let floats = |values: &[f64]| {
         let mut sum = Sum::default();
         values.iter().for_each(|value| sum.add(*value));
         if sum.sum.is_infinite() { sum.sum } else { sum.total() }
-    })
+    };
+    of_either(samples, floats, HistogramSum::new, HistogramSum::add, HistogramSum::total)
 }
 
 pub(crate) fn avg(samples: &Samples<'_>) -> (Computed, Notes) {
-    of_either(samples, |values| {
+    let floats = |values: &[f64]| {
         let mut mean = Mean::default();
         values.iter().for_each(|value| mean.add(*value));
         mean.mean()
-    })
+    };
+    of_either(samples, floats, HistogramMean::new, HistogramMean::add, HistogramMean::mean)
 }
 
 pub(crate) fn count(samples: &Samples<'_>) -> (Computed, Notes) {
@@ -118,7 +157,8 @@ pub(crate) fn end(samples: &Samples<'_>, end: End) -> (Computed, Notes) {
             End::First => samples.histograms.first(),
             End::Last => samples.histograms.last(),
         };
-        histogram.map_or(Computed::Nothing, |(_, histogram, _)| Computed::Histogram(histogram.clone()))
+        histogram
+            .map_or(Computed::Nothing, |(_, histogram, _)| Computed::Histogram(histogram.copied_or_shared()))
     } else {
         match end {
             End::First => samples.values.first().copied().into(),

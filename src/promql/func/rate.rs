@@ -1,6 +1,8 @@
 //! `rate`, `increase`, `delta` and their instant relatives, `resets`, `changes`: how counters and gauges move.
 
-use super::{Computed, Notes, Samples};
+use crate::model::NativeHistogram;
+
+use super::{Computed, Notes, Samples, histogram_rate};
 
 /// What the rate family needs to know beside the samples.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +28,7 @@ pub(crate) fn seconds_between(from: i64, to: i64) -> f64 {
 }
 
 /// Whether the counter was restarted between two samples, going by their start times (0: unknown).
-fn start_time_reset(previous: (i64, i64), current: (i64, i64)) -> bool {
+pub(super) fn start_time_reset(previous: (i64, i64), current: (i64, i64)) -> bool {
     let ((previous_time, previous_start), (time, start)) = (previous, current);
     if start == previous_start || start == 0 || start >= time || start < previous_time {
         return false;
@@ -37,6 +39,11 @@ fn start_time_reset(previous: (i64, i64), current: (i64, i64)) -> bool {
     previous_start <= previous_time && previous_start != 0 && previous_start != previous_time
 }
 
+/// Whether a start time lies before the sample before, `(time, start time)`, although a counter that began then would have.
+pub(super) fn overlaps(previous: (i64, i64), start: i64) -> bool {
+    start != 0 && start < previous.0 && start != previous.1
+}
+
 /// `rate`, `increase` and `delta`: the change between the first and the last sample, extended to the borders of the
 /// window where the samples come close to them (Prometheus 3.15, `extrapolatedRate`).
 pub(crate) fn extrapolated(samples: &Samples<'_>, bounds: Bounds, options: RateOptions) -> (Computed, Notes) {
@@ -44,13 +51,7 @@ pub(crate) fn extrapolated(samples: &Samples<'_>, bounds: Bounds, options: RateO
         return (Computed::Nothing, Notes::MIXED);
     }
     if samples.times.is_empty() {
-        // One histogram alone has no rate, as one float has none, unless its start time stands in for the missing one.
-        let lone = samples.histograms.len() == 1
-            && !(options.start_timestamps && samples.histograms.first().is_some_and(|sample| sample.2 != 0));
-        return match samples.is_empty() || lone {
-            true => (Computed::Nothing, Notes::NONE),
-            false => (Computed::NeedsHistogramArithmetic, Notes::NONE),
-        };
+        return histogram_rate::extrapolated(samples, bounds, options);
     }
     let (Some(first_time), Some(last_time)) = (samples.times.first(), samples.times.last()) else {
         return (Computed::Nothing, Notes::NONE);
@@ -131,7 +132,7 @@ impl Reach {
     }
 
     /// The same, with a zero at `start` as the first sample.
-    fn starting_at(self, start: i64, last_time: i64) -> Self {
+    pub(super) fn starting_at(self, start: i64, last_time: i64) -> Self {
         Self { covered: seconds_between(start, last_time), to_start: 0.0, ..self }
     }
 
@@ -143,6 +144,11 @@ impl Reach {
     /// A counter's `change` extended to the borders, but not below zero: to the left only as far as the line through
     /// `first` reaches zero. The gap is capped first and then clamped, in this order.
     pub(crate) fn extend_counter(self, change: f64, first: f64) -> f64 {
+        change * self.counter_factor(change, first)
+    }
+
+    /// The factor of a counter's change, as [`extend_counter`](Self::extend_counter) applies it.
+    pub(super) fn counter_factor(self, change: f64, first: f64) -> f64 {
         let mut to_start = self.to_start;
         if change > 0.0 && first >= 0.0 {
             let to_zero = self.covered * (first / change);
@@ -150,7 +156,7 @@ impl Reach {
                 to_start = to_zero;
             }
         }
-        change * self.factor(to_start)
+        self.factor(to_start)
     }
 
     /// As [`extend_counter`](Self::extend_counter), with the factor of [`plain_factor`](Self::plain_factor) where zero
@@ -191,21 +197,35 @@ fn resets_with_start_times(samples: &Samples<'_>, change: f64) -> (f64, bool) {
         if *value < *previous || start_time_reset((*previous_time, previous_start), (*time, start)) {
             change += previous;
         }
-        overlap |= start != 0 && start < *previous_time && start != previous_start;
+        overlap |= overlaps((*previous_time, previous_start), start);
     }
     (change, overlap)
 }
 
-/// A sample that is a float, or the fact that it is none.
+/// One sample of a window.
 #[derive(Clone, Copy)]
-struct Point {
-    time: i64,
-    start: i64,
-    value: Option<f64>,
+enum Point<'a> {
+    Float { time: i64, start: i64, value: f64 },
+    Histogram(&'a histogram_rate::Point),
+}
+
+impl<'a> Point<'a> {
+    fn float(samples: &Samples<'a>, index: usize) -> Option<Self> {
+        let (time, value) = (*samples.times.get(index)?, *samples.values.get(index)?);
+        Some(Self::Float { time, start: samples.start(index), value })
+    }
+
+    /// Time and start time.
+    fn times(self) -> (i64, i64) {
+        match self {
+            Self::Float { time, start, .. } => (time, start),
+            Self::Histogram((time, _, start)) => (*time, *start),
+        }
+    }
 }
 
 /// The last two samples of the window by time, of either kind, the later one second.
-fn last_two(samples: &Samples<'_>) -> Option<(Point, Point)> {
+fn last_two<'a>(samples: &Samples<'a>) -> Option<(Point<'a>, Point<'a>)> {
     let mut floats = samples.times.len();
     let mut histograms = samples.histograms.len();
     let mut next = || {
@@ -214,11 +234,11 @@ fn last_two(samples: &Samples<'_>) -> Option<(Point, Point)> {
         match (float, histogram) {
             (Some((at, time)), other) if other.is_none_or(|(_, histogram)| histogram.0 < time) => {
                 floats = at;
-                Some(Point { time, start: samples.start(at), value: samples.values.get(at).copied() })
+                Point::float(samples, at)
             }
             (_, Some((at, histogram))) => {
                 histograms = at;
-                Some(Point { time: histogram.0, start: histogram.2, value: None })
+                Some(Point::Histogram(histogram))
             }
             _ => None,
         }
@@ -231,41 +251,48 @@ fn last_two(samples: &Samples<'_>) -> Option<(Point, Point)> {
 /// `irate` and `idelta`: the change between the last two samples.
 pub(crate) fn instant(samples: &Samples<'_>, options: RateOptions) -> (Computed, Notes) {
     let Some((previous, last)) = last_two(samples) else { return (Computed::Nothing, Notes::NONE) };
-    if previous.time == last.time {
+    let (times, last_times) = (previous.times(), last.times());
+    if times.0 == last_times.0 {
         return (Computed::Nothing, Notes::NONE);
     }
-    match (previous.value, last.value) {
-        (Some(a), Some(b)) => {
+    match (previous, last) {
+        (Point::Float { value: a, .. }, Point::Float { value: b, .. }) => {
             let restarted = options.counter
-                && (b < a
-                    || (options.start_timestamps
-                        && start_time_reset((previous.time, previous.start), (last.time, last.start))));
+                && (b < a || (options.start_timestamps && start_time_reset(times, last_times)));
             let mut change = if restarted { b } else { b - a };
             if options.per_second {
-                change /= seconds_between(previous.time, last.time);
+                change /= seconds_between(times.0, last_times.0);
             }
             (Computed::Float(change), Notes::NONE)
         }
-        (None, None) => (Computed::NeedsHistogramArithmetic, Notes::NONE),
+        (Point::Histogram(previous), Point::Histogram(last)) => {
+            histogram_rate::instant(previous, last, options)
+        }
         _ => (Computed::Nothing, Notes::MIXED),
     }
 }
 
 /// `changes`: how often the value differs from the one before.
 pub(crate) fn changes(samples: &Samples<'_>) -> Computed {
-    count_steps(samples, |a, b| b != a && !(a.is_nan() && b.is_nan()), |_, _| false)
+    count_steps(samples, |a, b| b != a && !(a.is_nan() && b.is_nan()), |a, b| !b.equals(a), |_, _| false)
 }
 
 /// `resets`: how often a counter began anew.
 pub(crate) fn resets(samples: &Samples<'_>, start_timestamps: bool) -> Computed {
-    count_steps(samples, |a, b| b < a, |a, b| start_timestamps && start_time_reset(a, b))
+    count_steps(
+        samples,
+        |a, b| b < a,
+        |a, b| b.is_reset(a),
+        |a, b| start_timestamps && start_time_reset(a, b),
+    )
 }
 
 /// Counts the neighbours in time for which one of the predicates holds, and the changes between floats and
 /// histograms.
 fn count_steps(
     samples: &Samples<'_>,
-    values: impl Fn(f64, f64) -> bool,
+    floats: impl Fn(f64, f64) -> bool,
+    histograms: impl Fn(&NativeHistogram, &NativeHistogram) -> bool,
     times: impl Fn((i64, i64), (i64, i64)) -> bool,
 ) -> Computed {
     if samples.is_empty() {
@@ -277,44 +304,42 @@ fn count_steps(
         for ((index, (time_a, a)), (_, (time_b, b))) in rows().zip(rows().skip(1)) {
             let start_a = samples.start(index);
             let start_b = samples.start(index.saturating_add(1));
-            if values(*a, *b) || times((*time_a, start_a), (*time_b, start_b)) {
+            if floats(*a, *b) || times((*time_a, start_a), (*time_b, start_b)) {
                 count = count.saturating_add(1);
             }
         }
         return Computed::Float(count as f64);
     }
-    let mut floats = samples.times.iter().zip(samples.values).enumerate().peekable();
-    let mut histograms = samples.histograms.iter().peekable();
-    let mut previous: Option<Point> = None;
-    loop {
-        let point = match (floats.peek(), histograms.peek()) {
-            (Some((_, (time, _))), Some(histogram)) if **time > histogram.0 => {
-                histograms.next().map(histogram_point)
-            }
-            (Some(_), _) => floats.next().map(|(index, (time, value))| Point {
-                time: *time,
-                start: samples.start(index),
-                value: Some(*value),
-            }),
-            (None, _) => histograms.next().map(histogram_point),
-        };
-        let Some(point) = point else { return Computed::Float(count as f64) };
+    let mut previous: Option<Point<'_>> = None;
+    for point in in_time_order(samples) {
         if let Some(previous) = previous {
-            let differs = match (previous.value, point.value) {
-                (Some(a), Some(b)) => {
-                    values(a, b) || times((previous.time, previous.start), (point.time, point.start))
+            let differs = match (previous, point) {
+                (Point::Float { value: a, .. }, Point::Float { value: b, .. }) => {
+                    floats(a, b) || times(previous.times(), point.times())
                 }
-                (None, None) => return Computed::NeedsHistogramArithmetic,
+                (Point::Histogram(a), Point::Histogram(b)) => {
+                    times(previous.times(), point.times()) || histograms(&a.1, &b.1)
+                }
                 _ => true,
             };
             count = count.saturating_add(u64::from(differs));
         }
         previous = Some(point);
     }
+    Computed::Float(count as f64)
 }
 
-fn histogram_point(sample: &(i64, std::sync::Arc<crate::model::NativeHistogram>, i64)) -> Point {
-    Point { time: sample.0, start: sample.2, value: None }
+/// Floats and histograms of a window in one row.
+fn in_time_order<'a>(samples: &Samples<'a>) -> impl Iterator<Item = Point<'a>> {
+    let samples = *samples;
+    let mut floats =
+        (0..samples.times.len()).filter_map(move |index| Point::float(&samples, index)).peekable();
+    let mut histograms = samples.histograms.iter().map(Point::Histogram).peekable();
+    std::iter::from_fn(move || match (floats.peek(), histograms.peek()) {
+        (Some(float), Some(histogram)) if float.times().0 > histogram.times().0 => histograms.next(),
+        (Some(_), _) => floats.next(),
+        (None, _) => histograms.next(),
+    })
 }
 
 #[cfg(test)]

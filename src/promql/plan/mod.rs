@@ -65,6 +65,8 @@ pub(crate) struct InstantSelector<'q> {
     pub(crate) reference: Reference,
     pub(crate) smoothed: bool,
     pub(crate) reading: Reading,
+    /// Whether nothing but count and sum of native histograms is needed.
+    pub(crate) statistics: bool,
 }
 
 /// A range selector.
@@ -73,6 +75,8 @@ pub(crate) struct RangeSelector<'q> {
     pub(crate) matchers: &'q [Matcher],
     pub(crate) window: RangeWindow,
     pub(crate) extension: Option<Extension>,
+    /// Whether nothing but count and sum of native histograms is needed.
+    pub(crate) statistics: bool,
 }
 
 /// A subquery.
@@ -122,6 +126,38 @@ pub(crate) struct Scope {
     pub(crate) step: i64,
     pub(crate) lookback: i64,
     pub(crate) default_subquery_step: i64,
+    /// What the expressions around tell about the histograms below.
+    pub(crate) surroundings: Surroundings,
+}
+
+/// Which parts of native histograms matter to the expressions around a selector. It shows only in hints: Prometheus reads
+/// histograms without buckets where it can, and then notices resets while it reads.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Surroundings {
+    /// Something asks for count or sum.
+    statistics: bool,
+    /// Something asks for more.
+    buckets: bool,
+}
+
+impl Surroundings {
+    fn of_call(self, function: Function) -> Self {
+        match function {
+            Function::HistogramCount | Function::HistogramSum | Function::HistogramAvg => {
+                Self { statistics: true, ..self }
+            }
+            Function::HistogramQuantile
+            | Function::HistogramQuantiles
+            | Function::HistogramFraction
+            | Function::HistogramStddev
+            | Function::HistogramStdvar => Self { buckets: true, ..self },
+            _ => self,
+        }
+    }
+
+    const fn only_statistics(self) -> bool {
+        self.statistics && !self.buckets
+    }
 }
 
 impl Node<'_> {
@@ -167,7 +203,12 @@ pub(crate) fn plan<'q>(expr: &'q Expr, scope: &Scope) -> Result<Node<'q>> {
                 before: if extension.is_some() { scope.lookback } else { 0 },
                 after: if extension == Some(Extension::Smoothed) { scope.lookback } else { 0 },
             };
-            let selector = RangeSelector { matchers: &matrix.selector.matchers, window, extension };
+            let selector = RangeSelector {
+                matchers: &matrix.selector.matchers,
+                window,
+                extension,
+                statistics: scope.surroundings.only_statistics(),
+            };
             (Operator::Range(selector), window.reference.at.is_some())
         }
         Expr::Subquery(node) => {
@@ -179,7 +220,8 @@ pub(crate) fn plan<'q>(expr: &'q Expr, scope: &Scope) -> Result<Node<'q>> {
             };
             let length = scope.millis(&node.window, DurationUse::Window)?;
             let window = RangeWindow { reference, length, before: 0, after: 0 };
-            let inner = plan(&node.expr, scope)?;
+            let surroundings = Surroundings { buckets: true, ..scope.surroundings };
+            let inner = plan(&node.expr, &Scope { surroundings, ..*scope })?;
             (Operator::Subquery(Box::new(Subquery { inner, window, step })), reference.at.is_some())
         }
         Expr::Call(call) => return call_node(call, scope),
@@ -193,6 +235,9 @@ pub(crate) fn plan<'q>(expr: &'q Expr, scope: &Scope) -> Result<Node<'q>> {
             (Operator::Aggregate(Box::new(aggregate)), invariant)
         }
         Expr::Binary(node) => {
+            let buckets = scope.surroundings.buckets || node.op.is_trim();
+            let surroundings = Surroundings { buckets, ..scope.surroundings };
+            let scope = &Scope { surroundings, ..*scope };
             let (lhs, rhs) = (plan(&node.lhs, scope)?, plan(&node.rhs, scope)?);
             let invariant = lhs.invariant && rhs.invariant;
             let binary = Binary {
@@ -222,13 +267,15 @@ fn instant<'q>(selector: &'q VectorSelector, scope: &Scope) -> Result<InstantSel
         reference: scope.reference(&selector.modifiers)?,
         smoothed: selector.modifiers.extension == Some(Extension::Smoothed),
         reading: Reading::Value,
+        statistics: scope.surroundings.only_statistics(),
     })
 }
 
 fn call_node<'q>(call: &'q crate::promql::ast::Call, scope: &Scope) -> Result<Node<'q>> {
     let function = call.function;
     let range = call.range;
-    let mut args = call.args.iter().map(|arg| plan(arg, scope)).collect::<Result<Vec<_>>>()?;
+    let below = Scope { surroundings: scope.surroundings.of_call(function), ..*scope };
+    let mut args = call.args.iter().map(|arg| plan(arg, &below)).collect::<Result<Vec<_>>>()?;
     let seconds = |millis: i64| millis as f64 / 1000.0;
     let constant = match function {
         Function::Start => Some(seconds(scope.start)),

@@ -1,0 +1,162 @@
+//! Asks the real engine and ours the same random queries over the same random data, floats and histograms.
+//!
+//! ```sh
+//! PROMGATE_ORACLE=/path/to/promoracle PROMGATE_QUERIES=200000 \
+//!     cargo test --release --test differential -- --ignored --nocapture
+//! ```
+//!
+//! The oracle is a program that answers JSON lines; `PROMGATE_SEED` chooses other data and queries. A difference
+//! names its data set; `PROMGATE_SET` begins with that one.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::disallowed_methods,
+    reason = "a test program stops at the first surprise"
+)]
+
+mod answer;
+#[path = "../conformance/compare.rs"]
+#[allow(dead_code, reason = "shared with the conformance sets")]
+mod compare;
+#[path = "../conformance/data.rs"]
+#[allow(dead_code, reason = "shared with the conformance sets")]
+mod data;
+mod oracle;
+mod queries;
+mod random;
+mod series;
+
+use promgate::{Engine, Error, Evaluation, QueryLimits, Snapshot, Timestamp};
+use serde_json::{Value as Json, json};
+
+use compare::Tolerance;
+use oracle::Oracle;
+use queries::Writer;
+use random::Random;
+
+/// Queries that are asked over one data set.
+const QUERIES_A_DATA_SET: u64 = 200;
+
+/// Prometheus stops at the text of a histogram with custom bounds that was scaled by infinity or zero.
+const ZERO_BUCKET_CRASH: &str = "histograms with custom buckets have no zero bucket";
+
+/// How often the oracle is asked again when it may have answered in a random order.
+const REPEATS: usize = 400;
+
+fn variable(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+#[test]
+#[ignore = "needs the real engine: see the head of this file"]
+fn random_queries_have_prometheus_s_answers() {
+    let program = std::env::var("PROMGATE_ORACLE").expect("PROMGATE_ORACLE names the oracle");
+    let wanted = variable("PROMGATE_QUERIES", 20_000);
+    let seed = variable("PROMGATE_SEED", 1);
+    let mut oracle = Oracle::start(&program);
+    let mut counts = Counts::default();
+    for set in variable("PROMGATE_SET", 0).. {
+        if counts.asked >= wanted {
+            break;
+        }
+        let mut random = Random::new(seed.wrapping_mul(1_000_003).wrapping_add(set));
+        let generated = series::generate(&mut random);
+        let loaded = oracle.ask(&json!({"op": "load", "series": generated.series}));
+        assert_eq!(loaded["ok"], true, "{loaded}");
+        let source = data::source(generated.series.iter().map(data::data_series).collect());
+        for _ in 0..QUERIES_A_DATA_SET {
+            let request = request(&mut random, &generated);
+            compare_one(&mut oracle, &source, &request, set, &mut counts);
+        }
+        if set % 50 == 49 {
+            println!("{counts:?}");
+        }
+    }
+    println!("seed {seed}: {counts:?}");
+    assert_eq!(counts.different, 0, "unexplained differences");
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    asked: u64,
+    /// Answers that were an error on both sides.
+    errors: u64,
+    /// Answers that held at least one series.
+    with_series: u64,
+    /// Crashes of the oracle that `semantics.md` tells of.
+    crashes: u64,
+    /// Answers that Prometheus gives in one order or another, ours among them.
+    unstable: u64,
+    different: u64,
+}
+
+fn request(random: &mut Random, data: &series::Data) -> Json {
+    let (start, end) = (data.start, data.end);
+    let query = Writer { random, start, end }.query();
+    let time = |random: &mut Random| match random.below(2) {
+        0 => random.between(start, end + 60_000),
+        _ => start + random.between(0, 1 + (end - start) / data.interval) * data.interval,
+    };
+    let config = json!({
+        "delayed_name_removal": random.chance(40),
+        "start_timestamps": random.chance(40),
+    });
+    if random.chance(55) {
+        return json!({"op": "instant", "query": query, "time_ms": time(random), "config": config});
+    }
+    let from = time(random);
+    let step = [data.interval, 15_000, 60_000, 37_000, data.interval * 3][random.below(5)];
+    let until = from + step * random.between(0, 15);
+    json!({"op": "range", "query": query, "start_ms": from, "end_ms": until, "step_ms": step, "config": config})
+}
+
+fn evaluate(source: &Snapshot, request: &Json) -> Result<Evaluation, Error> {
+    let flag = |key: &str| request["config"][key] == true;
+    let engine = Engine::new()
+        .experimental(true)
+        .limits(QueryLimits::prometheus())
+        .delayed_name_removal(flag("delayed_name_removal"))
+        .start_timestamps(flag("start_timestamps"));
+    let query = engine.prepare(request["query"].as_str().unwrap())?;
+    let time = |key: &str| Timestamp::from_millis(request[key].as_i64().unwrap());
+    if request["op"] == "range" {
+        let step = request["step_ms"].as_i64().unwrap();
+        engine.range(source, &query, time("start_ms"), time("end_ms"), step)
+    } else {
+        engine.instant(source, &query, time("time_ms"))
+    }
+}
+
+fn compare_one(oracle: &mut Oracle, source: &Snapshot, request: &Json, set: u64, counts: &mut Counts) {
+    let query = request["query"].as_str().unwrap();
+    let ordered = ["sort", "topk", "bottomk"].iter().any(|name| query.starts_with(name));
+    let expected = oracle.ask(request);
+    let got = evaluate(source, request);
+    counts.asked += 1;
+    counts.errors += u64::from(expected["error"].is_string());
+    counts.with_series += u64::from(expected["series"].as_array().is_some_and(|series| !series.is_empty()));
+    if expected["error"] == ZERO_BUCKET_CRASH {
+        counts.crashes += 1;
+        return;
+    }
+    let Some(what) = answer::difference(&expected, &got, Tolerance::Bits, ordered) else { return };
+    // In a range query, what is above another operation meets its series in the order of a map, and so do instant queries
+    // above some aggregations: sums round, and ties break, differently from one answer to the next. Ours has to be one of them.
+    for _ in 0..REPEATS {
+        let again = oracle.ask(request);
+        if answer::difference(&again, &got, Tolerance::Bits, ordered).is_none() {
+            counts.unstable += 1;
+            return;
+        }
+    }
+    counts.different += 1;
+    if counts.different <= 100 {
+        let mut text = expected.to_string();
+        text.truncate(text.char_indices().nth(600).map_or(text.len(), |(at, _)| at));
+        println!("DIFFERENT in set {set}: {request}\n  expected {text}\n  got {what}");
+    }
+}
