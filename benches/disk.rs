@@ -3,7 +3,7 @@
 //! Limits to work towards: mix 0.245 B a sample [0.235], plateau 0.080 [0.070]; with `Each` and four writers 30 M samples a
 //! second; replay 300 M samples a second; 500,000 series opened after a kill in 1 s [0.2].
 //!
-//! `DISK_BENCH` runs one part alone: `sizes`, `ingest`, `open`, `large`; `small` leaves out what takes minutes.
+//! `DISK_BENCH` runs one part alone: `sizes`, `ingest`, `select`, `open`, `large`; `small` leaves out what takes minutes.
 #![allow(missing_docs, reason = "a bench has no documentation")]
 #![allow(clippy::disallowed_methods, reason = "a bench reads the clock and looks at files")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench stops at the first surprise")]
@@ -14,7 +14,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use promgate::{
-    Durability, FamilyHandle, Labels, Limits, Maintained, Sample, Store, StoreOptions, Timestamp,
+    Durability, FamilyHandle, Labels, Limits, Maintained, MatchOp, Matcher, Sample, SelectRequest, Source,
+    Store, StoreOptions, Timestamp, Window,
 };
 
 #[path = "workload/mod.rs"]
@@ -205,6 +206,54 @@ fn open_after_kill(folder: &Path, families: usize, scrapes: usize) {
     fs::remove_dir_all(&killed).unwrap();
 }
 
+/// The first questions of a controller that restarts, and what they leave in memory: all series lie in segments.
+fn first_query(folder: &Path, families: usize) {
+    let workload = Workload::mix(40, 1);
+    let folder = folder.join("first");
+    let store = Store::open(&folder, options(Durability::Never)).unwrap();
+    let handles = handles(&store, families);
+    for row in 0..40 {
+        scrape(&store, &handles, &workload, row, row as i64 * 15_000);
+    }
+    store.flush().unwrap();
+    store.close().unwrap();
+    drop((store, handles));
+    let start = Instant::now();
+    let store = Store::open_read_only(&folder, options(Durability::Never)).unwrap();
+    let opened = start.elapsed();
+    let window = Window::ALL;
+    let gate = [
+        Matcher::equal("__name__", "duration_milliseconds_bucket"),
+        Matcher::equal("service_name", "service-7"),
+        Matcher::new("k8s_pod_name", MatchOp::Matches, "service-7-7d9f8c6b5-0000.*").unwrap(),
+        Matcher::new("status_code", MatchOp::NotEqual, "STATUS_CODE_ERROR").unwrap(),
+    ];
+    let ask = |matchers: &[Matcher]| {
+        let start = Instant::now();
+        let set = store.snapshot().select(&SelectRequest::new(matchers, window).with_families()).unwrap();
+        (start.elapsed(), set.items.len())
+    };
+    let (first, found) = ask(&gate);
+    let (again, _) = ask(&gate);
+    let other = [gate[0].clone(), Matcher::equal("k8s_pod_name", "service-9-7d9f8c6b5-00004")];
+    let (another, _) = ask(&other);
+    let start = Instant::now();
+    let names = store.snapshot().label_values("__name__", &[], window).unwrap().len();
+    let named = start.elapsed();
+    let held = store.stats();
+    let (all, everything) = ask(&[]);
+    println!(
+        "{} series in segments: opened in {opened:.1?}; first query, {found} histograms: {first:.1?}, again {again:.1?}, another {another:.1?}; {names} names in {named:.1?}; \
+         the index holds {} series, {} kB; with all {everything} in {all:.1?}: {} kB",
+        families * WIDTH,
+        held.series,
+        (held.label_bytes + held.index_bytes) / 1000,
+        (store.stats().label_bytes + store.stats().index_bytes) / 1000,
+    );
+    drop(store);
+    fs::remove_dir_all(&folder).unwrap();
+}
+
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -260,6 +309,10 @@ fn main() {
     if wanted("ingest") {
         ingest(folder.path());
         single_series(folder.path());
+    }
+    if wanted("select") {
+        first_query(folder.path(), 2_632);
+        first_query(folder.path(), 26_316);
     }
     if wanted("open") {
         open_after_kill(folder.path(), 2_632, 540);

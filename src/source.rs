@@ -136,6 +136,16 @@ impl Series {
         Self { labels, chunks }
     }
 
+    /// Takes the chunks of another part of the same series. `false`: it is another series, and nothing was done.
+    pub(crate) fn join(&mut self, other: &mut Self) -> bool {
+        let is_same = self.labels == other.labels;
+        if is_same {
+            self.chunks.append(&mut other.chunks);
+            self.chunks.sort_by_key(|part| part.chunk.time_range());
+        }
+        is_same
+    }
+
     /// The series' labels.
     pub fn labels(&self) -> &Labels {
         &self.labels

@@ -368,6 +368,7 @@ fn a_reader_that_knows_only_the_format_document_reads_the_golden_store() {
     ] {
         assert!(found.forms.contains_key(form), "no {form}");
     }
+    assert!(found.lists > 0, "no postings");
     assert!(found.torn > 0, "no torn end");
     let acknowledged: Vec<bool> = found.losses.iter().map(|loss| loss.2).collect();
     assert!(acknowledged.contains(&true) && acknowledged.contains(&false), "{:?}", found.losses);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use smallvec::SmallVec;
 
 use crate::chunk::{Chunk, FamilyBuffer, Wanted};
@@ -106,11 +107,41 @@ struct Flush {
 /// Segments on their way into one.
 #[derive(Debug)]
 struct Merge {
-    sources: Vec<Arc<Segment>>,
+    sources: Vec<MergeSource>,
     /// Rows of a chunk.
     most_rows: usize,
-    planned: std::vec::IntoIter<Planned>,
     writer: SegmentWriter,
+}
+
+/// A segment that is merged, item by item: the index need not know them.
+#[derive(Debug)]
+struct MergeSource {
+    segment: Arc<Segment>,
+    /// The next item, and its number.
+    head: Option<(Labels, bool)>,
+    number: u32,
+    /// The series of the index that items are. One that the index learns of meanwhile is found again when it is asked for.
+    known: Vec<Option<SeriesRef>>,
+}
+
+impl MergeSource {
+    fn new(segment: Arc<Segment>, index: &RwLock<Index>) -> Result<Self> {
+        let known = segment.known(index)?;
+        let head = segment.item(index, 0)?;
+        Ok(Self { segment, head, number: 0, known })
+    }
+
+    fn series(&self) -> Option<SeriesRef> {
+        self.known.get(self.number as usize).copied().flatten()
+    }
+
+    /// Takes the chunks of the next item.
+    fn take(&mut self, index: &RwLock<Index>, into: &mut Vec<Arc<Chunk>>) -> Result<()> {
+        self.segment.chunks_of(index, self.number, |chunk| into.push(chunk))?;
+        self.number = self.number.saturating_add(1);
+        self.head = self.segment.item(index, self.number)?;
+        Ok(())
+    }
 }
 
 impl Store {
@@ -196,7 +227,7 @@ impl Inner {
         let outcome = match maintenance.job.take() {
             Some(Job::Flush(job)) => self.flush_step(disk, job),
             Some(Job::Merge(job)) => self.merge_step(disk, job),
-            Some(Job::Forget(items)) => Ok(self.forget_step(items)),
+            Some(Job::Forget(items)) => self.forget_step(items),
             None => self.next_job(disk, seal),
         };
         maintenance.job = disk.note(outcome)?;
@@ -287,10 +318,7 @@ impl Inner {
         for planned in job.planned.by_ref().take(STEP_ITEMS) {
             let Some(head) = job.heads.get(planned.series.item) else { continue };
             // What a segment has already stays in the head to be read quickly.
-            let sealed = segments
-                .iter()
-                .filter_map(|segment| segment.newest_of(planned.series, planned.is_family))
-                .max();
+            let sealed = newest_of(&segments, planned.series, planned.is_family)?;
             let after = sealed.map_or(Timestamp::MIN, Timestamp::from_millis);
             let chunks: Vec<Arc<Chunk>> = match &**head {
                 ItemHead::Series(head) => head.chunks(Window::new(after, Timestamp::MAX)).collect(),
@@ -307,7 +335,7 @@ impl Inner {
                 false => Timestamp::MAX,
             };
             let runs = runs_of(&chunks, Window::new(after, until))?;
-            job.writer.add(planned.series, planned.is_family, &planned.labels, &runs)?;
+            job.writer.add(Some(planned.series), planned.is_family, &planned.labels, &runs)?;
         }
         if job.planned.len() > 0 {
             return Ok(Some(Job::Flush(job)));
@@ -342,18 +370,18 @@ impl Inner {
         if writer.is_empty() {
             return Ok(None);
         }
-        let (entry, joined) = writer.finish()?;
+        let (entry, known) = writer.finish()?;
         if !planted(Bug::SegmentNameNotSynced) {
             let synced = disk.backing.sync_names();
             synced.map_err(|error| failed(&format!("syncing names failed: {error}")))?;
         }
         let store = disk.manifest.lock().store;
         let segment = Segment::open(&*disk.backing, store, entry)?;
-        segment.set_joined(joined);
+        segment.set_known(&self.index, &known)?;
         Ok(Some(Arc::new(segment)))
     }
 
-    fn forget_step(&self, mut items: Vec<u32>) -> Option<Job> {
+    fn forget_step(&self, mut items: Vec<u32>) -> Result<Option<Job>> {
         let segments = self.view.read().segments.clone();
         let idle_before = self.newest.load(Ordering::Relaxed).saturating_sub(IDLE_SERIES);
         let rest = items.len().saturating_sub(STEP_ITEMS);
@@ -362,14 +390,12 @@ impl Inner {
         let mut view = self.view.write();
         for item in items.drain(rest..) {
             let Some(head) = view.heads.get(item) else { continue };
-            let newest_of = |column: u32, is_family: bool| {
-                let series = SeriesRef { item, column };
-                segments.iter().filter_map(|segment| segment.newest_of(series, is_family)).max()
-            };
+            let newest_of =
+                |column: u32, is_family: bool| newest_of(&segments, SeriesRef { item, column }, is_family);
             let sealed: SmallVec<[Option<i64>; 1]> = match &**head {
-                ItemHead::Series(_) | ItemHead::Family(_) => SmallVec::from_elem(newest_of(0, true), 1),
+                ItemHead::Series(_) | ItemHead::Family(_) => SmallVec::from_elem(newest_of(0, true)?, 1),
                 ItemHead::Columns(heads) => {
-                    (0..).zip(heads).map(|(column, _)| newest_of(column, false)).collect()
+                    (0..).zip(heads).map(|(column, _)| newest_of(column, false)).collect::<Result<_>>()?
                 }
             };
             if head.is_sealed(&sealed) && head.time_range().is_some_and(|(_, last)| last < idle_before) {
@@ -389,7 +415,7 @@ impl Inner {
                 self.grow(0_isize.saturating_add_unsigned(after).saturating_sub_unsigned(before));
             }
         }
-        (!items.is_empty()).then_some(Job::Forget(items))
+        Ok((!items.is_empty()).then_some(Job::Forget(items)))
     }
 
     /// The oldest run of segments of one level that are enough for one of the next.
@@ -400,21 +426,14 @@ impl Inner {
             sources.first().is_some_and(|segment| segment.entry.level < TOP_LEVEL) && self.may_merge(sources)
         });
         let Some(sources) = runs.next() else { return Ok(None) };
-        let mut planned: Vec<Planned> = Vec::new();
-        for source in sources {
-            let joined = source.join(&self.index)?;
-            let index = self.index.read();
-            for part in joined.all() {
-                planned.extend(Planned::of(&index, part.series, part.is_family));
-            }
-        }
-        planned.sort_by(Planned::cmp);
-        planned.dedup_by(|a, b| a.series == b.series && a.is_family == b.is_family);
         let level = sources.first().map_or(0, |source| source.entry.level).saturating_add(1);
+        let mut opened = Vec::with_capacity(sources.len());
+        for source in sources {
+            opened.push(MergeSource::new(source.clone(), &self.index)?);
+        }
         let writer = self.new_segment(disk, level)?;
-        let (sources, planned) = (sources.to_vec(), planned.into_iter());
         let most_rows = MERGED_ROWS.saturating_mul(MERGE.saturating_pow(u32::from(level.saturating_sub(1))));
-        Ok(Some(Job::Merge(Merge { sources, most_rows, planned, writer })))
+        Ok(Some(Job::Merge(Merge { sources: opened, most_rows, writer })))
     }
 
     /// Segments are forgotten whole: none is to be more than a tenth of what retention keeps, as in Prometheus.
@@ -428,24 +447,25 @@ impl Inner {
     }
 
     fn merge_step(&self, disk: &Disk, mut job: Merge) -> Result<Option<Job>> {
-        for planned in job.planned.by_ref().take(STEP_ITEMS) {
-            let mut chunks = Vec::new();
-            for source in &job.sources {
-                source.chunks(planned.series.item, Window::ALL, |series, is_family, chunk| {
-                    if series == planned.series && is_family == planned.is_family {
-                        chunks.push(chunk);
-                    }
-                })?;
+        for _ in 0..STEP_ITEMS {
+            let heads = job.sources.iter().filter_map(|source| source.head.as_ref());
+            let Some((labels, is_family)) = heads.min().cloned() else { break };
+            let (mut chunks, mut series) = (Vec::new(), None);
+            for source in &mut job.sources {
+                if source.head.as_ref().is_some_and(|head| *head == (labels.clone(), is_family)) {
+                    series = series.or(source.series());
+                    source.take(&self.index, &mut chunks)?;
+                }
             }
             let runs = merged_runs(&chunks, job.most_rows)?;
-            job.writer.add(planned.series, planned.is_family, &planned.labels, &runs)?;
+            job.writer.add(series, is_family, &labels, &runs)?;
         }
-        if job.planned.len() > 0 {
+        if job.sources.iter().any(|source| source.head.is_some()) {
             return Ok(Some(Job::Merge(job)));
         }
         let Merge { sources, writer, .. } = job;
         let made = self.finish_segment(disk, writer)?;
-        let gone: Vec<u64> = sources.iter().map(|source| source.entry.number).collect();
+        let gone: Vec<u64> = sources.iter().map(|source| source.segment.entry.number).collect();
         self.replace_segments(disk, &gone, made)?;
         Ok(None)
     }
@@ -507,6 +527,16 @@ impl Inner {
         let newest = self.newest.load(Ordering::Relaxed);
         Some(Timestamp::from_millis(newest.saturating_sub(kept)))
     }
+}
+
+/// The newest time that segments have of a series, or of a histogram as a whole. They know all items that are in the heads and
+/// in them: what the log holds is in no segment that was there when the store was opened.
+fn newest_of(segments: &[Arc<Segment>], series: SeriesRef, is_family: bool) -> Result<Option<i64>> {
+    let mut newest = None;
+    for segment in segments {
+        newest = newest.max(segment.newest_of(series, is_family)?);
+    }
+    Ok(newest)
 }
 
 /// The chunks of one item as runs of at most so many rows. Chunks are put together only where that takes fewer bytes: at a

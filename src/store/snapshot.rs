@@ -49,9 +49,9 @@ impl View {
         time: Timestamp,
     ) -> Result<Option<i64>> {
         let mut newest = None;
+        let Some(item) = index.read().item(item).cloned() else { return Ok(newest) };
         for segment in self.segments.iter().filter(|segment| segment.entry.last_time >= time.as_millis()) {
-            segment.join(index)?;
-            newest = newest.max(segment.newest(item));
+            newest = newest.max(segment.newest(index, &item)?);
         }
         Ok(newest)
     }
@@ -99,14 +99,9 @@ impl Found {
 }
 
 impl Snapshot {
-    /// The segments that touch the window, their items known to the index.
-    fn segments(&self, window: Window) -> Result<SmallVec<[&Arc<Segment>; 4]>> {
-        let segments: SmallVec<[&Arc<Segment>; 4]> =
-            self.view.segments.iter().filter(|segment| segment.touches(window)).collect();
-        for segment in &segments {
-            segment.join(&self.store.inner.index)?;
-        }
-        Ok(segments)
+    /// The segments that touch the window.
+    fn segments(&self, window: Window) -> SmallVec<[&Arc<Segment>; 4]> {
+        self.view.segments.iter().filter(|segment| segment.touches(window)).collect()
     }
 
     fn window(&self, window: Window) -> Window {
@@ -190,7 +185,10 @@ impl Source for Snapshot {
 
     fn select(&self, request: &SelectRequest<'_>) -> Result<SeriesSet> {
         let window = self.window(request.window);
-        let segments = self.segments(window)?;
+        let segments = self.segments(window);
+        for segment in &segments {
+            segment.join(&self.store.inner.index, request.matchers)?;
+        }
         let selection = Selection::resolve(&self.store.inner.index, request.matchers);
         let mut items = Vec::with_capacity(selection.items.len());
         for (number, item) in &selection.items {
@@ -218,15 +216,23 @@ impl Source for Snapshot {
             }
         }
         items.sort_by(|a, b| a.labels().cmp(b.labels()));
+        // A count or a sum may be a single series here and a column of its histogram there.
+        items.dedup_by(|later, first| match (later, first) {
+            (SourceItem::Series(later), SourceItem::Series(first)) => first.join(later),
+            _ => false,
+        });
         Ok(SeriesSet { items })
     }
 
     fn label_values(&self, name: &str, matchers: &[Matcher], window: Window) -> Result<Vec<Arc<str>>> {
         let window = self.window(window);
-        let segments = self.segments(window)?;
-        let selection = Selection::resolve(&self.store.inner.index, matchers);
         let mut values: HashSet<Arc<str>> = HashSet::new();
-        for (number, item) in &selection.items {
+        for segment in self.segments(window) {
+            segment.label_values(&self.store.inner.index, name, matchers, window, &mut values)?;
+        }
+        // What is in segments is told by those; the rest is in the heads.
+        let selection = Selection::resolve(&self.store.inner.index, matchers);
+        for (number, item) in selection.items.iter().filter(|(number, _)| self.head(*number).is_some()) {
             let (labels, columns): (_, &[Column]) = match &**item {
                 Item::Single(labels) => (labels, &[]),
                 Item::Family { labels, columns } => (labels, columns),
@@ -236,7 +242,7 @@ impl Source for Snapshot {
             if known.is_none() && !is_virtual {
                 continue;
             }
-            let found = self.find(*number, !columns.is_empty(), window, &segments)?;
+            let found = self.find(*number, !columns.is_empty(), window, &[])?;
             if columns.is_empty() {
                 values.extend(known.filter(|_| !found.is_empty()).map(|label| label.value.clone()));
                 continue;

@@ -117,7 +117,7 @@ impl Numbers {
                 let layout = Layout::read(cursor, |cursor| self.symbol(cursor))?;
                 self.layouts.push(layout);
             }
-            1 | 2 => {
+            1..=3 => {
                 let mut labels = Pairs::new();
                 for _ in 0..cursor.varint()? {
                     labels.push((self.symbol(cursor)?, self.symbol(cursor)?));

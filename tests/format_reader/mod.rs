@@ -4,6 +4,7 @@ mod body;
 mod bytes;
 mod family;
 mod log;
+mod postings;
 mod rans;
 mod segment;
 mod tables;
@@ -22,6 +23,8 @@ pub(crate) struct Found {
     pub(crate) content: Content,
     /// How many chunks of each kind there are.
     pub(crate) kinds: BTreeMap<u8, usize>,
+    /// How many lists of postings there are.
+    pub(crate) lists: usize,
     /// How many frames of each kind there are.
     pub(crate) frames: BTreeMap<u8, usize>,
     /// How many entries of each form there are, and rows of each sort.

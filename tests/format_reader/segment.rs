@@ -1,7 +1,7 @@
 //! Segments.
 
 use super::tables::Layout;
-use super::{Cursor, Found, Pairs, Read, body, family, labels_text, salted};
+use super::{Cursor, Found, Pairs, Read, body, family, labels_text, postings, salted};
 
 /// What the manifest says of a segment.
 pub(crate) struct Entry {
@@ -34,7 +34,7 @@ pub(crate) fn read(bytes: &[u8], salt: u64, entry: &Entry, found: &mut Found) ->
         return Err("the manifest says something else".into());
     }
     let mut sections = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..5 {
         let (offset, length, checksum) = (footer.size()?, footer.size()?, footer.varint()?);
         let end = offset.checked_add(length).ok_or("a section is too long")?;
         let section = bytes.get(offset..end).ok_or("a section is cut off")?;
@@ -44,7 +44,9 @@ pub(crate) fn read(bytes: &[u8], salt: u64, entry: &Entry, found: &mut Found) ->
         sections.push(Cursor::new(section));
     }
     footer.end()?;
-    let [times, symbols, layouts, items] = sections.as_mut_slice() else { return Err("sections".into()) };
+    let [times, symbols, layouts, items, lists] = sections.as_mut_slice() else {
+        return Err("sections".into());
+    };
 
     let mut columns = Vec::new();
     for _ in 0..times.varint()? {
@@ -52,19 +54,35 @@ pub(crate) fn read(bytes: &[u8], salt: u64, entry: &Entry, found: &mut Found) ->
         columns.push(body::times(times.take(length)?)?);
     }
     times.end()?;
-    let known: Vec<String> = (0..symbols.varint()?).map(|_| symbols.text()).collect::<Read<_>>()?;
+    let names: Vec<String> = (0..symbols.varint()?).map(|_| symbols.text()).collect::<Read<_>>()?;
+    let mut before = Vec::new();
+    let values: Vec<String> = postings::blocks(symbols, |cursor, is_first| {
+        let shared = if is_first { 0 } else { cursor.size()? };
+        before.truncate(shared);
+        let length = cursor.size()?;
+        before.extend_from_slice(cursor.take(length)?);
+        String::from_utf8(before.clone()).map_err(|_| "no text".into())
+    })?;
     symbols.end()?;
-    let symbol =
-        |cursor: &mut Cursor<'_>| Read::Ok(known.get(cursor.size()?).ok_or("no such symbol")?.clone());
+    if !names.is_sorted_by(|a, b| a < b) || !values.is_sorted_by(|a, b| a < b) {
+        return Err("symbols do not rise".into());
+    }
+    let value =
+        |cursor: &mut Cursor<'_>| Read::Ok(values.get(cursor.size()?).ok_or("no such value")?.clone());
+    let name = |cursor: &mut Cursor<'_>| Read::Ok(names.get(cursor.size()?).ok_or("no such name")?.clone());
     let layouts_known: Vec<Layout> =
-        (0..layouts.varint()?).map(|_| Layout::read(layouts, symbol)).collect::<Read<_>>()?;
+        (0..layouts.varint()?).map(|_| Layout::read(layouts, value)).collect::<Read<_>>()?;
     layouts.end()?;
 
     let (mut seen_items, mut seen_chunks, mut before) = (0, 0, None);
+    let mut wanted = postings::Postings::default();
     let samples_before: usize = found.content.values().map(|samples| samples.len()).sum();
-    for _ in 0..items.varint()? {
-        let length = items.size()?;
-        let mut item = Cursor::new(items.take(length)?);
+    let records = postings::blocks(items, |cursor, _| {
+        let length = cursor.size()?;
+        Ok(cursor.take(length)?.to_vec())
+    })?;
+    for (number, record) in records.iter().enumerate() {
+        let mut item = Cursor::new(record);
         let is_histogram = match item.u8()? {
             0 => false,
             1 => true,
@@ -72,7 +90,7 @@ pub(crate) fn read(bytes: &[u8], salt: u64, entry: &Entry, found: &mut Found) ->
         };
         let mut labels = Pairs::new();
         for _ in 0..item.varint()? {
-            labels.push((symbol(&mut item)?, symbol(&mut item)?));
+            labels.push((name(&mut item)?, value(&mut item)?));
         }
         let own = Some((labels.clone(), is_histogram));
         if !labels.is_sorted_by(|a, b| a.0 < b.0) || before >= own {
@@ -80,6 +98,12 @@ pub(crate) fn read(bytes: &[u8], salt: u64, entry: &Entry, found: &mut Found) ->
         }
         before = own;
         seen_items += 1;
+        if is_histogram {
+            wanted.histograms.insert(number);
+        }
+        for (name, value) in labels.iter().filter(|(name, _)| !is_histogram || name != "__name__") {
+            wanted.add(name, value, number);
+        }
         let (mut time, mut end) = (0_i64, 0_u64);
         for _ in 0..item.varint()? {
             let layout = if is_histogram { Some(item.size()?) } else { None };
@@ -118,6 +142,12 @@ pub(crate) fn read(bytes: &[u8], salt: u64, entry: &Entry, found: &mut Found) ->
                     }
                 }
                 (Some(layout), 2..=4) => {
+                    for column in 0..layout.columns.len() {
+                        let own = layout.series(&labels, column);
+                        let (name, value) =
+                            own.iter().find(|(name, _)| name == "__name__").ok_or("no name")?;
+                        wanted.add(name, value, number);
+                    }
                     let rows = family::rows(kind, chunk.rest(), times.len(), layout)
                         .map_err(|wrong| format!("family of kind {kind}: {wrong}"))?;
                     for column in 0..layout.columns.len() {
@@ -135,6 +165,10 @@ pub(crate) fn read(bytes: &[u8], salt: u64, entry: &Entry, found: &mut Found) ->
         item.end()?;
     }
     items.end()?;
+    if postings::read(lists, &names, &values)? != wanted {
+        return Err("the postings are not those of the items".into());
+    }
+    found.lists += wanted.lists.len();
     let samples: usize = found.content.values().map(|samples| samples.len()).sum();
     if (counts[0], counts[2], counts[3]) != (seen_items, (samples - samples_before) as u64, seen_chunks) {
         return Err(format!("the footer counts {counts:?}"));

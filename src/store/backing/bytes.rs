@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 /// Reads by position fill the whole slice or fail.
@@ -32,7 +32,7 @@ impl FileBytes {
         Self { length: mapping.bytes().len() as u64, source: Source::Mapped(mapping) }
     }
 
-    pub(super) fn held(bytes: Arc<Vec<u8>>) -> Self {
+    pub(crate) fn held(bytes: Arc<Vec<u8>>) -> Self {
         Self { length: bytes.len() as u64, source: Source::Held(bytes) }
     }
 
@@ -72,6 +72,44 @@ impl FileBytes {
         };
         let places = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
         places.and_then(|(start, end)| held.get(start..end)).map(Cow::Borrowed).ok_or_else(outside)
+    }
+}
+
+impl FileBytes {
+    /// The bytes in `range` to be looked at again and again: those of the map, or read once.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub(crate) fn part(&self, range: Range<u64>) -> io::Result<FilePart> {
+        let read = self.read(range.clone())?;
+        let length = read.len();
+        if let Cow::Owned(read) = read {
+            return Ok(FilePart { bytes: Self::held(Arc::new(read)), range: 0..length });
+        }
+        let start = usize::try_from(range.start).unwrap_or(usize::MAX);
+        Ok(FilePart { bytes: self.clone(), range: start..start.saturating_add(length) })
+    }
+}
+
+/// A part of a file that stays in memory, or mapped.
+#[derive(Clone, Debug)]
+pub(crate) struct FilePart {
+    bytes: FileBytes,
+    range: Range<usize>,
+}
+
+impl Deref for FilePart {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let held = match &self.bytes.source {
+            #[cfg(feature = "mmap")]
+            Source::Mapped(mapping) => mapping.bytes(),
+            Source::Held(bytes) => bytes.as_slice(),
+            Source::File(_) => &[],
+        };
+        held.get(self.range.clone()).unwrap_or_default()
     }
 }
 
@@ -118,6 +156,8 @@ mod tests {
         #[expect(clippy::reversed_empty_ranges, reason = "such ranges are refused")]
         let backwards = bytes.read(4..3);
         assert_eq!(backwards.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(*bytes.part(1..4).unwrap(), *b"bcd");
+        assert!(bytes.part(3..7).is_err());
         // Refused before a buffer of that size is asked for, and before the file is read.
         let file = FileBytes::file(Arc::new(Failing), 6);
         assert_eq!(file.read(0..u64::MAX).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);

@@ -22,7 +22,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-pub(crate) use bytes::FileBytes;
+pub(crate) use bytes::{FileBytes, FilePart};
 pub(crate) use folder::{Access, FolderBacking, FolderOptions};
 #[cfg(test)]
 pub(crate) use memory::MemoryBacking;

@@ -20,8 +20,9 @@ use crate::model::{Label, Labels, LabelsBuilder, Timestamp};
 use super::options::Limits;
 pub(crate) use columns::ColumnList;
 use columns::ColumnLists;
+pub(crate) use postings::LabelLists;
 use postings::NamePostings;
-pub(crate) use resolve::Selection;
+pub(crate) use resolve::{Items, Selection, accepts_column, candidates};
 use symbols::Symbols;
 
 /// A series: an item, and which of its columns. A single series is column 0 of its item.
@@ -96,7 +97,7 @@ fn split_name<'a>(labels: &'a Labels, bound: Option<&Label>) -> Option<(&'a str,
 }
 
 /// The column that labels name and its base name, if they look like a classic histogram's.
-fn histogram_column(labels: &Labels) -> Option<(Column, &str)> {
+pub(crate) fn histogram_column(labels: &Labels) -> Option<(Column, &str)> {
     let bound = labels.label(BUCKET_BOUND);
     let (base, suffix) = split_name(labels, bound)?;
     let column = match (bound, suffix) {
@@ -108,6 +109,13 @@ fn histogram_column(labels: &Labels) -> Option<(Column, &str)> {
         (None, _) => Column::Sum,
     };
     Some((column, base))
+}
+
+/// The labels that a series of a histogram with this base name shares with its others.
+pub(crate) fn shared_labels(labels: &Labels, base: &str) -> Labels {
+    let mut shared = LabelsBuilder::from_labels(labels);
+    shared.set(METRIC_NAME, base).remove(BUCKET_BOUND);
+    shared.build()
 }
 
 /// Everything that is known about what the store holds, but for the samples.
@@ -127,6 +135,8 @@ pub(crate) struct Index {
     /// Every family by its shared labels: (hash, item).
     families_by_labels: HashTable<(u64, u32)>,
     families: Arc<RoaringBitmap>,
+    /// Whether a single series is the column of a histogram as well: made before its histogram was known.
+    split: bool,
     postings: HashMap<Arc<str>, Arc<NamePostings>>,
     hasher: DefaultHashBuilder,
     label_bytes: usize,
@@ -135,6 +145,11 @@ pub(crate) struct Index {
 impl Index {
     /// The series with these labels, if the store has it.
     pub(crate) fn find(&self, labels: &Labels) -> Option<SeriesRef> {
+        if self.split
+            && let Some(series) = self.find_single(labels)
+        {
+            return Some(series);
+        }
         let bound = labels.label(BUCKET_BOUND);
         if let Some((base, suffix)) = split_name(labels, bound)
             && let Some(item) = self.find_family(labels, base)
@@ -150,6 +165,10 @@ impl Index {
                 return Some(SeriesRef { item, column });
             }
         }
+        self.find_single(labels)
+    }
+
+    fn find_single(&self, labels: &Labels) -> Option<SeriesRef> {
         let hash = self.hash(labels.iter().map(|label| (&*label.name, &*label.value)));
         let found = self.singles.find(hash, |(other, item)| {
             *other == hash
@@ -180,6 +199,9 @@ impl Index {
     /// The same, where the labels are probably those of the series after `before`: a scrape has the order of the one
     /// before.
     pub(crate) fn find_after(&self, before: (&Labels, SeriesRef), labels: &Labels) -> Option<SeriesRef> {
+        if self.split {
+            return self.find(labels);
+        }
         let (sibling, before) = before;
         let next_column = SeriesRef { column: before.column.saturating_add(1), ..before };
         let next_item = SeriesRef { item: before.item.saturating_add(1), column: 0 };
@@ -276,11 +298,7 @@ impl Index {
             (Some(item), _) => item,
             // A count or a sum alone is an ordinary counter.
             (None, Column::Count | Column::Sum) => return Ok(None),
-            (None, Column::Bucket(_)) => {
-                let mut shared = LabelsBuilder::from_labels(labels);
-                shared.set(METRIC_NAME, base).remove(BUCKET_BOUND);
-                self.create_family(&shared.build())?
-            }
+            (None, Column::Bucket(_)) => self.create_family(&shared_labels(labels, base))?,
         };
         self.wake(item);
         let Some(Item::Family { columns, .. }) = self.item(item).map(|item| &**item) else { return Ok(None) };
@@ -348,9 +366,26 @@ impl Index {
                 self.post(&metric_name, &name, item);
             }
         }
+        let is_single = |column: &Column| {
+            let known = self.item(item).map(|item| item.series_labels(column));
+            known.is_some_and(|labels| self.find_single(&labels).is_some())
+        };
+        self.split |= missing.iter().filter(|column| !matches!(column, Column::Bucket(_))).any(is_single);
         let list = self.columns.list(columns.iter().cloned().chain(missing).collect());
         self.set_columns(item, list);
         Ok(item)
+    }
+
+    /// The single series with these labels, whatever histogram they look like; made without a look at the limits.
+    pub(crate) fn restore_single(&mut self, labels: &Labels) -> Result<SeriesRef> {
+        if let Some(series) = self.find_single(labels) {
+            return Ok(series);
+        }
+        check_labels(labels, &Limits::unlimited())?;
+        self.split |= self.find(labels).is_some();
+        let series = self.create_single(labels)?;
+        self.series_count = self.series_count.saturating_add(1);
+        Ok(series)
     }
 
     fn create_family(&mut self, shared: &Labels) -> Result<u32> {
@@ -409,6 +444,39 @@ impl Index {
             value.hash(&mut state);
         }
         state.finish()
+    }
+
+    /// Whether a histogram has all columns of a layout.
+    pub(crate) fn has_columns(&self, item: u32, layout: &Arc<Layout>) -> bool {
+        let Some(Item::Family { columns, .. }) = self.item(item).map(|item| &**item) else { return false };
+        let known = columns.layout();
+        Arc::ptr_eq(known, layout) || layout.columns().iter().all(|column| known.position(column).is_some())
+    }
+
+    /// An item of a segment, which is made here if it is not there; with the columns of these layouts if it is a histogram. What
+    /// is made is not appended to.
+    pub(crate) fn restore(
+        &mut self,
+        labels: &Labels,
+        is_family: bool,
+        layouts: &[&Arc<Layout>],
+    ) -> Result<SeriesRef> {
+        let known = self.items.len();
+        let family = histogram_column(labels).and_then(|(_, base)| self.find_family(labels, base));
+        let was_idle = family.is_some_and(|item| self.is_idle(item));
+        let series = if is_family {
+            let mut item = self.restore_family(labels, &[])?;
+            for layout in layouts {
+                item = self.restore_family(labels, layout.columns())?;
+            }
+            SeriesRef { item, column: 0 }
+        } else {
+            self.find_or_create(labels, &Limits::unlimited())?
+        };
+        if series.item as usize >= known || was_idle && family == Some(series.item) {
+            self.rest(series.item);
+        }
+        Ok(series)
     }
 
     pub(crate) fn item(&self, item: u32) -> Option<&Arc<Item>> {
@@ -529,44 +597,4 @@ fn check_labels(labels: &Labels, limits: &Limits) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        /// Label sets made from one another share memory, may lack labels, and come in any order.
-        #[test]
-        fn a_series_is_found_wherever_it_is_looked_for_first(
-            sets in proptest::collection::vec((0_usize..5, 0_u8..4, 0_usize..2), 2..40),
-        ) {
-            let bases = [
-                Labels::from_pairs([("__name__", "d"), ("job", "a"), ("zone", "z")]),
-                Labels::from_pairs([("__name__", "d"), ("a", "a"), ("job", "a")]),
-            ];
-            let labels: Vec<Labels> = sets
-                .iter()
-                .map(|(column, drop, base)| {
-                    let mut builder = LabelsBuilder::from_labels(&bases[*base]);
-                    let (name, bound) =
-                        [("d_bucket", "1"), ("d_bucket", "2"), ("d_count", ""), ("d_sum", ""), ("d", "")][*column];
-                    builder.set(METRIC_NAME, name).set(BUCKET_BOUND, bound);
-                    if *drop < 2 {
-                        builder.remove(["job", "zone"][usize::from(*drop)]);
-                    }
-                    builder.build()
-                })
-                .collect();
-            let mut index = Index::default();
-            let known: Vec<SeriesRef> = labels
-                .iter()
-                .step_by(2)
-                .map(|labels| index.find_or_create(labels, &Limits::default()).unwrap())
-                .collect();
-            for (before, series) in labels.iter().step_by(2).zip(&known) {
-                for wanted in &labels {
-                    prop_assert_eq!(index.find_after((before, *series), wanted), index.find(wanted), "{}", wanted);
-                }
-            }
-        }
-    }
-}
+mod tests;

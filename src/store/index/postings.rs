@@ -1,5 +1,6 @@
 //! Which items carry which value of a label.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -7,6 +8,58 @@ use std::sync::Arc;
 use roaring::RoaringBitmap;
 
 use crate::model::{MatchOp, Matcher};
+
+/// The items of one label name by value, in memory or in a segment. `None`: what is in a segment does not decode.
+pub(crate) trait LabelLists {
+    /// How many values there are.
+    fn value_count(&self) -> usize;
+
+    /// Items with the label.
+    fn all(&self) -> Option<Cow<'_, RoaringBitmap>>;
+
+    /// Items with exactly this value.
+    fn equal(&self, value: &[u8]) -> Option<Option<Cow<'_, RoaringBitmap>>>;
+
+    /// Items whose value has this prefix, and is accepted by the matcher, or refused if that is `wanted`: the sorted
+    /// dictionary from the prefix on, as far as it has that prefix.
+    fn scan(&self, prefix: &str, matcher: &Matcher, wanted: bool) -> Option<RoaringBitmap>;
+
+    /// Items whose value the matcher accepts, items without the label left out.
+    fn accepted(&self, matcher: &Matcher) -> Option<RoaringBitmap> {
+        match (matcher.op(), matcher.pattern()) {
+            (MatchOp::Equal, _) => {
+                Some(self.equal(matcher.value())?.map(Cow::into_owned).unwrap_or_default())
+            }
+            (MatchOp::Matches, Some(pattern)) => {
+                if let Some(literals) = pattern.set_of_literals() {
+                    let mut union = RoaringBitmap::new();
+                    for literal in literals {
+                        if let Some(items) = self.equal(literal.as_bytes())? {
+                            union |= &*items;
+                        }
+                    }
+                    return Some(union);
+                }
+                if pattern.matches_everything() {
+                    return self.all().map(Cow::into_owned);
+                }
+                self.scan(pattern.prefix(), matcher, true)
+            }
+            _ => self.scan("", matcher, true),
+        }
+    }
+
+    /// Items whose value the matcher refuses, items without the label left out.
+    fn refused(&self, matcher: &Matcher) -> Option<RoaringBitmap> {
+        match matcher.op() {
+            MatchOp::NotEqual => Some(self.equal(matcher.value())?.map(Cow::into_owned).unwrap_or_default()),
+            MatchOp::Matches if matcher.pattern().is_some_and(|pattern| pattern.matches_everything()) => {
+                Some(RoaringBitmap::new())
+            }
+            _ => self.scan("", matcher, false),
+        }
+    }
+}
 
 /// The items of one label name, by value.
 #[derive(Clone, Debug, Default)]
@@ -21,76 +74,38 @@ impl NamePostings {
         self.all.insert(item);
     }
 
-    /// How many values there are.
-    pub(crate) fn value_count(&self) -> usize {
+    /// Bytes of memory, roughly; the texts are counted where they are interned.
+    pub(crate) fn byte_size(&self) -> usize {
+        let lists = self.values.values().map(|items| items.serialized_size().saturating_add(VALUE_OVERHEAD));
+        lists.fold(self.all.serialized_size(), usize::saturating_add)
+    }
+}
+
+impl LabelLists for Arc<NamePostings> {
+    fn value_count(&self) -> usize {
         self.values.len()
     }
 
-    /// Items whose value the matcher accepts, items without the label left out.
-    pub(crate) fn accepted(&self, matcher: &Matcher) -> RoaringBitmap {
-        match (matcher.op(), matcher.pattern()) {
-            (MatchOp::Equal, _) => self.equal(matcher.value()).cloned().unwrap_or_default(),
-            (MatchOp::Matches, Some(pattern)) => {
-                if let Some(literals) = pattern.set_of_literals() {
-                    let mut union = RoaringBitmap::new();
-                    for literal in literals {
-                        if let Some(items) = self.equal(literal.as_bytes()) {
-                            union |= items;
-                        }
-                    }
-                    return union;
-                }
-                if pattern.matches_everything() {
-                    return self.all.clone();
-                }
-                self.scan(pattern.prefix(), matcher)
-            }
-            _ => self.scan("", matcher),
-        }
+    fn all(&self) -> Option<Cow<'_, RoaringBitmap>> {
+        Some(Cow::Borrowed(&self.all))
     }
 
-    /// Items whose value the matcher refuses, items without the label left out.
-    pub(crate) fn refused(&self, matcher: &Matcher) -> RoaringBitmap {
-        match matcher.op() {
-            MatchOp::NotEqual => self.equal(matcher.value()).cloned().unwrap_or_default(),
-            MatchOp::Matches if matcher.pattern().is_some_and(|pattern| pattern.matches_everything()) => {
-                RoaringBitmap::new()
-            }
-            _ => {
-                let mut union = RoaringBitmap::new();
-                for (value, items) in &self.values {
-                    if !matcher.matches(value) {
-                        union |= items;
-                    }
-                }
-                union
-            }
-        }
+    fn equal(&self, value: &[u8]) -> Option<Option<Cow<'_, RoaringBitmap>>> {
+        let value = std::str::from_utf8(value).ok();
+        Some(value.and_then(|value| self.values.get(value)).map(Cow::Borrowed))
     }
 
-    /// Items with exactly this value.
-    pub(crate) fn equal(&self, value: &[u8]) -> Option<&RoaringBitmap> {
-        std::str::from_utf8(value).ok().and_then(|value| self.values.get(value))
-    }
-
-    /// The sorted dictionary from `prefix` on, as far as it has that prefix.
-    fn scan(&self, prefix: &str, matcher: &Matcher) -> RoaringBitmap {
+    fn scan(&self, prefix: &str, matcher: &Matcher, wanted: bool) -> Option<RoaringBitmap> {
         let mut union = RoaringBitmap::new();
         for (value, items) in self.values.range::<str, _>((Bound::Included(prefix), Bound::Unbounded)) {
             if !value.starts_with(prefix) {
                 break;
             }
-            if matcher.matches(value) {
+            if matcher.matches(value) == wanted {
                 union |= items;
             }
         }
-        union
-    }
-
-    /// Bytes of memory, roughly; the texts are counted where they are interned.
-    pub(crate) fn byte_size(&self) -> usize {
-        let lists = self.values.values().map(|items| items.serialized_size().saturating_add(VALUE_OVERHEAD));
-        lists.fold(self.all.serialized_size(), usize::saturating_add)
+        Some(union)
     }
 }
 

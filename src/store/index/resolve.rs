@@ -1,5 +1,6 @@
 //! Matchers to items.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -9,13 +10,22 @@ use crate::chunk::Column;
 use crate::model::label::{BUCKET_BOUND, METRIC_NAME};
 use crate::model::{MatchOp, Matcher};
 
-use super::postings::NamePostings;
+use super::postings::{LabelLists, NamePostings};
 use super::{Index, Item};
 
 /// Up to this many candidates a pattern is tried on their own values instead of on the dictionary.
 const FEW: u64 = 64;
 
-/// The items that matchers select. For a family the columns are still to be chosen: see [`accepts_column`](Self::accepts_column).
+/// Items with labels: of the index, or of a segment. `None`: what is in a segment does not decode.
+pub(crate) trait Items {
+    /// How many items there are.
+    fn count(&self) -> u32;
+
+    /// Of these items, those whose own value the matcher accepts.
+    fn accepted_by_own_values(&self, items: &RoaringBitmap, matcher: &Matcher) -> Option<RoaringBitmap>;
+}
+
+/// The items that matchers select. For a family the columns are still to be chosen: see [`accepts_column`].
 pub(crate) struct Selection<'a> {
     matchers: &'a [Matcher],
     pub(crate) items: Vec<(u32, Arc<Item>)>,
@@ -32,7 +42,7 @@ impl<'a> Selection<'a> {
             postings = matchers.iter().map(|m| (m, index.postings.get(m.name()).cloned())).collect();
             families = index.families.clone();
         }
-        let candidates = candidates(index, &postings, &families);
+        let candidates = candidates(index, &postings, &families).unwrap_or_default();
         let locked = index.read();
         let items = candidates.iter().filter_map(|item| Some((item, locked.item(item)?.clone()))).collect();
         Self { matchers, items }
@@ -40,19 +50,7 @@ impl<'a> Selection<'a> {
 
     /// Whether a family's column is selected; the other labels have been matched already.
     pub(crate) fn accepts_column(&self, base: &str, column: &Column) -> bool {
-        let bound = match column {
-            Column::Bucket(bound) => bound,
-            Column::Count | Column::Sum => "",
-        };
-        self.matchers.iter().all(|matcher| match matcher.name() {
-            METRIC_NAME if matcher.op() == MatchOp::Equal => {
-                let (base, suffix) = (base.as_bytes(), column.suffix().as_bytes());
-                matcher.value().strip_suffix(suffix) == Some(base)
-            }
-            METRIC_NAME => matcher.matches(&super::column_name(base, column)),
-            BUCKET_BOUND => matcher.matches(bound),
-            _ => true,
-        })
+        accepts_column(self.matchers, base, column)
     }
 
     /// Whether a matcher looks at bucket bounds.
@@ -61,12 +59,29 @@ impl<'a> Selection<'a> {
     }
 }
 
+/// Whether matchers accept a column of a family with this base name; the other labels have been matched already.
+pub(crate) fn accepts_column(matchers: &[Matcher], base: &str, column: &Column) -> bool {
+    let bound = match column {
+        Column::Bucket(bound) => bound,
+        Column::Count | Column::Sum => "",
+    };
+    matchers.iter().all(|matcher| match matcher.name() {
+        METRIC_NAME if matcher.op() == MatchOp::Equal => {
+            let (base, suffix) = (base.as_bytes(), column.suffix().as_bytes());
+            matcher.value().strip_suffix(suffix) == Some(base)
+        }
+        METRIC_NAME => matcher.matches(&super::column_name(base, column)),
+        BUCKET_BOUND => matcher.matches(bound),
+        _ => true,
+    })
+}
+
 /// A superset of the selected items: exact but for a family's name and bounds, which are virtual.
-fn candidates(
-    index: &RwLock<Index>,
-    postings: &[(&Matcher, Option<Arc<NamePostings>>)],
+pub(crate) fn candidates<I: Items, L: LabelLists>(
+    items: &I,
+    postings: &[(&Matcher, Option<L>)],
     families: &RoaringBitmap,
-) -> RoaringBitmap {
+) -> Option<RoaringBitmap> {
     let (including, excluding): (Vec<_>, Vec<_>) =
         postings.iter().partition(|(matcher, _)| !matcher.matches(""));
     let (equal, mut patterns): (Vec<_>, Vec<_>) =
@@ -75,20 +90,24 @@ fn candidates(
     // The smallest lists first: the intersection ends early when it is empty. A family's bound is in no list.
     let mut lists = Vec::with_capacity(equal.len());
     for (matcher, postings) in equal.iter().filter(|(matcher, _)| matcher.name() != BUCKET_BOUND) {
-        match postings.as_ref().and_then(|postings| postings.equal(matcher.value())) {
+        let list = match postings {
+            Some(postings) => postings.equal(matcher.value())?,
+            None => None,
+        };
+        match list {
             Some(list) => lists.push(list),
-            None => return RoaringBitmap::new(),
+            None => return Some(RoaringBitmap::new()),
         }
     }
-    lists.sort_by_cached_key(|list| list.len());
+    lists.sort_by_cached_key(|list: &Cow<'_, RoaringBitmap>| list.len());
     let mut candidates: Option<RoaringBitmap> = None;
     if let Some((smallest, others)) = lists.split_first() {
-        let mut all = (*smallest).clone();
+        let mut all = (**smallest).clone();
         for list in others {
-            all &= *list;
+            all &= &**list;
         }
         if all.is_empty() {
-            return all;
+            return Some(all);
         }
         candidates = Some(all);
     }
@@ -97,7 +116,7 @@ fn candidates(
         None => *candidates = Some(accepted),
     };
     for (matcher, postings) in equal.iter().filter(|(matcher, _)| matcher.name() == BUCKET_BOUND) {
-        narrow(&mut candidates, accepted(matcher, postings.as_deref(), families));
+        narrow(&mut candidates, accepted(matcher, postings.as_ref(), families)?);
     }
     patterns
         .sort_by_cached_key(|(_, postings)| postings.as_ref().map_or(0, |postings| postings.value_count()));
@@ -109,45 +128,54 @@ fn candidates(
         let is_virtual = matches!(matcher.name(), METRIC_NAME | BUCKET_BOUND);
         match few {
             Some(few) if !is_virtual => {
-                let own = accepted_by_own_values(index, few, matcher);
-                candidates = Some(own);
+                candidates = Some(items.accepted_by_own_values(few, matcher)?);
             }
-            _ => narrow(&mut candidates, accepted(matcher, postings.as_deref(), families)),
+            _ => narrow(&mut candidates, accepted(matcher, postings.as_ref(), families)?),
         }
     }
     let mut candidates = candidates.unwrap_or_else(|| {
-        let count = u32::try_from(index.read().items.len()).unwrap_or(u32::MAX);
         let mut all = RoaringBitmap::new();
-        all.insert_range(0..count);
+        all.insert_range(0..items.count());
         all
     });
     for (matcher, postings) in excluding {
         let Some(postings) = postings else { continue };
-        let mut refused = postings.refused(matcher);
+        let mut refused = postings.refused(matcher)?;
         if matches!(matcher.name(), METRIC_NAME | BUCKET_BOUND) {
             refused -= families;
         }
         candidates -= refused;
     }
-    candidates
+    Some(candidates)
 }
 
-fn accepted(matcher: &Matcher, postings: Option<&NamePostings>, families: &RoaringBitmap) -> RoaringBitmap {
-    let accepted = postings.map_or_else(RoaringBitmap::new, |postings| postings.accepted(matcher));
-    // Bounds of families are not in the postings: their columns are chosen one by one.
-    if matcher.name() == BUCKET_BOUND { accepted | families } else { accepted }
-}
-
-fn accepted_by_own_values(index: &RwLock<Index>, items: &RoaringBitmap, matcher: &Matcher) -> RoaringBitmap {
-    let own: Vec<(u32, Arc<Item>)> = {
-        let index = index.read();
-        items.iter().filter_map(|item| Some((item, index.item(item)?.clone()))).collect()
+fn accepted<L: LabelLists>(
+    matcher: &Matcher,
+    postings: Option<&L>,
+    families: &RoaringBitmap,
+) -> Option<RoaringBitmap> {
+    let accepted = match postings {
+        Some(postings) => postings.accepted(matcher)?,
+        None => RoaringBitmap::new(),
     };
-    own.iter()
-        .filter(|(_, item)| {
+    // Bounds of families are not in the postings: their columns are chosen one by one.
+    Some(if matcher.name() == BUCKET_BOUND { accepted | families } else { accepted })
+}
+
+impl Items for RwLock<Index> {
+    fn count(&self) -> u32 {
+        u32::try_from(self.read().items.len()).unwrap_or(u32::MAX)
+    }
+
+    fn accepted_by_own_values(&self, items: &RoaringBitmap, matcher: &Matcher) -> Option<RoaringBitmap> {
+        let own: Vec<(u32, Arc<Item>)> = {
+            let index = self.read();
+            items.iter().filter_map(|item| Some((item, index.item(item)?.clone()))).collect()
+        };
+        let accepted = own.iter().filter(|(_, item)| {
             let (Item::Single(labels) | Item::Family { labels, .. }) = &**item;
             matcher.matches(labels.get(matcher.name()).unwrap_or(""))
-        })
-        .map(|(item, _)| *item)
-        .collect()
+        });
+        Some(accepted.map(|(item, _)| *item).collect())
+    }
 }

@@ -1,7 +1,7 @@
 //! Items of a segment, and where their chunks lie.
 //!
 //! ```text
-//! items  count varint;  for each, in the order of labels:
+//! items  records in blocks, see `blocks`, in the order of labels, then of kinds:
 //!   length  varint   of the record that follows
 //!   kind    u8       0 single series    1 classic histogram, under the labels that its series share
 //!   labels  varint;  each: name and value, numbers of symbols
@@ -15,113 +15,123 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use smallvec::SmallVec;
 
-use super::super::index::{Index, SeriesRef};
-use super::super::options::Limits;
+use super::super::index::Index;
+use super::blocks::{BLOCK, Blocks};
+use super::symbols::Symbols;
 use crate::chunk::{Column, Layout, Place};
 use crate::codec::varint;
-use crate::error::Result;
 use crate::model::{Label, Labels};
 
-/// An item of a segment as one of the index.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Part {
-    /// The series; of a histogram stored as one: its item.
-    pub(crate) series: SeriesRef,
-    /// Whether the chunks hold the columns of a histogram.
-    pub(crate) is_family: bool,
-    /// Where its directory lies.
-    directory: (u32, u32),
+/// The labels of an item as numbers of a name and of a value: they compare as the labels do.
+pub(super) type Pairs = SmallVec<[(u32, u32); 16]>;
+
+/// An item as it lies in the file.
+#[derive(Clone, Debug)]
+pub(super) struct Record<'a> {
+    pub(super) is_family: bool,
+    pub(super) pairs: Pairs,
+    /// Its chunks, and where they lie in the section.
+    pub(super) directory: &'a [u8],
+    pub(super) place: (u32, u32),
 }
 
-/// The items of a segment, sorted by the number that they have in the index.
-#[derive(Debug)]
-pub(crate) struct Joined {
-    parts: Vec<Part>,
-    layouts: Vec<Arc<Layout>>,
-    directories: Box<[u8]>,
-}
-
-impl Joined {
-    /// `None`: the sections do not decode.
-    pub(super) fn read(
-        symbols: &[u8],
-        layouts: &[u8],
-        items: &[u8],
-        index: &RwLock<Index>,
-    ) -> Result<Option<Self>> {
-        let Some(symbols) = read_symbols(symbols) else { return Ok(None) };
-        let mut index = index.write();
-        let Some(layouts) = read_layouts(layouts, &symbols, &mut index) else { return Ok(None) };
-        let mut directories = Vec::with_capacity(items.len());
-        let mut parts = Vec::new();
-        let mut rest = items;
-        let Some(count) = varint::take(&mut rest) else { return Ok(None) };
-        for _ in 0..count {
-            let Some(record) = take_record(&mut rest) else { return Ok(None) };
-            let Some((is_family, labels, directory)) = read_item(record, &symbols) else { return Ok(None) };
-            let series = if is_family {
-                let mut item = index.restore_family(&labels, &[])?;
-                let used = |layout: u64| {
-                    usize::try_from(layout).ok().and_then(|layout| layouts.get(layout)).cloned()
-                };
-                let mut seen = Vec::new();
-                let decoded = walk(directory, true, |layout, _| seen.push(layout));
-                if decoded.is_none() {
-                    return Ok(None);
-                }
-                seen.sort_unstable();
-                seen.dedup();
-                for layout in seen {
-                    let Some(layout) = used(layout) else { return Ok(None) };
-                    item = index.restore_family(&labels, layout.columns())?;
-                }
-                SeriesRef { item, column: 0 }
-            } else {
-                index.find_or_create(&labels, &Limits::unlimited())?
-            };
-            let Some(part) = add_directory(&mut directories, directory, series, is_family) else {
-                return Ok(None);
-            };
-            parts.push(part);
+impl Record<'_> {
+    /// The labels as texts.
+    pub(super) fn labels(&self, symbols: &Symbols) -> Option<Labels> {
+        let mut values = symbols.values();
+        let mut labels = Vec::with_capacity(self.pairs.len());
+        for (name, value) in &self.pairs {
+            let value = Arc::from(values.get(*value).filter(|value| !value.is_empty())?);
+            labels.push(Label { name: symbols.name(u64::from(*name))?.clone(), value });
         }
-        parts.sort_by_key(|part: &Part| part.series);
-        Ok(rest.is_empty().then(|| Self { parts, layouts, directories: directories.into() }))
+        Some(Labels::from_sorted(Arc::<[Label]>::from(labels)))
     }
 
-    /// What of the segment belongs to an item of the index.
-    pub(crate) fn parts(&self, item: u32) -> impl Iterator<Item = &Part> {
-        let start = self.parts.partition_point(|part| part.series.item < item);
-        self.parts.get(start..).unwrap_or_default().iter().take_while(move |part| part.series.item == item)
-    }
-
-    pub(crate) fn all(&self) -> &[Part] {
-        &self.parts
-    }
-
-    /// The chunks of a part in time order. `None`: the directory does not decode.
-    pub(crate) fn places(
-        &self,
-        part: &Part,
-        mut each: impl FnMut(Place, Option<&Arc<Layout>>),
-    ) -> Option<()> {
-        let (start, end) = part.directory;
-        let directory = self.directories.get(start as usize..end as usize)?;
-        let mut known = true;
-        walk(directory, part.is_family, |layout, place| {
-            let layout = usize::try_from(layout).ok().and_then(|layout| self.layouts.get(layout));
-            known &= layout.is_some() || !part.is_family;
-            each(place, layout.filter(|_| part.is_family));
-        })?;
-        known.then_some(())
+    /// The value of a label, "" if there is none.
+    pub(super) fn value(&self, name: Option<u32>, symbols: &Symbols) -> Option<String> {
+        let pair = name.and_then(|name| self.pairs.iter().find(|(own, _)| *own == name));
+        let Some((_, value)) = pair else { return Some(String::new()) };
+        symbols.values().get(*value).map(str::to_owned)
     }
 }
 
-fn add_directory(into: &mut Vec<u8>, directory: &[u8], series: SeriesRef, is_family: bool) -> Option<Part> {
-    let start = u32::try_from(into.len()).ok()?;
-    into.extend_from_slice(directory);
-    Some(Part { series, is_family, directory: (start, u32::try_from(into.len()).ok()?) })
+/// The items of a segment by their number there. `None` from its functions: the section does not decode.
+#[derive(Debug)]
+pub(super) struct ItemTable {
+    records: Blocks,
+}
+
+impl ItemTable {
+    pub(super) fn new(records: Blocks) -> Self {
+        Self { records }
+    }
+
+    pub(super) fn count(&self) -> u32 {
+        self.records.count()
+    }
+
+    pub(super) fn get(&self, number: u32) -> Option<Record<'_>> {
+        let (mut rest, end) = self.records.block(number / BLOCK)?;
+        for _ in 0..number % BLOCK {
+            take_record(&mut rest)?;
+        }
+        let record = take_record(&mut rest)?;
+        let end = u32::try_from((end as usize).checked_sub(rest.len())?).ok()?;
+        read_record(record, end)
+    }
+
+    /// The directory at a place that a record has told.
+    pub(super) fn directory(&self, (start, end): (u32, u32)) -> Option<&[u8]> {
+        self.records.bytes().get(start as usize..end as usize)
+    }
+
+    /// The item with these labels of this kind, if it is there: items are in their order.
+    pub(super) fn find(&self, pairs: &Pairs, is_family: bool) -> Option<Option<u32>> {
+        let wanted = (pairs, is_family);
+        let (mut low, mut high) = (0, self.records.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            let first = self.get(middle.checked_mul(BLOCK)?)?;
+            if (&first.pairs, first.is_family) <= wanted {
+                low = middle.checked_add(1)?
+            } else {
+                high = middle
+            }
+        }
+        let Some(block) = low.checked_sub(1) else { return Some(None) };
+        let start = block.checked_mul(BLOCK)?;
+        for number in start..start.checked_add(BLOCK)?.min(self.count()) {
+            let record = self.get(number)?;
+            if (&record.pairs, record.is_family) == wanted {
+                return Some(Some(number));
+            }
+        }
+        Some(None)
+    }
+}
+
+/// Reads the record that ends at `end`.
+fn read_record(record: &[u8], end: u32) -> Option<Record<'_>> {
+    let (kind, mut rest) = record.split_first()?;
+    let is_family = match kind {
+        0 => false,
+        1 => true,
+        _ => return None,
+    };
+    let number = |rest: &mut &[u8]| u32::try_from(varint::take(rest)?).ok();
+    let count = usize::try_from(varint::take(&mut rest)?).ok().filter(|count| *count <= rest.len())?;
+    let mut pairs = Pairs::with_capacity(count);
+    for _ in 0..count {
+        let pair = (number(&mut rest)?, number(&mut rest)?);
+        if pairs.last().is_some_and(|before| before.0 >= pair.0) {
+            return None;
+        }
+        pairs.push(pair);
+    }
+    let start = end.checked_sub(u32::try_from(rest.len()).ok()?)?;
+    Some(Record { is_family, pairs, directory: rest, place: (start, end) })
 }
 
 fn take_record<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
@@ -131,16 +141,15 @@ fn take_record<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(record)
 }
 
-fn read_symbols(mut bytes: &[u8]) -> Option<Vec<Arc<str>>> {
-    let count = usize::try_from(varint::take(&mut bytes)?).ok().filter(|count| *count <= bytes.len())?;
-    let symbols: Option<Vec<Arc<str>>> =
-        (0..count).map(|_| Some(std::str::from_utf8(take_record(&mut bytes)?).ok()?.into())).collect();
-    symbols.filter(|_| bytes.is_empty())
-}
-
-fn read_layouts(mut bytes: &[u8], symbols: &[Arc<str>], index: &mut Index) -> Option<Vec<Arc<Layout>>> {
+/// The layouts of a segment, as the index has them.
+pub(super) fn read_layouts(
+    mut bytes: &[u8],
+    symbols: &Symbols,
+    index: &mut Index,
+) -> Option<Vec<Arc<Layout>>> {
     let count = usize::try_from(varint::take(&mut bytes)?).ok().filter(|count| *count <= bytes.len())?;
     let mut layouts = Vec::with_capacity(count);
+    let mut values = symbols.values();
     for _ in 0..count {
         let width = usize::try_from(varint::take(&mut bytes)?).ok().filter(|width| *width <= bytes.len())?;
         let mut columns = Vec::with_capacity(width);
@@ -148,7 +157,7 @@ fn read_layouts(mut bytes: &[u8], symbols: &[Arc<str>], index: &mut Index) -> Op
             let (kind, rest) = bytes.split_first()?;
             bytes = rest;
             columns.push(match kind {
-                0 => Column::Bucket(symbols.get(usize::try_from(varint::take(&mut bytes)?).ok()?)?.clone()),
+                0 => Column::Bucket(Arc::from(values.get(u32::try_from(varint::take(&mut bytes)?).ok()?)?)),
                 1 => Column::Count,
                 2 => Column::Sum,
                 _ => return None,
@@ -163,28 +172,8 @@ fn read_layouts(mut bytes: &[u8], symbols: &[Arc<str>], index: &mut Index) -> Op
     bytes.is_empty().then_some(layouts)
 }
 
-fn read_item<'a>(record: &'a [u8], symbols: &[Arc<str>]) -> Option<(bool, Labels, &'a [u8])> {
-    let (kind, mut rest) = record.split_first()?;
-    let is_family = match kind {
-        0 => false,
-        1 => true,
-        _ => return None,
-    };
-    let symbol = |rest: &mut &[u8]| symbols.get(usize::try_from(varint::take(rest)?).ok()?).cloned();
-    let count = usize::try_from(varint::take(&mut rest)?).ok().filter(|count| *count <= rest.len())?;
-    let mut labels: Vec<Label> = Vec::with_capacity(count);
-    for _ in 0..count {
-        let (name, value) = (symbol(&mut rest)?, symbol(&mut rest)?);
-        if labels.last().is_some_and(|before| *before.name >= *name) {
-            return None;
-        }
-        labels.push(Label { name, value });
-    }
-    Some((is_family, Labels::from_sorted(Arc::<[Label]>::from(labels)), rest))
-}
-
 /// Goes through a chunk directory: number of the layout (0 for a single series), and the place.
-fn walk(mut bytes: &[u8], is_family: bool, mut each: impl FnMut(u64, Place)) -> Option<()> {
+pub(super) fn walk(mut bytes: &[u8], is_family: bool, mut each: impl FnMut(u64, Place)) -> Option<()> {
     let count = varint::take(&mut bytes)?;
     let (mut time, mut end) = (0_i64, 0_u64);
     for _ in 0..count {
@@ -197,57 +186,4 @@ fn walk(mut bytes: &[u8], is_family: bool, mut each: impl FnMut(u64, Place)) -> 
         each(layout, Place { offset, length, first, last });
     }
     bytes.is_empty().then_some(())
-}
-
-/// A chunk directory that is being written.
-#[derive(Debug, Default)]
-pub(super) struct DirectoryWriter {
-    bytes: Vec<u8>,
-    count: u64,
-    time: i64,
-    end: u64,
-}
-
-impl DirectoryWriter {
-    pub(super) fn add(&mut self, layout: Option<u32>, place: Place) {
-        if let Some(layout) = layout {
-            varint::put(&mut self.bytes, u64::from(layout));
-        }
-        varint::put_signed(&mut self.bytes, place.first.wrapping_sub(self.time));
-        varint::put(&mut self.bytes, place.last.wrapping_sub(place.first) as u64);
-        varint::put_signed(&mut self.bytes, place.offset.wrapping_sub(self.end) as i64);
-        varint::put(&mut self.bytes, u64::from(place.length));
-        (self.time, self.end) = (place.last, place.offset.saturating_add(u64::from(place.length)));
-        self.count = self.count.saturating_add(1);
-    }
-
-    pub(super) fn count(&self) -> u64 {
-        self.count
-    }
-
-    pub(super) fn finish(self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.bytes.len().saturating_add(2));
-        varint::put(&mut bytes, self.count);
-        bytes.extend_from_slice(&self.bytes);
-        bytes
-    }
-}
-
-/// What the writer of a segment knows of its items, so that they need not be read back.
-#[derive(Debug, Default)]
-pub(super) struct JoinedWriter {
-    parts: Vec<Part>,
-    directories: Vec<u8>,
-}
-
-impl JoinedWriter {
-    pub(super) fn add(&mut self, series: SeriesRef, is_family: bool, directory: &[u8]) -> Option<()> {
-        self.parts.push(add_directory(&mut self.directories, directory, series, is_family)?);
-        Some(())
-    }
-
-    pub(super) fn finish(mut self, layouts: Vec<Arc<Layout>>) -> Joined {
-        self.parts.sort_by_key(|part| part.series);
-        Joined { parts: self.parts, layouts, directories: self.directories.into() }
-    }
 }

@@ -4,18 +4,27 @@
 //! header        see `file`
 //! chunks        one behind the other, see `chunk`
 //! times         columns count varint;  each: length varint, see `codec::times`
-//! symbols       count varint;  each: length varint, text;  in order
+//! symbols       see `symbols`
 //! layouts       count varint;  each: columns varint;  each: kind u8 (0 bucket, 1 count, 2 sum), a bucket's bound as a symbol
 //! items         in the order of their labels, see `items`
+//! postings      see `postings`
 //! footer        varints: level, items, series, samples, chunks, first and last time (zigzag);
-//!               then for times, symbols, layouts, items: offset, length, checksum
+//!               then for times, symbols, layouts, items, postings: offset, length, checksum
 //! length u32, checksum u32 of the footer, magic "PGSG"
 //! ```
 //!
-//! Checksums are CRC-32C of the file's salt and the bytes. Opening reads header and footer, and nothing else.
+//! Checksums are CRC-32C of the file's salt and the bytes. Opening reads header and footer, and nothing else. The tables
+//! are read when somebody first asks, and the index learns of those items only that a question is about.
 
+mod blocks;
 mod chunk;
+mod contents;
 mod items;
+mod join;
+mod list;
+mod postings;
+mod symbols;
+mod tables;
 mod write;
 
 use std::ops::Range;
@@ -23,18 +32,20 @@ use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
+use smallvec::SmallVec;
 
-use super::backing::{Backing, FileBytes, FileKind, FileName, error_of};
+use super::backing::{Backing, FileBytes, FileKind, FileName, FilePart, error_of};
 use super::file::{FileHeader, HEADER, SEGMENT, corrupt};
 use super::index::{Index, SeriesRef};
 use super::manifest::{SegmentEntry, checksum};
 use crate::chunk::{Chunk, Loaded, Place, SealedChunk, SealedChunks};
 use crate::codec::times::take_times;
 use crate::codec::varint;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::Window;
 
-pub(crate) use items::Joined;
+use contents::{Contents, Sections};
+use join::{Part, Parts};
 pub(crate) use write::{Run, SegmentWriter};
 
 /// Bytes of the footer's length, its checksum and the magic.
@@ -66,6 +77,7 @@ pub(super) struct Footer {
     symbols: Section,
     layouts: Section,
     item_table: Section,
+    postings: Section,
 }
 
 impl Footer {
@@ -76,7 +88,7 @@ impl Footer {
         }
         varint::put_signed(into, self.first_time);
         varint::put_signed(into, self.last_time);
-        for section in [self.times, self.symbols, self.layouts, self.item_table] {
+        for section in [self.times, self.symbols, self.layouts, self.item_table, self.postings] {
             varint::put(into, section.offset);
             varint::put(into, section.length);
             varint::put(into, u64::from(section.checksum));
@@ -100,6 +112,7 @@ impl Footer {
             symbols: section(bytes)?,
             layouts: section(bytes)?,
             item_table: section(bytes)?,
+            postings: section(bytes)?,
         })
     }
 }
@@ -112,8 +125,9 @@ pub(crate) struct Segment {
     salt: u64,
     bytes: FileBytes,
     footer: Footer,
-    joined: OnceLock<Joined>,
-    joining: Mutex<()>,
+    contents: OnceLock<Contents>,
+    loading: Mutex<()>,
+    parts: RwLock<Parts>,
     columns: OnceLock<Box<[Range<u64>]>>,
     kept: Mutex<HashMap<u32, Arc<[i64]>>>,
 }
@@ -149,8 +163,9 @@ impl Segment {
             salt: header.salt,
             bytes,
             footer,
-            joined: OnceLock::new(),
-            joining: Mutex::default(),
+            contents: OnceLock::new(),
+            loading: Mutex::default(),
+            parts: RwLock::default(),
             columns: OnceLock::new(),
             kept: Mutex::default(),
         })
@@ -166,26 +181,51 @@ impl Segment {
         self.footer.samples
     }
 
-    /// The items of the segment as those of the index, which gets what it lacks. Read once.
-    pub(crate) fn join(&self, index: &RwLock<Index>) -> Result<&Joined> {
-        if let Some(joined) = self.joined.get() {
-            return Ok(joined);
+    /// A footer with the checksums that the sections of a changed file have. `None`: it does not decode, or a section is not within
+    /// the file.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn sign(footer: &[u8], salt: u64, file: &[u8]) -> Option<Vec<u8>> {
+        let mut rest = footer;
+        let mut footer = Footer::take(&mut rest)?;
+        let tables = [&mut footer.symbols, &mut footer.layouts, &mut footer.item_table, &mut footer.postings];
+        for section in tables.into_iter().chain([&mut footer.times]) {
+            let start = usize::try_from(section.offset).ok()?;
+            let end = start.checked_add(usize::try_from(section.length).ok()?)?;
+            section.checksum = checksum(salt, file.get(start..end)?);
         }
-        let _alone = self.joining.lock();
-        if let Some(joined) = self.joined.get() {
-            return Ok(joined);
-        }
-        let symbols = self.section(self.footer.symbols, "symbols")?;
-        let layouts = self.section(self.footer.layouts, "layouts")?;
-        let items = self.section(self.footer.item_table, "items")?;
-        let damaged = || corrupt(format!("{}: its items do not decode", self.name));
-        let joined = Joined::read(&symbols, &layouts, &items, index)?.ok_or_else(damaged)?;
-        Ok(self.joined.get_or_init(|| joined))
+        let mut bytes = Vec::new();
+        footer.put(&mut bytes);
+        Some(bytes)
     }
 
-    /// The same, where the writer knows already.
-    pub(crate) fn set_joined(&self, joined: Joined) {
-        let _known = self.joined.set(joined);
+    /// The tables of the segment. Read and verified once.
+    fn contents(&self, index: &RwLock<Index>) -> Result<&Contents> {
+        if let Some(contents) = self.contents.get() {
+            return Ok(contents);
+        }
+        let _alone = self.loading.lock();
+        if let Some(contents) = self.contents.get() {
+            return Ok(contents);
+        }
+        let footer = &self.footer;
+        let sections = Sections {
+            symbols: self.section(footer.symbols, "symbols")?,
+            layouts: self.section(footer.layouts, "layouts")?,
+            items: self.section(footer.item_table, "items")?,
+            postings: self.section(footer.postings, "postings")?,
+        };
+        let contents = Contents::read(sections, footer.items, &mut index.write());
+        let contents = contents.ok_or_else(|| self.damaged())?;
+        Ok(self.contents.get_or_init(|| contents))
+    }
+
+    fn damaged(&self) -> Error {
+        corrupt(format!("{}: its items do not decode", self.name))
+    }
+
+    /// What of the segment belongs to an item of the index, as far as that is known.
+    fn parts_of(&self, item: u32) -> SmallVec<[Part; 4]> {
+        self.parts.read().of(item).copied().collect()
     }
 
     /// The chunks of an item that touch the window, in time order, each with the series that it is; joined before.
@@ -195,44 +235,64 @@ impl Segment {
         window: Window,
         mut each: impl FnMut(SeriesRef, bool, Arc<Chunk>),
     ) -> Result<()> {
-        let Some(joined) = self.joined.get() else { return Ok(()) };
-        let damaged = || corrupt(format!("{}: its chunk directory does not decode", self.name));
-        for part in joined.parts(item) {
-            joined
-                .places(part, |place, layout| {
-                    let inside =
-                        place.last > window.after.as_millis() && place.first <= window.until.as_millis();
-                    if inside {
-                        let file: Arc<dyn SealedChunks> = self.clone();
-                        let chunk = SealedChunk { file, place, layout: layout.cloned() };
-                        each(part.series, part.is_family, Arc::new(Chunk::Sealed(chunk)));
-                    }
-                })
-                .ok_or_else(damaged)?;
+        let Some(contents) = self.contents.get() else { return Ok(()) };
+        for part in self.parts_of(item) {
+            self.chunks_at(contents, part.directory, part.is_family, window, |chunk| {
+                each(part.series, part.is_family, chunk)
+            })?;
         }
         Ok(())
     }
 
+    /// All chunks of an item by its number here.
+    pub(crate) fn chunks_of(
+        self: &Arc<Self>,
+        index: &RwLock<Index>,
+        number: u32,
+        each: impl FnMut(Arc<Chunk>),
+    ) -> Result<()> {
+        let contents = self.contents(index)?;
+        let record = contents.items.get(number).ok_or_else(|| self.damaged())?;
+        self.chunks_at(contents, record.place, record.is_family, Window::ALL, each)
+    }
+
+    fn chunks_at(
+        self: &Arc<Self>,
+        contents: &Contents,
+        place: (u32, u32),
+        is_family: bool,
+        window: Window,
+        mut each: impl FnMut(Arc<Chunk>),
+    ) -> Result<()> {
+        let directory = contents.items.directory(place).ok_or_else(|| self.damaged())?;
+        let walked = contents.places(directory, is_family, |place, layout| {
+            if place.last > window.after.as_millis() && place.first <= window.until.as_millis() {
+                let file: Arc<dyn SealedChunks> = self.clone();
+                each(Arc::new(Chunk::Sealed(SealedChunk { file, place, layout: layout.cloned() })));
+            }
+        });
+        walked.ok_or_else(|| self.damaged())
+    }
+
     /// The newest time of a series, or of a histogram as a whole; joined before.
-    pub(crate) fn newest_of(&self, series: SeriesRef, is_family: bool) -> Option<i64> {
-        let joined = self.joined.get()?;
+    pub(crate) fn newest_of(&self, series: SeriesRef, is_family: bool) -> Result<Option<i64>> {
+        let Some(contents) = self.contents.get() else { return Ok(None) };
         let mut newest = None;
-        for part in
-            joined.parts(series.item).filter(|part| is_family || part.is_family || part.series == series)
-        {
-            joined.places(part, |place, _| newest = newest.max(Some(place.last)))?;
+        let is_wanted = |part: &Part| is_family || part.is_family || part.series == series;
+        for part in self.parts_of(series.item).iter().filter(|part| is_wanted(part)) {
+            let directory = contents.items.directory(part.directory).ok_or_else(|| self.damaged())?;
+            let walked = contents.places(directory, part.is_family, |place, _| {
+                newest = newest.max(Some(place.last));
+            });
+            walked.ok_or_else(|| self.damaged())?;
         }
-        newest
+        Ok(newest)
     }
 
-    /// The newest time of an item; joined before.
-    pub(crate) fn newest(&self, item: u32) -> Option<i64> {
-        self.newest_of(SeriesRef { item, column: 0 }, true)
-    }
-
-    fn section(&self, section: Section, what: &str) -> Result<std::borrow::Cow<'_, [u8]>> {
+    /// A section, verified.
+    fn section(&self, section: Section, what: &str) -> Result<FilePart> {
         let end = section.offset.saturating_add(section.length);
-        let bytes = self.bytes.read(section.offset..end).map_err(error_of)?;
+        let bytes = self.bytes.part(section.offset..end).map_err(error_of)?;
         let found = checksum(self.salt, &bytes);
         if found != section.checksum {
             let expected = section.checksum;
@@ -267,18 +327,15 @@ impl Segment {
         Ok(times)
     }
 
-    /// Reads everything and verifies it.
+    /// Reads everything and verifies it, the postings against the items.
     pub(crate) fn verify(self: &Arc<Self>, index: &RwLock<Index>) -> Result<()> {
-        let joined = self.join(index)?;
-        let damaged = || corrupt(format!("{}: its chunk directory does not decode", self.name));
-        for part in joined.all() {
-            let mut places = Vec::new();
-            joined.places(part, |place, layout| places.push((place, layout.cloned()))).ok_or_else(damaged)?;
-            for (place, layout) in places {
-                let file: Arc<dyn SealedChunks> = self.clone();
-                let chunk = Chunk::Sealed(SealedChunk { file, place, layout });
-                chunk.verify()?;
-            }
+        let contents = self.contents(index)?;
+        let disagree = || corrupt(format!("{}: its symbols, items and postings do not agree", self.name));
+        contents.verify().ok_or_else(disagree)?;
+        for number in 0..contents.items.count() {
+            let mut chunks = Vec::new();
+            self.chunks_of(index, number, |chunk| chunks.push(chunk))?;
+            chunks.iter().try_for_each(|chunk| chunk.verify())?;
         }
         Ok(())
     }

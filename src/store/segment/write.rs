@@ -10,9 +10,9 @@ use super::super::index::SeriesRef;
 use super::super::manifest::{SegmentEntry, checksum};
 use super::super::planted::{Bug, planted};
 use super::super::wal::failed;
-use super::items::{DirectoryWriter, Joined, JoinedWriter};
+use super::tables::{DirectoryWriter, TableWriter};
 use super::{Footer, Section, chunk};
-use crate::chunk::{Body, Column, FamilyBuffer, Layout, Place, encode_family, encode_series};
+use crate::chunk::{Body, FamilyBuffer, Layout, Place, encode_family, encode_series};
 use crate::codec::times::put_times;
 use crate::codec::varint;
 use crate::error::Result;
@@ -93,12 +93,7 @@ pub(crate) struct SegmentWriter {
     buffer: Vec<u8>,
     columns: HashMap<Box<[u8]>, u32>,
     column_bytes: Vec<u8>,
-    symbols: HashMap<Arc<str>, u32>,
-    symbol_bytes: Vec<u8>,
-    layouts: Vec<Arc<Layout>>,
-    layout_bytes: Vec<u8>,
-    item_bytes: Vec<u8>,
-    joined: JoinedWriter,
+    tables: TableWriter,
     footer: Footer,
     published: bool,
 }
@@ -120,12 +115,7 @@ impl SegmentWriter {
             buffer,
             columns: HashMap::new(),
             column_bytes: Vec::new(),
-            symbols: HashMap::new(),
-            symbol_bytes: Vec::new(),
-            layouts: Vec::new(),
-            layout_bytes: Vec::new(),
-            item_bytes: Vec::new(),
-            joined: JoinedWriter::default(),
+            tables: TableWriter::default(),
             footer,
             published: false,
         })
@@ -135,10 +125,11 @@ impl SegmentWriter {
         self.footer.items == 0
     }
 
-    /// Adds an item, whose labels come behind those of all before it. An item without samples leaves no trace.
+    /// Adds an item, whose labels come behind those of all before it, and which series of the index it is, if that is known. An
+    /// item without samples leaves no trace.
     pub(crate) fn add(
         &mut self,
-        series: SeriesRef,
+        series: Option<SeriesRef>,
         is_family: bool,
         labels: &Labels,
         runs: &[Run],
@@ -167,20 +158,12 @@ impl SegmentWriter {
         });
         self.footer.series = self.footer.series.saturating_add(widths.max().unwrap_or(0));
         self.footer.items = self.footer.items.saturating_add(1);
-        let mut record = vec![u8::from(is_family)];
-        varint::put(&mut record, labels.len() as u64);
-        for label in labels {
-            for text in [&label.name, &label.value] {
-                let symbol = self.symbol(text);
-                varint::put(&mut record, u64::from(symbol));
-            }
-        }
-        let directory = directory.finish();
-        record.extend_from_slice(&directory);
-        varint::put(&mut self.item_bytes, record.len() as u64);
-        self.item_bytes.extend_from_slice(&record);
-        let too_many = || corrupt("the items of a segment take more than 4 GiB".to_owned());
-        self.joined.add(series, is_family, &directory).ok_or_else(too_many)
+        let layouts = runs.iter().filter_map(|run| match run {
+            Run::Samples(_) => None,
+            Run::Rows(layout, _) => Some(layout),
+        });
+        self.tables.add(series, labels, is_family.then_some(layouts), directory.finish());
+        Ok(())
     }
 
     fn add_samples(
@@ -206,7 +189,7 @@ impl SegmentWriter {
         directory: &mut DirectoryWriter,
     ) -> Result<()> {
         self.footer.samples = self.footer.samples.saturating_add(rows.value_count() as u64);
-        let number = self.layout(layout);
+        let number = self.tables.layout(layout);
         let mut bodies = Vec::new();
         encode_family(layout, rows, &mut bodies);
         bodies.iter().try_for_each(|body| self.put_chunk(body, times, start, Some(number), directory))
@@ -255,59 +238,30 @@ impl SegmentWriter {
         next
     }
 
-    fn symbol(&mut self, text: &Arc<str>) -> u32 {
-        if let Some(number) = self.symbols.get(text) {
-            return *number;
+    /// Appends a section.
+    fn section(&mut self, bytes: &[u8]) -> Result<Section> {
+        let offset = self.written.saturating_add(self.buffer.len() as u64);
+        if bytes.len() > u32::MAX as usize {
+            return Err(corrupt("a section of a segment takes more than 4 GiB".to_owned()));
         }
-        let next = u32::try_from(self.symbols.len()).unwrap_or(u32::MAX);
-        varint::put(&mut self.symbol_bytes, text.len() as u64);
-        self.symbol_bytes.extend_from_slice(text.as_bytes());
-        self.symbols.insert(text.clone(), next);
-        next
+        self.buffer.extend_from_slice(bytes);
+        self.flush()?;
+        Ok(Section { offset, length: bytes.len() as u64, checksum: checksum(self.salt, bytes) })
     }
 
-    fn layout(&mut self, layout: &Arc<Layout>) -> u32 {
-        if let Some(number) = self.layouts.iter().position(|known| Arc::ptr_eq(known, layout)) {
-            return u32::try_from(number).unwrap_or(u32::MAX);
-        }
-        varint::put(&mut self.layout_bytes, layout.width() as u64);
-        for column in layout.columns() {
-            match column {
-                Column::Bucket(bound) => {
-                    self.layout_bytes.push(0);
-                    let symbol = self.symbol(bound);
-                    varint::put(&mut self.layout_bytes, u64::from(symbol));
-                }
-                Column::Count => self.layout_bytes.push(1),
-                Column::Sum => self.layout_bytes.push(2),
-            }
-        }
-        self.layouts.push(layout.clone());
-        u32::try_from(self.layouts.len().saturating_sub(1)).unwrap_or(u32::MAX)
-    }
-
-    /// Writes what is left, syncs the file and gives it its name, which is not synced yet.
-    pub(crate) fn finish(mut self) -> Result<(SegmentEntry, Joined)> {
+    /// Writes what is left, syncs the file and gives it its name, which is not synced yet. Answers also which series of the
+    /// index its items are.
+    pub(crate) fn finish(mut self) -> Result<(SegmentEntry, Vec<Option<SeriesRef>>)> {
         let mut footer = std::mem::take(&mut self.footer);
-        let parts = [
-            (self.columns.len(), std::mem::take(&mut self.column_bytes)),
-            (self.symbols.len(), std::mem::take(&mut self.symbol_bytes)),
-            (self.layouts.len(), std::mem::take(&mut self.layout_bytes)),
-            (usize::try_from(footer.items).unwrap_or(usize::MAX), std::mem::take(&mut self.item_bytes)),
-        ];
-        let sections = [&mut footer.times, &mut footer.symbols, &mut footer.layouts, &mut footer.item_table];
-        for (section, (count, bytes)) in sections.into_iter().zip(parts) {
-            let start = self.buffer.len();
-            varint::put(&mut self.buffer, count as u64);
-            self.buffer.extend_from_slice(&bytes);
-            let own = self.buffer.get(start..).unwrap_or_default();
-            *section = Section {
-                offset: self.written.saturating_add(start as u64),
-                length: own.len() as u64,
-                checksum: checksum(self.salt, own),
-            };
-            self.flush()?;
-        }
+        let mut times = Vec::with_capacity(self.column_bytes.len().saturating_add(5));
+        varint::put(&mut times, self.columns.len() as u64);
+        times.append(&mut self.column_bytes);
+        let tables = std::mem::take(&mut self.tables).finish();
+        footer.times = self.section(&times)?;
+        footer.symbols = self.section(&tables.symbols)?;
+        footer.layouts = self.section(&tables.layouts)?;
+        footer.item_table = self.section(&tables.items)?;
+        footer.postings = self.section(&tables.postings)?;
         let mut bytes = Vec::new();
         footer.put(&mut bytes);
         let found = checksum(self.salt, &bytes);
@@ -332,8 +286,7 @@ impl SegmentWriter {
             first_time: footer.first_time,
             last_time: footer.last_time,
         };
-        let (joined, layouts) = (std::mem::take(&mut self.joined), std::mem::take(&mut self.layouts));
-        Ok((entry, joined.finish(layouts)))
+        Ok((entry, tables.known))
     }
 }
 

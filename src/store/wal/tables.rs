@@ -1,9 +1,9 @@
 //! What the numbers in one file of the log stand for.
 //!
 //! ```text
-//! definition  kind    u8       0 layout    1 single series    2 classic histogram
+//! definition  kind    u8       0 layout    1 single series    2 classic histogram    3 series of a histogram, on its own
 //!          0  columns varint;  each: kind u8 (0 bucket, 1 count, 2 sum);  a bucket's bound as a symbol
-//!       1, 2  labels  varint;  each: name as a symbol, value as a symbol;  a histogram's are those that its series share
+//!    1 to 3  labels  varint;  each: name as a symbol, value as a symbol;  a histogram's are those that its series share
 //!
 //! symbol      varint   0: a new one: length varint, text;  else its number
 //! ```
@@ -84,7 +84,7 @@ impl Tables {
     }
 
     pub(super) fn put_column(&mut self, series: SeriesRef, labels: &Labels, into: &mut Vec<u8>) -> u32 {
-        into.push(1);
+        into.push(3);
         self.put_labels(labels, into);
         self.add_item(LoggedItem { item: series.item, column: series.column, layout: NO_LAYOUT })
     }
@@ -179,17 +179,23 @@ impl Tables {
             }
             1 => {
                 let labels = self.take_labels(bytes)?;
-                Some(index.find_or_create(&labels, &Limits::unlimited()).map(|series| {
-                    let is_single =
-                        matches!(index.item(series.item).map(|item| &**item), Some(Item::Single(_)));
-                    let column = if is_single { ROWS } else { series.column };
-                    self.items.push(LoggedItem { item: series.item, column, layout: NO_LAYOUT });
+                Some(index.restore_single(&labels).map(|series| {
+                    self.items.push(LoggedItem { item: series.item, column: ROWS, layout: NO_LAYOUT });
                 }))
             }
             2 => {
                 let labels = self.take_labels(bytes)?;
                 Some(index.restore_family(&labels, &[]).map(|item| {
                     self.items.push(LoggedItem { item, column: ROWS, layout: NO_LAYOUT });
+                }))
+            }
+            3 => {
+                let labels = self.take_labels(bytes)?;
+                Some(index.find_or_create(&labels, &Limits::unlimited()).map(|series| {
+                    let is_single =
+                        matches!(index.item(series.item).map(|item| &**item), Some(Item::Single(_)));
+                    let column = if is_single { ROWS } else { series.column };
+                    self.items.push(LoggedItem { item: series.item, column, layout: NO_LAYOUT });
                 }))
             }
             _ => None,

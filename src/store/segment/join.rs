@@ -1,0 +1,318 @@
+//! Which items of a segment the index has, and what is asked of those that it does not have yet.
+
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
+use parking_lot::RwLock;
+use roaring::RoaringBitmap;
+
+use super::super::index::{
+    Index, Item, SeriesRef, accepts_column, column_name, histogram_column, shared_labels,
+};
+use super::Segment;
+use super::contents::Contents;
+use crate::chunk::Column;
+use crate::error::Result;
+use crate::model::label::{BUCKET_BOUND, METRIC_NAME};
+use crate::model::{Labels, Matcher, Window};
+
+/// Questions whose answer is known to be in the index.
+const ANSWERED: usize = 256;
+
+/// An item of a segment as one of the index.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    /// The series; of a histogram stored as one: its item.
+    pub(super) series: SeriesRef,
+    /// Whether the chunks hold the columns of a histogram.
+    pub(super) is_family: bool,
+    /// Where its directory lies.
+    pub(super) directory: (u32, u32),
+}
+
+/// The items of a segment that the index has.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    /// Sorted by series.
+    parts: Vec<Part>,
+    /// The same by their number in the segment.
+    joined: RoaringBitmap,
+    /// Whether these are all.
+    complete: bool,
+    /// Matchers, by their hash, that accept nothing which the index lacks.
+    answered: HashMap<u64, Box<[Matcher]>>,
+    hasher: DefaultHashBuilder,
+}
+
+impl Parts {
+    fn hash(&self, matchers: &[Matcher]) -> u64 {
+        let mut state = self.hasher.build_hasher();
+        for matcher in matchers {
+            (matcher.name(), matcher.op(), matcher.value()).hash(&mut state);
+        }
+        state.finish()
+    }
+
+    fn is_answered(&self, matchers: &[Matcher]) -> bool {
+        let known = || self.answered.get(&self.hash(matchers)).is_some_and(|known| **known == *matchers);
+        self.complete || known()
+    }
+
+    fn extend(&mut self, new: Vec<(u32, Part)>, contents: &Contents) {
+        self.joined.extend(new.iter().map(|(number, _)| *number));
+        self.parts.extend(new.into_iter().map(|(_, part)| part));
+        self.parts.sort_by_key(|part| part.series);
+        if self.joined.len() == u64::from(contents.items.count()) {
+            self.complete = true;
+            self.answered = HashMap::new();
+        }
+    }
+
+    /// What of the segment belongs to an item of the index.
+    pub(super) fn of(&self, item: u32) -> impl Iterator<Item = &Part> {
+        let start = self.parts.partition_point(|part| part.series.item < item);
+        self.parts.get(start..).unwrap_or_default().iter().take_while(move |part| part.series.item == item)
+    }
+
+    pub(super) fn all(&self) -> &[Part] {
+        &self.parts
+    }
+}
+
+impl Segment {
+    /// Has the index know every item with a series that all matchers accept.
+    pub(crate) fn join(&self, index: &RwLock<Index>, matchers: &[Matcher]) -> Result<()> {
+        if self.parts.read().is_answered(matchers) {
+            return Ok(());
+        }
+        let contents = self.contents(index)?;
+        let mut wanted = contents.candidates(matchers).ok_or_else(|| self.damaged())?;
+        self.add_buckets(contents, &mut wanted)?;
+        self.join_items(index, contents, &wanted)?;
+        let mut parts = self.parts.write();
+        if !parts.complete {
+            if parts.answered.len() >= ANSWERED {
+                parts.answered.clear();
+            }
+            let hash = parts.hash(matchers);
+            parts.answered.insert(hash, matchers.into());
+        }
+        Ok(())
+    }
+
+    /// Counts and sums that lie here as single series belong to a histogram if there are buckets of it: those come with them.
+    fn add_buckets(&self, contents: &Contents, wanted: &mut RoaringBitmap) -> Result<()> {
+        let damaged = || self.damaged();
+        let mut buckets = RoaringBitmap::new();
+        for number in &(&*wanted - contents.postings.families()) {
+            let name = contents.items.get(number).ok_or_else(damaged)?;
+            let metric_name = contents.symbols.find_name(METRIC_NAME);
+            let name_of = name.value(metric_name, &contents.symbols).ok_or_else(damaged)?;
+            let base = name_of.strip_suffix("_count").or_else(|| name_of.strip_suffix("_sum"));
+            let Some(base) = base else { continue };
+            let bucket = format!("{base}_bucket");
+            if contents.singles(&bucket).ok_or_else(damaged)?.is_empty() {
+                continue;
+            }
+            let labels = name.labels(&contents.symbols).ok_or_else(damaged)?;
+            let others = labels.iter().filter(|label| &*label.name != METRIC_NAME);
+            let mut matchers: Vec<Matcher> =
+                others.map(|label| Matcher::equal(label.name.clone(), &label.value)).collect();
+            matchers.push(Matcher::equal(METRIC_NAME, &bucket));
+            buckets |= contents.candidates(&matchers).ok_or_else(damaged)?;
+        }
+        *wanted |= buckets;
+        Ok(())
+    }
+
+    fn join_items(&self, index: &RwLock<Index>, contents: &Contents, wanted: &RoaringBitmap) -> Result<()> {
+        if wanted.is_subset(&self.parts.read().joined) {
+            return Ok(());
+        }
+        // The index first, then the parts: an item that is found stays until the part is there.
+        let mut index = index.write();
+        let mut parts = self.parts.write();
+        let mut new = Vec::new();
+        for number in &(wanted - &parts.joined) {
+            let record = contents.items.get(number).ok_or_else(|| self.damaged())?;
+            let labels = record.labels(&contents.symbols).ok_or_else(|| self.damaged())?;
+            let layouts = contents.layouts_of(&record).ok_or_else(|| self.damaged())?;
+            let series = index.restore(&labels, record.is_family, &layouts)?;
+            let part = Part { series, is_family: record.is_family, directory: record.place };
+            new.push((number, part));
+        }
+        parts.extend(new, contents);
+        Ok(())
+    }
+
+    /// The newest time of an item. The index learns nothing.
+    pub(crate) fn newest(&self, index: &RwLock<Index>, item: &Item) -> Result<Option<i64>> {
+        let contents = self.contents(index)?;
+        newest(contents, item).ok_or_else(|| self.damaged())
+    }
+
+    /// Has known which series of the index items are, by their number here, as whoever wrote the segment knows it.
+    pub(crate) fn set_known(&self, index: &RwLock<Index>, known: &[Option<SeriesRef>]) -> Result<()> {
+        let contents = self.contents(index)?;
+        let mut new = Vec::with_capacity(known.len());
+        let mut index = index.write();
+        for (number, series) in (0_u32..).zip(known) {
+            let Some(series) = *series else { continue };
+            let record = contents.items.get(number).ok_or_else(|| self.damaged())?;
+            // Merged segments may have columns of a known histogram that nobody has asked for.
+            let layouts = contents.layouts_of(&record).ok_or_else(|| self.damaged())?;
+            if layouts.iter().any(|layout| !index.has_columns(series.item, layout)) {
+                let labels = record.labels(&contents.symbols).ok_or_else(|| self.damaged())?;
+                index.restore(&labels, record.is_family, &layouts)?;
+            }
+            new.push((number, Part { series, is_family: record.is_family, directory: record.place }));
+        }
+        self.parts.write().extend(new, contents);
+        Ok(())
+    }
+
+    /// Adds the values of a label among the series that all matchers accept with a chunk that touches the window. The index
+    /// learns nothing.
+    pub(crate) fn label_values(
+        &self,
+        index: &RwLock<Index>,
+        name: &str,
+        matchers: &[Matcher],
+        window: Window,
+        values: &mut HashSet<Arc<str>>,
+    ) -> Result<()> {
+        let contents = self.contents(index)?;
+        let found = add_label_values(contents, name, matchers, window, values);
+        found.ok_or_else(|| self.damaged())
+    }
+
+    /// An item by its number here.
+    pub(crate) fn item(&self, index: &RwLock<Index>, number: u32) -> Result<Option<(Labels, bool)>> {
+        let contents = self.contents(index)?;
+        if number >= contents.items.count() {
+            return Ok(None);
+        }
+        let record = contents.items.get(number);
+        let item = record.and_then(|record| Some((record.labels(&contents.symbols)?, record.is_family)));
+        item.map(Some).ok_or_else(|| self.damaged())
+    }
+
+    /// Which series of the index items are, by their number here, as far as that is known.
+    pub(crate) fn known(&self, index: &RwLock<Index>) -> Result<Vec<Option<SeriesRef>>> {
+        let contents = self.contents(index)?;
+        let parts = self.parts.read();
+        let by_place: HashMap<u32, SeriesRef> =
+            parts.all().iter().map(|part| (part.directory.0, part.series)).collect();
+        let mut known = Vec::with_capacity(contents.items.count() as usize);
+        for number in 0..contents.items.count() {
+            let record = contents.items.get(number).ok_or_else(|| self.damaged())?;
+            known.push(by_place.get(&record.place.0).copied());
+        }
+        Ok(known)
+    }
+}
+
+fn newest(contents: &Contents, item: &Item) -> Option<Option<i64>> {
+    let mut newest = None;
+    let mut look = |labels: &Labels, is_family: bool, column: Option<&Column>| {
+        let Some(number) = contents.find(labels, is_family)? else { return Some(()) };
+        let record = contents.items.get(number)?;
+        contents.places(record.directory, is_family, |place, layout| {
+            let has = |column: &Column| layout.is_some_and(|layout| layout.position(column).is_some());
+            if column.is_none_or(has) {
+                newest = newest.max(Some(place.last));
+            }
+        })
+    };
+    match item {
+        Item::Single(labels) => {
+            look(labels, false, None)?;
+            // It may lie here as a column of a histogram, of which the index did not know when the series was made.
+            if let Some((column, base)) = histogram_column(labels) {
+                look(&shared_labels(labels, base), true, Some(&column))?;
+            }
+        }
+        Item::Family { labels, columns } => {
+            look(labels, true, None)?;
+            let (mut suffix, mut has_singles) = ("", false);
+            for column in columns.iter() {
+                if suffix != column.suffix() {
+                    suffix = column.suffix();
+                    has_singles = !contents.singles(&column_name(labels.metric_name(), column))?.is_empty();
+                }
+                if has_singles {
+                    look(&item.series_labels(column), false, None)?;
+                }
+            }
+        }
+    }
+    Some(newest)
+}
+
+fn add_label_values(
+    contents: &Contents,
+    name: &str,
+    matchers: &[Matcher],
+    window: Window,
+    values: &mut HashSet<Arc<str>>,
+) -> Option<()> {
+    let candidates = contents.candidates(matchers)?;
+    if let Some(lists) = contents.lists(name)? {
+        let mut texts = contents.symbols.values();
+        lists.each(0, |value, list| {
+            let value = texts.get(value)?;
+            if values.contains(value) {
+                return Some(true);
+            }
+            for item in &(list.items(contents.items.count())? & &candidates) {
+                let is_it =
+                    |base: &str, column: &Column| name != METRIC_NAME || column_name(base, column) == value;
+                if has_series(contents, item, matchers, window, is_it)? {
+                    values.insert(value.into());
+                    break;
+                }
+            }
+            Some(true)
+        })?;
+    }
+    if name == BUCKET_BOUND {
+        for item in &(&candidates & contents.postings.families()) {
+            has_series(contents, item, matchers, window, |_, column| {
+                if let Column::Bucket(bound) = column
+                    && !values.contains(bound)
+                {
+                    values.insert(bound.clone());
+                }
+                false
+            })?;
+        }
+    }
+    Some(())
+}
+
+/// Whether an item has a chunk inside the window; of a histogram one with a column that the matchers accept, and that is it.
+fn has_series(
+    contents: &Contents,
+    item: u32,
+    matchers: &[Matcher],
+    window: Window,
+    mut is_it: impl FnMut(&str, &Column) -> bool,
+) -> Option<bool> {
+    let record = contents.items.get(item)?;
+    let base = match record.is_family {
+        true => record.value(contents.symbols.find_name(METRIC_NAME), &contents.symbols)?,
+        false => String::new(),
+    };
+    let mut has = false;
+    contents.places(record.directory, record.is_family, |place, layout| {
+        if has || place.last <= window.after.as_millis() || place.first > window.until.as_millis() {
+            return;
+        }
+        has = layout.is_none_or(|layout| {
+            let mut columns = layout.columns().iter();
+            columns.any(|column| accepts_column(matchers, &base, column) && is_it(&base, column))
+        });
+    })?;
+    Some(has)
+}
