@@ -127,7 +127,7 @@ pub(crate) struct SeriesChunk {
 impl Series {
     /// A series with all its samples in memory: what a fixture or a remote source builds.
     pub fn from_samples(labels: Labels, samples: SampleBuffer) -> Self {
-        let chunk = SeriesChunk { chunk: Arc::new(Chunk::Columns(samples)), column: 0 };
+        let chunk = SeriesChunk { chunk: Arc::new(Chunk::Columns(Box::new(samples))), column: 0 };
         Self { labels, chunks: SmallVec::from_iter([chunk]) }
     }
 

@@ -7,6 +7,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use promgate::{
@@ -65,10 +66,13 @@ fn counts(snapshot: &Snapshot, writer: usize) -> BTreeMap<i64, usize> {
 fn every_snapshot_holds_whole_batches() {
     let store = Store::in_memory(StoreOptions::new());
     let working = AtomicUsize::new(WRITERS);
+    // On a busy machine the writers are else done before anybody reads.
+    let start = Barrier::new(WRITERS + 2);
     let seen = std::thread::scope(|scope| {
         for writer in 0..WRITERS {
-            let (store, working) = (&store, &working);
+            let (store, working, start) = (&store, &working, &start);
             scope.spawn(move || {
+                start.wait();
                 for batch in 1..=BATCHES {
                     write(store, writer, batch);
                 }
@@ -80,6 +84,7 @@ fn every_snapshot_holds_whole_batches() {
                 scope.spawn(|| {
                     let mut seen = 0;
                     let mut newest = [0; WRITERS];
+                    start.wait();
                     while working.load(Ordering::Acquire) > 0 {
                         let snapshot = store.snapshot();
                         for (writer, newest) in newest.iter_mut().enumerate() {

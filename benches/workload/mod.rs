@@ -4,6 +4,7 @@
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a bench stops at the first surprise")]
 
 pub(crate) mod floor;
+pub(crate) mod memory;
 pub(crate) mod random;
 pub(crate) mod singles;
 pub(crate) mod span_metrics;

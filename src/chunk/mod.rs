@@ -8,6 +8,7 @@ mod family;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod law;
 mod layout;
+mod packed;
 mod rows;
 mod samples;
 mod series;
@@ -15,6 +16,7 @@ mod series;
 pub(crate) use body::{Body, BodyKind};
 pub(crate) use family::{Wanted, decode_family, decode_family_column, encode_family};
 pub(crate) use layout::{Column, Layout};
+pub(crate) use packed::PackedSamples;
 pub use rows::FamilyBuffer;
 pub(crate) use rows::{FamilyRows, LastRow, Told};
 pub(crate) use samples::{LastValue, SeriesRows};
@@ -48,6 +50,28 @@ pub(crate) trait SealedChunks: Debug + Send + Sync {
     ///
     /// `Corrupt` or `Io`.
     fn load(&self, place: Place) -> Result<Loaded<'_>>;
+}
+
+/// Where rows lie that still grow elsewhere, as they were at one moment.
+pub(crate) trait OpenRows: Debug + Send + Sync {
+    fn rows(&self, place: u32) -> Option<&FamilyRows>;
+}
+
+/// The newest rows of one classic histogram, as they were at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenChunk {
+    pub(crate) held: Arc<dyn OpenRows>,
+    pub(crate) place: u32,
+}
+
+impl OpenChunk {
+    fn rows(&self) -> Option<&FamilyRows> {
+        self.held.rows(self.place)
+    }
+
+    fn checked(&self) -> Result<&FamilyRows> {
+        self.rows().ok_or_else(|| corrupt("there are no such rows"))
+    }
 }
 
 /// Where a sealed chunk lies in its file, and which times it spans.
@@ -104,11 +128,15 @@ impl Loaded<'_> {
 #[derive(Debug)]
 pub(crate) enum Chunk {
     /// Uncompressed columns of one series: what no codec takes, and what a fixture or a remote source hands over.
-    Columns(SampleBuffer),
+    Columns(Box<SampleBuffer>),
     /// The recent past of one series of floats.
     Samples(Arc<SeriesRows>),
+    /// Before that, sealed in memory.
+    Packed(PackedSamples),
     /// The recent past of one classic histogram.
     Rows(Arc<FamilyRows>),
+    /// The same, among others.
+    Open(OpenChunk),
     /// Sealed, in a file.
     Sealed(SealedChunk),
     /// Of another chunk, what is later than a time.
@@ -124,7 +152,9 @@ impl Chunk {
                 Ok(())
             }
             Self::Samples(samples) => samples.read(window, into),
+            Self::Packed(samples) => samples.read(window, into),
             Self::Rows(rows) => rows.read_column(column, window, into),
+            Self::Open(open) => open.checked()?.read_column(column, window, into),
             Self::Sealed(chunk) => chunk.read_column(column, window, into),
             Self::Later(chunk, after) => {
                 chunk.read(column, Window::new(window.after.max(*after), window.until), into)
@@ -135,8 +165,9 @@ impl Chunk {
     /// The columns of the chunk, if it is a classic histogram's.
     pub(crate) fn layout(&self) -> Option<&Arc<Layout>> {
         match self {
-            Self::Columns(_) | Self::Samples(_) => None,
+            Self::Columns(_) | Self::Samples(_) | Self::Packed(_) => None,
             Self::Rows(rows) => Some(rows.layout()),
+            Self::Open(open) => Some(open.rows()?.layout()),
             Self::Sealed(chunk) => chunk.layout.as_ref(),
             Self::Later(chunk, _) => chunk.layout(),
         }
@@ -146,11 +177,14 @@ impl Chunk {
     pub(crate) fn read_rows(&self, window: Window, wanted: Wanted, into: &mut FamilyBuffer) -> Result<()> {
         match self {
             Self::Rows(rows) => rows.read(window, into),
+            Self::Open(open) => open.checked()?.read(window, into),
             Self::Sealed(chunk) => chunk.read_rows(window, wanted, into),
             Self::Later(chunk, after) => {
                 chunk.read_rows(Window::new(window.after.max(*after), window.until), wanted, into)
             }
-            Self::Columns(_) | Self::Samples(_) => Err(corrupt("a single series has no rows")),
+            Self::Columns(_) | Self::Samples(_) | Self::Packed(_) => {
+                Err(corrupt("a single series has no rows"))
+            }
         }
     }
 
@@ -165,9 +199,11 @@ impl Chunk {
     /// Bytes of memory that the chunk holds.
     pub(crate) fn byte_size(&self) -> usize {
         match self {
-            Self::Columns(samples) => columns_size(samples),
+            Self::Columns(samples) => columns_size(samples).saturating_add(size_of::<SampleBuffer>()),
             Self::Samples(samples) => samples.byte_size(),
+            Self::Packed(samples) => samples.heap_size(),
             Self::Rows(rows) => rows.byte_size(),
+            Self::Open(open) => open.rows().map_or(0, FamilyRows::byte_size),
             // Its bytes are the file's.
             Self::Sealed(_) => 0,
             Self::Later(chunk, _) => chunk.byte_size(),
@@ -179,7 +215,9 @@ impl Chunk {
         match self {
             Self::Columns(samples) => columns_range(samples),
             Self::Samples(samples) => samples.time_range(),
+            Self::Packed(samples) => Some(samples.time_range()),
             Self::Rows(rows) => rows.time_range(),
+            Self::Open(open) => open.rows()?.time_range(),
             Self::Sealed(chunk) => Some((chunk.place.first, chunk.place.last)),
             Self::Later(chunk, after) => {
                 let (first, last) = chunk.time_range()?;
@@ -255,7 +293,7 @@ mod tests {
         for time in 0..10_i32 {
             samples.push_float(i64::from(time), f64::from(time), 0);
         }
-        let chunk = Chunk::Columns(samples);
+        let chunk = Chunk::Columns(Box::new(samples));
         let mut read = SampleBuffer::default();
         let window = Window::new(Timestamp::from_millis(3), Timestamp::from_millis(6));
         chunk.read(0, window, &mut read).unwrap();

@@ -108,17 +108,19 @@ impl LastValue {
 /// Floats of one series, in time order.
 #[derive(Clone, Debug)]
 pub(crate) struct SeriesRows {
-    last: LastValue,
+    /// The newest value, in parts: a value of its own would leave half of its room empty.
+    bits: u64,
+    scale: u8,
+    count: u32,
     first: i64,
     time: i64,
     step: i64,
-    count: u32,
     bytes: Vec<u8>,
 }
 
 impl Default for SeriesRows {
     fn default() -> Self {
-        Self { last: LastValue::default(), first: 0, time: i64::MIN, step: 0, count: 0, bytes: Vec::new() }
+        Self { bits: 0, scale: 0, count: 0, first: 0, time: i64::MIN, step: 0, bytes: Vec::new() }
     }
 }
 
@@ -127,7 +129,7 @@ impl SeriesRows {
     pub(crate) fn take_samples(&mut self) -> Self {
         let mut taken = Self::default();
         std::mem::swap(&mut taken, self);
-        (self.last, self.time) = (LastValue { bits: taken.last.bits, ..LastValue::default() }, taken.time);
+        (self.bits, self.time) = (taken.bits, taken.time);
         taken.bytes.shrink_to_fit();
         taken
     }
@@ -136,7 +138,7 @@ impl SeriesRows {
     pub(crate) fn push(&mut self, time: i64, value: f64) {
         if self.count == 0 {
             (self.first, self.time, self.step) = (time, time, 0);
-            self.last = LastValue::default();
+            (self.bits, self.scale) = (0, 0);
         }
         let (length, capacity) = (self.bytes.len(), self.bytes.capacity());
         if capacity.saturating_sub(length) < SAMPLE_ROOM {
@@ -144,14 +146,16 @@ impl SeriesRows {
         }
         let step = time.wrapping_sub(self.time);
         let change = step.wrapping_sub(self.step);
-        self.last.put(value, change != 0, (change != 0).then_some(change), &mut self.bytes);
+        let mut last = LastValue { bits: self.bits, scale: self.scale };
+        last.put(value, change != 0, (change != 0).then_some(change), &mut self.bytes);
+        (self.bits, self.scale) = (last.bits, last.scale);
         (self.time, self.step) = (time, step);
         self.count = self.count.saturating_add(1);
     }
 
     /// Time and bits of the newest sample, which may have been taken out.
     pub(crate) fn last(&self) -> Option<(i64, u64)> {
-        (self.time > i64::MIN).then_some((self.time, self.last.bits))
+        (self.time > i64::MIN).then_some((self.time, self.bits))
     }
 
     pub(crate) fn count(&self) -> u32 {

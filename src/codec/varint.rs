@@ -1,12 +1,38 @@
 //! LEB128 integers, and zigzag for signed ones.
 
+/// Bit 7 of each byte: more follow.
+const MORE: u64 = 0x8080_8080_8080_8080;
+
 /// Appends `value`, seven bits a byte, low bits first.
-pub(crate) fn put(into: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        into.push((value & 0x7f) as u8 | 0x80);
-        value >>= 7;
+#[inline]
+pub(crate) fn put(into: &mut Vec<u8>, value: u64) {
+    if value < 0x80 {
+        into.push(value as u8);
+    } else {
+        put_long(into, value);
     }
-    into.push(value as u8);
+}
+
+/// All bytes at once: a loop would end after another number of them each time, which no processor foresees.
+fn put_long(into: &mut Vec<u8>, value: u64) {
+    let (low, mut high) = (value & ((1 << 56) - 1), value >> 56);
+    let low = (low & 0x0fff_ffff) | ((low & 0x00ff_ffff_f000_0000) << 4);
+    let low = (low & 0x0000_3fff_0000_3fff) | ((low & 0x0fff_c000_0fff_c000) << 2);
+    let low = (low & 0x007f_007f_007f_007f) | ((low & 0x3f80_3f80_3f80_3f80) << 1);
+    if high > 0 {
+        into.extend_from_slice(&(low | MORE).to_le_bytes());
+        while high >= 0x80 {
+            into.push((high & 0x7f) as u8 | 0x80);
+            high >>= 7;
+        }
+        return into.push(high as u8);
+    }
+    let bits = u64::BITS.saturating_sub(value.leading_zeros());
+    let length = bits.div_ceil(7);
+    let before_last = 1_u64.wrapping_shl(length.saturating_sub(1).saturating_mul(8)).wrapping_sub(1);
+    let end = into.len().saturating_add(length as usize);
+    into.extend_from_slice(&(low | (MORE & before_last)).to_le_bytes());
+    into.truncate(end);
 }
 
 /// Appends a signed value, small magnitudes in few bytes.
@@ -26,7 +52,25 @@ pub(crate) fn take(bytes: &mut &[u8]) -> Option<u64> {
     take_long(bytes)
 }
 
+#[inline]
 fn take_long(bytes: &mut &[u8]) -> Option<u64> {
+    if let Some(word) = bytes.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes)) {
+        let ends = !word & MORE;
+        if ends != 0 {
+            let value = word & (ends ^ ends.wrapping_sub(1)) & !MORE;
+            let value = (value & 0x007f_007f_007f_007f) | ((value & 0x7f00_7f00_7f00_7f00) >> 1);
+            let value = (value & 0x0000_3fff_0000_3fff) | ((value & 0x3fff_0000_3fff_0000) >> 2);
+            let value = (value & 0x0fff_ffff) | ((value & 0x0fff_ffff_0000_0000) >> 4);
+            *bytes = bytes.get((ends.trailing_zeros() as usize / 8).saturating_add(1)..)?;
+            return Some(value);
+        }
+    }
+    take_any(bytes)
+}
+
+/// Near the end of the bytes, and what is longer than eight of them.
+#[cold]
+fn take_any(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0_u64;
     for (index, shift) in (0..10_usize).zip((0_u32..).step_by(7)) {
         let byte = *bytes.get(index)?;
@@ -80,6 +124,33 @@ mod tests {
         fn any_bytes_are_a_value_or_none(bytes: Vec<u8>) {
             let mut rest = bytes.as_slice();
             while take(&mut rest).is_some() {}
+        }
+    }
+
+    #[test]
+    fn every_length_has_the_bytes_of_leb128_and_comes_back_whatever_follows() {
+        for bits in 0..=64_u32 {
+            for value in [
+                1_u64.checked_shl(bits).unwrap_or(0).wrapping_sub(1),
+                0x5555_5555_5555_5555 & 1_u64.checked_shl(bits).unwrap_or(0).wrapping_sub(1),
+            ] {
+                let mut plain = Vec::new();
+                let mut rest = value;
+                while rest >= 0x80 {
+                    plain.push((rest & 0x7f) as u8 | 0x80);
+                    rest >>= 7;
+                }
+                plain.push(rest as u8);
+                let mut bytes = Vec::new();
+                put(&mut bytes, value);
+                assert_eq!(bytes, plain);
+                for follows in [&[][..], &[0xff; 9][..], &[0; 9][..]] {
+                    let bytes = [&bytes, follows].concat();
+                    let mut rest = bytes.as_slice();
+                    assert_eq!(take(&mut rest), Some(value));
+                    assert_eq!(rest, follows);
+                }
+            }
         }
     }
 

@@ -100,6 +100,16 @@ impl Labels {
         Arc::ptr_eq(&self.pairs, &other.pairs)
     }
 
+    /// Where the labels lie: their own for as long as a clone of them lives.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.pairs).addr()
+    }
+
+    /// Whether there are other clones of the set.
+    pub(crate) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.pairs) > 1
+    }
+
     /// The labels in name order.
     pub fn iter(&self) -> std::slice::Iter<'_, Label> {
         self.pairs.iter()

@@ -41,6 +41,7 @@ pub struct Sample {
 
 impl Sample {
     /// A float sample without start time.
+    #[inline]
     pub const fn float(timestamp: Timestamp, value: f64) -> Self {
         Self { timestamp, value: SampleValue::Float(value), start: None }
     }

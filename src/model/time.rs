@@ -16,6 +16,7 @@ impl Timestamp {
     pub const MAX: Self = Self(i64::MAX);
 
     /// The instant `millis` milliseconds after the Unix epoch.
+    #[inline]
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
@@ -26,6 +27,7 @@ impl Timestamp {
     }
 
     /// Milliseconds since the Unix epoch.
+    #[inline]
     pub const fn as_millis(self) -> i64 {
         self.0
     }

@@ -8,8 +8,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::label::{BUCKET_BOUND, METRIC_NAME};
 use crate::model::{Labels, LabelsBuilder, Sample, Timestamp};
 
-use super::batch::Row;
-use super::index::{Index, SeriesRef};
+use super::batch::Rows;
+use super::cohort::Learning;
+use super::index::{Index, Item, SeriesRef};
 use super::{Inner, Store};
 
 /// A batch of samples on their way into a [`Store`].
@@ -18,10 +19,11 @@ use super::{Inner, Store};
 #[derive(Debug)]
 pub struct Appender {
     store: Store,
-    samples: Vec<(Target, Sample)>,
-    rows: Vec<FamilyRow>,
-    /// The values of all rows, one row after the other.
-    row_values: Vec<f64>,
+    samples: Vec<(SeriesRef, Sample)>,
+    /// Which of the samples have labels whose series is not known yet.
+    unknown: Vec<(usize, Labels)>,
+    learning: Learning,
+    rows: Rows,
     now: Option<Timestamp>,
 }
 
@@ -36,16 +38,9 @@ pub struct SeriesHandle {
 /// A classic histogram of one store, found once: rows are appended through it.
 #[derive(Clone, Debug)]
 pub struct FamilyHandle {
-    family: Arc<FamilyTarget>,
-}
-
-#[derive(Debug)]
-struct FamilyTarget {
     item: u32,
     labels: Labels,
     layout: Arc<Layout>,
-    /// Position in the item's columns of each column of the layout.
-    columns: Box<[u32]>,
     store: Arc<()>,
 }
 
@@ -88,21 +83,10 @@ pub struct Refusal {
     pub error: Error,
 }
 
-#[derive(Debug)]
-enum Target {
-    Labels(Labels),
-    Series(SeriesRef),
-}
-
-#[derive(Debug)]
-struct FamilyRow {
-    family: Arc<FamilyTarget>,
-    time: Timestamp,
-}
-
 impl Appender {
     pub(super) fn new(store: Store) -> Self {
-        Self { store, samples: Vec::new(), rows: Vec::new(), row_values: Vec::new(), now: None }
+        let (samples, unknown, rows) = (Vec::new(), Vec::new(), Rows::default());
+        Self { store, samples, unknown, learning: Learning::default(), rows, now: None }
     }
 
     /// Tells the time, as the limits [`new_series_per_minute`](crate::Limits::new_series_per_minute) and
@@ -123,7 +107,12 @@ impl Appender {
     pub fn append(&mut self, labels: &Labels, sample: Sample) -> Result<()> {
         self.check_room(1)?;
         self.check_time(sample.timestamp)?;
-        self.samples.push((Target::Labels(labels.clone()), sample));
+        let at = self.samples.len();
+        let series = self.learning.find(&self.store.inner, at, labels).unwrap_or_else(|| {
+            self.unknown.push((at, labels.clone()));
+            UNKNOWN
+        });
+        self.samples.push((series, sample));
         Ok(())
     }
 
@@ -146,7 +135,7 @@ impl Appender {
         self.check_room(1)?;
         self.check_token(&handle.store, &handle.labels)?;
         self.check_time(sample.timestamp)?;
-        self.samples.push((Target::Series(handle.series), sample));
+        self.samples.push((handle.series, sample));
         Ok(())
     }
 
@@ -178,7 +167,6 @@ impl Appender {
         columns.extend([Column::Count, Column::Sum]);
         let layout = self.store.inner.index.write().layout(&columns);
         let mut item = None;
-        let mut positions = Vec::with_capacity(layout.width());
         for column in layout.columns() {
             let mut builder = LabelsBuilder::from_labels(labels);
             builder.set(METRIC_NAME, format!("{}{}", labels.metric_name(), column.suffix()));
@@ -192,16 +180,9 @@ impl Appender {
                     "{labels}: the series ending in {name} exists outside the histogram"
                 )));
             }
-            positions.push(series.column);
         }
-        let family = FamilyTarget {
-            item: item.unwrap_or_default(),
-            labels: labels.clone(),
-            layout,
-            columns: positions.into(),
-            store: self.store.inner.token.clone(),
-        };
-        Ok(FamilyHandle { family: Arc::new(family) })
+        let (item, store) = (item.unwrap_or_default(), self.store.inner.token.clone());
+        Ok(FamilyHandle { item, labels: labels.clone(), layout, store })
     }
 
     /// Adds a row to a classic histogram: cumulative counts of the buckets in bound order, then count and sum.
@@ -218,7 +199,6 @@ impl Appender {
         count: f64,
         sum: f64,
     ) -> Result<()> {
-        let family = &family.family;
         let bounds = family.layout.bounds().len();
         if buckets.len() != bounds {
             return Err(Error::new(
@@ -229,15 +209,13 @@ impl Appender {
         self.check_room(family.layout.width())?;
         self.check_token(&family.store, &family.labels)?;
         self.check_time(timestamp)?;
-        self.row_values.extend_from_slice(buckets);
-        self.row_values.extend([count, sum]);
-        self.rows.push(FamilyRow { family: family.clone(), time: timestamp });
+        self.rows.push(family.item, &family.layout, timestamp, buckets, [count, sum]);
         Ok(())
     }
 
     /// How many samples the batch holds.
     pub fn len(&self) -> usize {
-        self.samples.len().saturating_add(self.row_values.len())
+        self.samples.len().saturating_add(self.rows.sample_count())
     }
 
     /// Whether the batch holds nothing.
@@ -311,7 +289,7 @@ impl Appender {
     /// [`ErrorKind::Failed`] after a failed sync: the batch was not acknowledged, and the store takes none before it is opened
     /// again. [`ErrorKind::Closed`] for a store opened to be read.
     pub fn commit(self) -> Result<AppendReport> {
-        let Self { store, mut samples, rows, row_values, now } = self;
+        let Self { store, mut samples, unknown, learning, mut rows, now } = self;
         let inner = &store.inner;
         let (used, allowed) = (inner.sample_bytes.load(Ordering::Relaxed), inner.options.limits.sample_bytes);
         if used >= allowed {
@@ -320,31 +298,22 @@ impl Appender {
                 format!("sample bytes limit: {used} bytes in use, {allowed} allowed"),
             )));
         }
-        let mut placed: Vec<Row<'_>> = Vec::with_capacity(rows.len());
-        let mut rest = row_values.as_slice();
-        for FamilyRow { family, time } in &rows {
-            let (values, after) = rest.split_at_checked(family.layout.width()).unwrap_or_default();
-            rest = after;
-            placed.push(Row {
-                item: family.item,
-                layout: &family.layout,
-                columns: &family.columns,
-                time: *time,
-                values,
-            });
-        }
+        let mut report = AppendReport::default();
         if !samples.is_empty() {
             // Rows and samples of one family go one way.
-            for row in placed.drain(..) {
-                samples.extend(row.samples().map(|(series, sample)| (Target::Series(series), sample)));
+            let index = inner.index.read();
+            for row in rows.iter() {
+                if let Some(Item::Family { columns, .. }) = index.item(row.item).map(|item| &**item) {
+                    samples.extend(row.samples(columns));
+                }
             }
+            rows.clear();
         }
-        placed.sort_by_key(|row| (row.item, row.time));
-        let mut report = AppendReport::default();
-        let mut resolved = resolve(&store, samples, now, &mut report);
+        rows.sort();
+        inner.resolve(&mut samples, unknown, learning, now, &mut report);
         // Stable: the order in which samples of one series were appended decides which of two at one time is first.
-        resolved.sort_by_key(|(series, sample)| (series.item, sample.timestamp));
-        let written = inner.refused_batch(inner.write(&resolved, &placed))?;
+        samples.sort_by_key(|(series, sample)| (series.item, sample.timestamp));
+        let written = inner.refused_batch(inner.write(&samples, &rows))?;
         report.add(written);
         inner.refused_samples(&report.refused);
         if report.sequence > 0
@@ -357,53 +326,59 @@ impl Appender {
     }
 }
 
-/// Labels to series; what the index refuses goes into the report.
-fn resolve(
-    store: &Store,
-    samples: Vec<(Target, Sample)>,
-    now: Option<Timestamp>,
-    report: &mut AppendReport,
-) -> Vec<(SeriesRef, Sample)> {
-    let inner = &store.inner;
-    let mut resolved = Vec::with_capacity(samples.len());
-    let mut unknown = Vec::new();
-    {
-        let index = inner.index.read();
-        let mut before: Option<(Labels, SeriesRef)> = None;
-        for (target, sample) in samples {
-            match target {
-                Target::Series(series) => resolved.push((series, sample)),
-                Target::Labels(labels) => {
-                    // Samples of one series tend to follow each other, and series as they did the first time.
-                    let found = match &before {
-                        Some((known, series)) if known.same_pointer(&labels) => Some(*series),
-                        Some((known, series)) => index.find_after((known, *series), &labels),
-                        None => index.find(&labels),
-                    };
-                    match found {
-                        Some(series) => {
-                            before = Some((labels, series));
-                            resolved.push((series, sample));
-                        }
-                        None => unknown.push((labels, sample)),
+/// Stands where the series of a sample is not known yet.
+const UNKNOWN: SeriesRef = SeriesRef { item: u32::MAX, column: u32::MAX };
+
+impl Inner {
+    /// Labels to series; what the index refuses goes into the report, and out of the samples.
+    fn resolve(
+        &self,
+        samples: &mut Vec<(SeriesRef, Sample)>,
+        unknown: Vec<(usize, Labels)>,
+        learning: Learning,
+        now: Option<Timestamp>,
+        report: &mut AppendReport,
+    ) {
+        let mut new = Vec::new();
+        {
+            let index = self.index.read();
+            let mut before: Option<(&Labels, SeriesRef)> = None;
+            for (at, labels) in &unknown {
+                // Samples of one series tend to follow each other, and series as they did the first time.
+                let found = match before {
+                    Some((known, series)) if known.same_pointer(labels) => Some(series),
+                    Some((known, series)) => index.find_after((known, series), labels),
+                    None => index.find(labels),
+                };
+                match (found, samples.get_mut(*at)) {
+                    (Some(found), Some((series, _))) => {
+                        *series = found;
+                        before = Some((labels, found));
                     }
+                    _ => new.push((*at, labels)),
                 }
             }
         }
-    }
-    if !unknown.is_empty() {
-        let mut index = inner.index.write();
-        for (labels, sample) in unknown {
-            match inner.find_or_create(&mut index, &labels, now) {
-                Ok(series) => resolved.push((series, sample)),
-                Err(error) => report.refused.push(Refusal { labels, timestamp: sample.timestamp, error }),
+        if new.is_empty() {
+            return learning.learn(self, samples, unknown);
+        }
+        let mut index = self.index.write();
+        let refused_before = report.refused.len();
+        for (at, labels) in new {
+            let Some((series, sample)) = samples.get_mut(at) else { continue };
+            match self.find_or_create(&mut index, labels, now) {
+                Ok(found) => *series = found,
+                Err(error) => {
+                    let (labels, timestamp) = (labels.clone(), sample.timestamp);
+                    report.refused.push(Refusal { labels, timestamp, error });
+                }
             }
         }
+        if report.refused.len() > refused_before {
+            samples.retain(|(series, _)| *series != UNKNOWN);
+        }
     }
-    resolved
-}
 
-impl Inner {
     fn find_or_create(
         &self,
         index: &mut Index,

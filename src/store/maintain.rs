@@ -23,18 +23,19 @@ use super::{Inner, Store};
 
 /// Items that one step seals, merges or looks at.
 const STEP_ITEMS: usize = 1024;
-/// Samples of every series after which the heads are sealed.
-const FLUSH_ROWS: u64 = 120;
+/// Samples of every series after which the heads are sealed: as many as a full chunk of a head has, so that what is sealed
+/// can leave memory at once.
+const FLUSH_ROWS: u64 = 128;
 /// Jobs that a flush waits for: to seal, to forget, and to merge on every level.
 const FLUSH_JOBS: u32 = 16;
 /// Samples of every series after which a commit does a part of the upkeep.
-const BEHIND_ROWS: u64 = 240;
+const BEHIND_ROWS: u64 = 256;
 /// Segments of one level that are merged into one of the next.
 const MERGE: usize = 4;
 /// The highest level.
 const TOP_LEVEL: u8 = 3;
 /// Rows of a chunk in a segment of level 1; of each further level four times as many.
-const MERGED_ROWS: usize = 480;
+const MERGED_ROWS: usize = 512;
 /// A series that got no sample for so many milliseconds, while others did, is kept in segments only.
 const IDLE_SERIES: i64 = 3_600_000;
 /// Files of the log that wait to be sealed before a commit does it.
@@ -299,7 +300,7 @@ impl Inner {
         let mut planned = Vec::new();
         let index = self.index.read();
         for (number, head) in heads.iter() {
-            let (columns, is_family) = match &**head {
+            let (columns, is_family) = match head {
                 ItemHead::Series(_) => (1, false),
                 ItemHead::Family(_) => (1, true),
                 ItemHead::Columns(heads) => (heads.len(), false),
@@ -320,7 +321,7 @@ impl Inner {
             // What a segment has already stays in the head to be read quickly.
             let sealed = newest_of(&segments, planned.series, planned.is_family)?;
             let after = sealed.map_or(Timestamp::MIN, Timestamp::from_millis);
-            let chunks: Vec<Arc<Chunk>> = match &**head {
+            let chunks: Vec<Arc<Chunk>> = match head {
                 ItemHead::Series(head) => head.chunks(Window::new(after, Timestamp::MAX)).collect(),
                 ItemHead::Family(head) => head.chunks(Window::new(after, Timestamp::MAX)).collect(),
                 ItemHead::Columns(heads) => heads
@@ -392,15 +393,14 @@ impl Inner {
             let Some(head) = view.heads.get(item) else { continue };
             let newest_of =
                 |column: u32, is_family: bool| newest_of(&segments, SeriesRef { item, column }, is_family);
-            let sealed: SmallVec<[Option<i64>; 1]> = match &**head {
+            let sealed: SmallVec<[Option<i64>; 1]> = match head {
                 ItemHead::Series(_) | ItemHead::Family(_) => SmallVec::from_elem(newest_of(0, true)?, 1),
                 ItemHead::Columns(heads) => {
                     (0..).zip(heads).map(|(column, _)| newest_of(column, false)).collect::<Result<_>>()?
                 }
             };
             if head.is_sealed(&sealed) && head.time_range().is_some_and(|(_, last)| last < idle_before) {
-                self.grow(0_isize.saturating_sub_unsigned(head.byte_size()));
-                view.heads.remove(item);
+                self.grow(view.heads.remove(item));
                 writer.tables.forget(item);
                 self.index.write().rest(item);
                 continue;
@@ -408,12 +408,7 @@ impl Inner {
             if !head.can_forget(&sealed) {
                 continue;
             }
-            let before = head.byte_size();
-            if let Some(head) = view.heads.get_mut(item, || ItemHead::Columns(Vec::new())) {
-                head.forget(&sealed);
-                let after = head.byte_size();
-                self.grow(0_isize.saturating_add_unsigned(after).saturating_sub_unsigned(before));
-            }
+            self.grow(view.heads.forget(item, &sealed));
         }
         Ok((!items.is_empty()).then_some(Job::Forget(items)))
     }

@@ -9,6 +9,7 @@ mod append;
 mod background;
 mod backing;
 mod batch;
+mod cohort;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod crash;
 mod disk;
@@ -25,6 +26,7 @@ mod open;
 mod options;
 pub(crate) mod planted;
 mod segment;
+mod settle;
 mod snapshot;
 mod wal;
 mod write;
@@ -41,6 +43,7 @@ use background::Background;
 pub use backing::ReadMode;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use backing::SimulatedDisk;
+use cohort::Cohorts;
 use disk::Disk;
 pub use health::Health;
 use index::Index;
@@ -85,6 +88,7 @@ struct Inner {
     /// One batch is written at a time.
     writer: Mutex<Writer>,
     maintenance: Mutex<Maintenance>,
+    cohorts: Mutex<Cohorts>,
     disk: Option<Disk>,
     open_report: Option<OpenReport>,
     background: OnceLock<Background>,
@@ -111,6 +115,7 @@ impl Inner {
             view: RwLock::new(view),
             writer: Mutex::new(writer),
             maintenance: Mutex::default(),
+            cohorts: Mutex::default(),
             disk,
             open_report,
             background: OnceLock::new(),
@@ -254,6 +259,7 @@ impl Store {
         let ended = logs.iter().filter_map(|log| log.end).map(|end| end.length);
         let index = self.inner.index.read();
         let (label_bytes, index_bytes) = index.byte_size();
+        let index_bytes = index_bytes.saturating_add(self.inner.cohorts.lock().byte_size());
         StoreStats {
             active_series: index.active_count(),
             segments: segments.len(),

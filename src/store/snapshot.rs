@@ -63,7 +63,7 @@ impl Snapshot {
         Self { store, view, failed, border }
     }
 
-    fn head(&self, item: u32) -> Option<&Arc<ItemHead>> {
+    fn head(&self, item: u32) -> Option<ItemHead<'_>> {
         self.view.heads.get(item)
     }
 }
@@ -113,8 +113,8 @@ impl Snapshot {
 
     fn find(&self, item: u32, is_family: bool, window: Window, segments: &[&Arc<Segment>]) -> Result<Found> {
         let mut found = Found::default();
-        let head = self.head(item).map(|head| &**head);
-        let held = head.and_then(ItemHead::time_range);
+        let head = self.head(item);
+        let held = head.and_then(|head| head.time_range());
         // The head keeps rows that are sealed already; most windows lie within them.
         let is_held = held.is_some_and(|(first, _)| first <= window.after.as_millis());
         if !is_held || matches!(head, Some(ItemHead::Columns(_))) {

@@ -7,7 +7,7 @@ use crate::model::Sample;
 
 use super::Inner;
 use super::append::AppendReport;
-use super::batch::{Encoder, Row};
+use super::batch::{Encoder, Rows};
 use super::index::SeriesRef;
 use super::planted::{Bug, planted};
 use super::wal::{BatchWriter, FrameKind, LogFile, Tables, apply};
@@ -44,17 +44,17 @@ impl Writer {
 
 impl Inner {
     /// Takes what can be taken of samples and rows, both in the order of item and time.
-    pub(super) fn write(&self, samples: &[(SeriesRef, Sample)], rows: &[Row<'_>]) -> Result<AppendReport> {
+    pub(super) fn write(&self, samples: &[(SeriesRef, Sample)], rows: &Rows) -> Result<AppendReport> {
         if planted(Bug::HalfBatches) {
             let (first, second) = samples.split_at_checked(samples.len() / 2).unwrap_or_default();
             let mut report = self.write_one(first, rows)?;
-            report.add(self.write_one(second, &[])?);
+            report.add(self.write_one(second, &Rows::default())?);
             return Ok(report);
         }
         self.write_one(samples, rows)
     }
 
-    fn write_one(&self, samples: &[(SeriesRef, Sample)], rows: &[Row<'_>]) -> Result<AppendReport> {
+    fn write_one(&self, samples: &[(SeriesRef, Sample)], rows: &Rows) -> Result<AppendReport> {
         let mut writer = self.writer.lock();
         let writer = &mut *writer;
         if let Some(disk) = &self.disk {
@@ -93,6 +93,9 @@ impl Inner {
             let kind = if anew { FrameKind::Anew } else { FrameKind::Batch };
             let outcome = disk.write(writer, kind, &payload);
             writer.unchecked = writer.unchecked.saturating_add(payload.len() as u64);
+            if payload.capacity() / 4 > payload.len().max(1 << 16) {
+                payload = Vec::new();
+            }
             writer.payload = payload;
             match outcome {
                 Ok(sequence) => report.sequence = sequence,
@@ -122,7 +125,7 @@ impl Inner {
         &self,
         writer: &mut Writer,
         samples: &[(SeriesRef, Sample)],
-        rows: &[Row<'_>],
+        rows: &Rows,
     ) -> Result<AppendReport> {
         let Writer { tables, batch, .. } = writer;
         batch.clear();

@@ -68,6 +68,27 @@ fn whole(value: f64) -> Option<u64> {
     (value.to_bits() == (number as f64).to_bits() && value <= WHOLE).then_some(number)
 }
 
+/// What is added to a whole number to have it in the low bits of the sum.
+const SHIFT: f64 = 4_503_599_627_370_496.0;
+
+/// The whole numbers that the values are, if increments can state them all.
+#[inline]
+fn put_numbers(values: &[f64], into: &mut [u64]) -> Option<()> {
+    let mut wrong = 0;
+    for (number, value) in into.iter_mut().zip(values) {
+        let shifted = value + SHIFT;
+        *number = shifted.to_bits() ^ SHIFT.to_bits();
+        wrong |= (*number >> 52) | ((shifted - SHIFT).to_bits() ^ value.to_bits());
+    }
+    if wrong != 0 {
+        // Not all are below 2^52.
+        for (number, value) in into.iter_mut().zip(values) {
+            *number = whole(*value)?;
+        }
+    }
+    Some(())
+}
+
 /// The words of a row that is whole.
 fn whole_words(layout: &Layout, row: &[f64], words: &mut SmallVec<[u64; 18]>) -> Option<()> {
     let buckets = layout.bounds().len();
@@ -97,8 +118,14 @@ fn whole_words(layout: &Layout, row: &[f64], words: &mut SmallVec<[u64; 18]>) ->
 
 /// `sum` as `before + k / scale`, corrected by `r` in the last bits.
 fn split_sum(before: f64, sum: f64, scale: f64) -> (i64, i64) {
-    let k = ((sum - before) * scale).round();
-    let k = if k.abs() < WHOLE { k as i64 } else { 0 };
+    let exact = (sum - before) * scale;
+    let mut k = 0;
+    if exact.abs() < WHOLE {
+        // Rounded to the nearest, halves away from 0.
+        k = exact as i64;
+        let rest = exact - k as f64;
+        k = k.wrapping_add(i64::from(rest >= 0.5)).wrapping_sub(i64::from(rest <= -0.5));
+    }
     (k, sum.to_bits().wrapping_sub((before + k as f64 / scale).to_bits()) as i64)
 }
 
@@ -137,6 +164,10 @@ impl LastRow {
     /// Bytes outside of the value itself.
     pub(crate) fn heap_size(&self) -> usize {
         if self.words.spilled() { self.words.capacity().saturating_mul(8) } else { 0 }
+    }
+
+    pub(super) fn words(&self) -> &[u64] {
+        &self.words
     }
 
     /// What lies in each bucket, then the sum's bits; empty unless the row is whole.
@@ -224,7 +255,8 @@ impl LastRow {
 
     /// `None`: the row is not one that increments lead to, and nothing was done.
     fn put_increments(&mut self, layout: &Layout, row: &[f64], into: &mut Vec<u8>) -> Option<Told> {
-        let (told, increments) = self.tell_increments(layout, row, into)?;
+        let mut increments = SmallVec::new();
+        let told = self.tell_increments(layout, row, &mut increments, into)?;
         if told == Told::Increments {
             let (last, sum_bits) = self.words.split_at_mut_checked(layout.bounds().len())?;
             for (before, more) in last.iter_mut().zip(&increments) {
@@ -239,44 +271,24 @@ impl LastRow {
 
     /// Appends the body of `row` if increments lead to it, without making it the newest. `None`: nothing was done.
     pub(crate) fn tell(&self, layout: &Layout, row: &[f64], into: &mut Vec<u8>) -> Option<Told> {
-        self.tell_increments(layout, row, into).map(|(told, _)| told)
+        self.tell_increments(layout, row, &mut SmallVec::new(), into)
     }
 
     fn tell_increments(
         &self,
         layout: &Layout,
         row: &[f64],
+        increments: &mut SmallVec<[u64; 24]>,
         into: &mut Vec<u8>,
-    ) -> Option<(Told, SmallVec<[u64; 24]>)> {
+    ) -> Option<Told> {
         let buckets = layout.bounds().len();
         if !self.is_whole() {
             return None;
         }
         let (last, sum_bits) = self.words.split_at_checked(buckets)?;
         let values = row.get(..buckets)?;
-        let mut increments: SmallVec<[u64; 24]> = SmallVec::from_elem(0, buckets);
-        let mut masks: SmallVec<[u64; 8]> = SmallVec::new();
-        let (mut below, mut total, mut wrong) = (0_u64, 0_u64, false);
-        for ((values, last), increments) in
-            values.chunks(64).zip(last.chunks(64)).zip(increments.chunks_mut(64))
-        {
-            let mut mask = 0_u64;
-            for (bit, ((value, before), increment)) in values.iter().zip(last).zip(increments).enumerate() {
-                let number = *value as u64;
-                wrong |= value.to_bits() != (number as f64).to_bits();
-                let own = number.wrapping_sub(below);
-                let more = own.wrapping_sub(*before);
-                // Neither may be negative; as no count exceeds 2^53, the highest bit tells.
-                wrong |= (own | more) >> 63 != 0;
-                mask |= u64::from(more != 0) << bit;
-                total = total.wrapping_add(more);
-                *increment = more;
-                below = number;
-            }
-            masks.push(mask);
-        }
         let top = *values.last()?;
-        wrong |= top > WHOLE;
+        let mut wrong = top > WHOLE;
         if let Some(count) = layout.count_column() {
             wrong |= row.get(count)?.to_bits() != top.to_bits();
         }
@@ -289,31 +301,41 @@ impl LastRow {
         if wrong {
             return None;
         }
+        increments.resize(buckets, 0);
+        put_numbers(values, increments)?;
+        let mut masks: SmallVec<[u64; 4]> = SmallVec::new();
+        let (mut below, mut total, mut signs) = (0_u64, 0_u64, 0_u64);
+        for (last, increments) in last.chunks(64).zip(increments.chunks_mut(64)) {
+            let mut mask = 0_u64;
+            for (bit, (before, increment)) in last.iter().zip(increments).enumerate() {
+                let own = increment.wrapping_sub(below);
+                let more = own.wrapping_sub(*before);
+                // Neither may be negative; as no count exceeds 2^53, the highest bit tells.
+                signs |= own | more;
+                mask |= u64::from(more != 0) << bit;
+                total = total.wrapping_add(more);
+                below = std::mem::replace(increment, more);
+            }
+            masks.push(mask);
+        }
+        if signs >> 63 != 0 {
+            return None;
+        }
         if total == 0 {
             if sums.is_some_and(|(sum, before)| sum.to_bits() != before.to_bits()) {
                 return None;
             }
             into.push(1);
-            return Some((Told::Same, increments));
+            return Some(Told::Same);
         }
         varint::put(into, total.checked_add(1)?);
-        let highest = increments.iter().rposition(|more| *more != 0)?;
-        if total == 1 {
-            varint::put(into, highest as u64);
-        } else {
-            for mask in &masks {
-                varint::put(into, *mask);
-            }
-            for more in increments.iter().take(highest).filter(|more| **more != 0) {
-                varint::put(into, *more);
-            }
-        }
+        put_counts(total, increments, &masks, into)?;
         if let Some((sum, before)) = sums {
             let (k, r) = split_sum(before, sum, layout.sum_scale());
             varint::put_signed(into, k);
             varint::put_signed(into, r);
         }
-        Some((Told::Increments, increments))
+        Some(Told::Increments)
     }
 
     /// Takes a body from the front of `bytes` and makes its row the newest. `None`: damaged; the newest row is then anything.
@@ -428,6 +450,31 @@ pub(super) fn put_whole_values(layout: &Layout, words: &[u64], into: &mut SmallV
     into.extend(words.get(buckets).map(|bits| f64::from_bits(*bits)));
 }
 
+/// Tells where `total` observations fell; the masks say which increments are not 0.
+#[inline]
+fn put_counts(total: u64, increments: &[u64], masks: &[u64], into: &mut Vec<u8>) -> Option<()> {
+    let highest = masks.iter().rposition(|mask| *mask != 0)?;
+    let last = 63_u32.checked_sub(masks.get(highest)?.leading_zeros())?;
+    if total == 1 {
+        let bucket = highest.checked_mul(64)?.checked_add(last as usize)?;
+        varint::put(into, bucket as u64);
+        return Some(());
+    }
+    for mask in masks {
+        varint::put(into, *mask);
+    }
+    for (word, (mask, increments)) in
+        masks.iter().zip(increments.chunks(64)).enumerate().take(highest.checked_add(1)?)
+    {
+        let mut rest = if word == highest { mask ^ (1 << last) } else { *mask };
+        while rest != 0 {
+            varint::put(into, *increments.get(rest.trailing_zeros() as usize)?);
+            rest &= rest.wrapping_sub(1);
+        }
+    }
+    Some(())
+}
+
 /// Reads where `total` observations fell, without any state.
 #[inline]
 pub(super) fn take_counts(
@@ -440,6 +487,39 @@ pub(super) fn take_counts(
         let bucket = usize::try_from(varint::take(bytes)?).ok()?;
         return if bucket < buckets { each(bucket, 1) } else { None };
     }
+    if buckets > 64 {
+        return take_wide_counts(total, buckets, bytes, &mut each);
+    }
+    let mut rest = varint::take(bytes)?;
+    if buckets < 64 && rest >> buckets != 0 {
+        return None;
+    }
+    let mut left = total;
+    let mut bucket = rest.trailing_zeros() as usize;
+    rest &= rest.wrapping_sub(1);
+    while rest != 0 {
+        let more = varint::take(bytes)?;
+        left = left.checked_sub(more)?;
+        if more == 0 {
+            return None;
+        }
+        each(bucket, more)?;
+        bucket = rest.trailing_zeros() as usize;
+        rest &= rest.wrapping_sub(1);
+    }
+    if bucket >= buckets || left == 0 {
+        return None;
+    }
+    each(bucket, left)
+}
+
+/// The same for more buckets than a mask has bits.
+fn take_wide_counts(
+    total: u64,
+    buckets: usize,
+    bytes: &mut &[u8],
+    each: &mut impl FnMut(usize, u64) -> Option<()>,
+) -> Option<()> {
     let mut masks: SmallVec<[u64; 8]> = SmallVec::new();
     for _ in 0..buckets.div_ceil(64) {
         masks.push(varint::take(bytes)?);

@@ -128,15 +128,15 @@ impl FamilyRows {
         Some(told)
     }
 
-    /// Grows by a quarter, not to the double: rows are most of what a head holds.
+    /// Grows by a half, not to the double: rows are most of what a head holds.
     fn make_room(&mut self, body: usize) {
         let (length, capacity) = (self.bytes.len(), self.bytes.capacity());
         let wanted = body.saturating_add(TIME_ROOM);
         if capacity.saturating_sub(length) < wanted {
-            self.bytes.reserve_exact(wanted.max(ROOM).max(length / 4));
+            self.bytes.reserve_exact(wanted.max(ROOM).max(length / 2));
         }
         if self.marks.len() == self.marks.capacity() {
-            self.marks.reserve_exact(2);
+            self.marks.reserve_exact(4);
         }
     }
 
@@ -162,6 +162,15 @@ impl FamilyRows {
     /// First and last time; `None` without a row.
     pub(crate) fn time_range(&self) -> Option<(i64, i64)> {
         self.marks.first().map(|mark| (mark.time, self.time))
+    }
+
+    /// Reads a little of all that the next row needs.
+    #[inline]
+    pub(crate) fn touch(&self) -> u64 {
+        let words = self.last.words();
+        let word = |at: usize| words.get(at).copied().unwrap_or(0);
+        let byte = self.bytes.last().copied().unwrap_or(0);
+        word(0) ^ word(7) ^ word(15) ^ u64::from(byte)
     }
 
     pub(crate) fn byte_size(&self) -> usize {

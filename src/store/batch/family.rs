@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::super::head::{FamilyHead, ItemHead, Newest, SeriesHead, Taken, duplicate, out_of_order};
+use super::super::head::{FamilyHead, Heads, ItemHead, Newest, SeriesHead, Taken, duplicate, out_of_order};
 use super::super::index::{ColumnList, Item, SeriesRef};
 use super::super::wal::RowValues;
-use super::{Encoder, Row};
+use super::{Encoder, Row, Rows};
 use crate::chunk::{Column, LastRow, LastValue, Layout};
 use crate::error::Result;
 use crate::model::{Labels, Sample, SampleValue, Timestamp};
@@ -31,6 +31,9 @@ impl Newer {
     }
 }
 
+/// So many rows in a page let the next one be read ahead: it will have as many.
+const MANY: u32 = 4;
+
 /// Why the samples of an instant make no row.
 struct NoRow;
 
@@ -38,26 +41,70 @@ type Instant<'a> = &'a [(SeriesRef, Sample)];
 
 impl Encoder<'_> {
     /// Rows in the order of item and time.
-    pub(in super::super) fn add_rows(&mut self, rows: &[Row<'_>]) -> Result<()> {
-        for part in rows.chunk_by(|a, b| a.item == b.item) {
-            let Some(first) = part.first() else { continue };
-            if let [row] = part
-                && self.add_next_row(row)
-            {
+    pub(in super::super) fn add_rows(&mut self, rows: &Rows) -> Result<()> {
+        let (mut page, mut in_page) = (None, 0_u32);
+        for (first, count, part) in rows.by_item() {
+            if page.is_none_or(|item| !Heads::are_neighbours(item, first.item)) {
+                if in_page >= MANY {
+                    self.view.heads.touch(first.item);
+                }
+                (page, in_page) = (Some(first.item), 0);
+            }
+            in_page = in_page.saturating_add(1);
+            if count == 1 && self.add_next_row(&first) {
                 continue;
             }
             let Some(item) = self.item(first.item) else { continue };
             let Item::Family { columns, .. } = &*item else { continue };
-            self.add_rows_of(&item, columns, part)?;
+            let part: SmallVec<[Row<'_>; 4]> = part.collect();
+            self.add_rows_of(&item, columns, &part)?;
         }
         Ok(())
     }
 
+    /// The usual case of samples: all columns of one histogram at one instant. `false`: nothing was done.
+    pub(super) fn add_next_samples(&mut self, samples: Instant<'_>) -> bool {
+        let [(first, sample), _, ..] = samples else { return false };
+        let Some(ItemHead::Family(head)) = self.view.heads.get(first.item) else { return false };
+        let layout = head.newest().0;
+        if samples.len() != layout.width() {
+            return false;
+        }
+        // The head's layout need not have the columns of the item, nor in their order.
+        let mut row: SmallVec<[f64; 24]> = SmallVec::from_elem(0.0, samples.len());
+        let mut seen = 0_u64;
+        {
+            let index = self.index.read();
+            let Some(Item::Family { columns, .. }) = index.item(first.item).map(|item| &**item) else {
+                return false;
+            };
+            if !Arc::ptr_eq(columns.layout(), layout) {
+                return false;
+            }
+            for (series, other) in samples {
+                let SampleValue::Float(value) = other.value else { return false };
+                let Some(place) = columns.place(series.column).filter(|place| *place < 64) else {
+                    return false;
+                };
+                let Some(slot) = row.get_mut(place) else { return false };
+                if other.timestamp != sample.timestamp || other.start.is_some() {
+                    return false;
+                }
+                *slot = value;
+                seen |= 1 << place;
+            }
+        }
+        // As many as there are columns: each of them once.
+        if seen.count_ones() as usize != samples.len() {
+            return false;
+        }
+        let (item, time) = (first.item, sample.timestamp);
+        self.add_next_row(&Row { item, layout, time, values: &row })
+    }
+
     /// The usual case: a row that increments lead to. `false`: nothing was done.
     fn add_next_row(&mut self, row: &Row<'_>) -> bool {
-        let Some(ItemHead::Family(head)) = self.view.heads.get(row.item).map(|head| &**head) else {
-            return false;
-        };
+        let Some(ItemHead::Family(head)) = self.view.heads.get(row.item) else { return false };
         let (layout, last) = head.newest();
         let time = row.time.as_millis();
         if !Arc::ptr_eq(layout, row.layout) || head.last_time().is_none_or(|last| time <= last) {
@@ -72,13 +119,13 @@ impl Encoder<'_> {
 
     fn add_rows_of(&mut self, item: &Item, columns: &ColumnList, rows: &[Row<'_>]) -> Result<()> {
         let Some(first) = rows.first() else { return Ok(()) };
-        let head = self.view.heads.get(first.item).map(|head| &**head);
+        let head = self.view.heads.get(first.item);
         let sealed = match head {
             Some(_) => None,
             None => self.view.newest_sealed(self.index, first.item, first.time)?,
         };
         let mut newer = match head {
-            Some(ItemHead::Family(head)) => Some(Newer::of(Some(head), columns, None)),
+            Some(ItemHead::Family(head)) => Some(Newer::of(Some(&head), columns, None)),
             Some(_) => None,
             None => Some(Newer::of(None, columns, sealed)),
         };
@@ -100,7 +147,7 @@ impl Encoder<'_> {
             }
             return Ok(());
         }
-        let samples: Vec<(SeriesRef, Sample)> = rows.iter().flat_map(Row::samples).collect();
+        let samples: Vec<(SeriesRef, Sample)> = rows.iter().flat_map(|row| row.samples(columns)).collect();
         self.add_family(item, columns, &samples)
     }
 
@@ -113,7 +160,7 @@ impl Encoder<'_> {
     ) -> Result<()> {
         let Some((series, first)) = samples.first() else { return Ok(()) };
         let number = series.item;
-        let head = self.view.heads.get(number).map(|head| &**head);
+        let head = self.view.heads.get(number);
         let sealed = match head {
             Some(_) => None,
             None => self.view.newest_sealed(self.index, number, first.timestamp)?,
@@ -122,17 +169,17 @@ impl Encoder<'_> {
             Some(ItemHead::Family(head)) => Some(head),
             Some(ItemHead::Columns(heads)) => {
                 let mut states: Vec<(Newest, LastValue)> =
-                    heads.iter().map(|head| (head.newest(), head.logged)).collect();
+                    heads.iter().map(|head| (head.newest(), head.logged())).collect();
                 return self.add_columns(item, columns, &mut states, samples);
             }
             _ => None,
         };
-        let mut newer = Newer::of(rows, columns, sealed);
+        let mut newer = Newer::of(rows.as_deref(), columns, sealed);
         let mut rest = samples;
         for instant in samples.chunk_by(|(_, a), (_, b)| a.timestamp == b.timestamp) {
             if self.add_instant(item, columns, &mut newer, instant).is_err() {
                 let before = samples.get(..samples.len().saturating_sub(rest.len())).unwrap_or_default();
-                let mut states = states_of(rows, columns, sealed, before)?;
+                let mut states = states_of(rows.as_deref(), columns, sealed, before)?;
                 return self.add_columns(item, columns, &mut states, rest);
             }
             rest = rest.get(instant.len()..).unwrap_or_default();
@@ -295,14 +342,6 @@ impl Encoder<'_> {
             self.record(outcome, labels, sample.timestamp);
         }
         Ok(())
-    }
-}
-
-impl Row<'_> {
-    pub(in super::super) fn samples(&self) -> impl Iterator<Item = (SeriesRef, Sample)> {
-        self.columns.iter().zip(self.values).map(|(column, value)| {
-            (SeriesRef { item: self.item, column: *column }, Sample::float(self.time, *value))
-        })
     }
 }
 

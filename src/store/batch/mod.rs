@@ -1,12 +1,13 @@
 //! A batch against what the store has: what is taken becomes entries of the log, the rest is reported.
 
 mod family;
+mod rows;
 
 use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::chunk::{LastValue, Layout};
+use crate::chunk::LastValue;
 use crate::error::Result;
 use crate::model::{Labels, Sample, Timestamp};
 
@@ -15,17 +16,7 @@ use super::head::{ItemHead, Newest, Taken};
 use super::index::{Index, Item, SeriesRef};
 use super::snapshot::View;
 use super::wal::{BatchWriter, Tables};
-
-/// A whole row of a classic histogram.
-#[derive(Clone, Debug)]
-pub(super) struct Row<'a> {
-    pub(super) item: u32,
-    pub(super) layout: &'a Arc<Layout>,
-    /// Position in the item's columns of each column of the layout.
-    pub(super) columns: &'a [u32],
-    pub(super) time: Timestamp,
-    pub(super) values: &'a [f64],
-}
+pub(super) use rows::{Row, Rows};
 
 /// Turns samples and rows into entries.
 pub(super) struct Encoder<'a> {
@@ -41,6 +32,9 @@ impl Encoder<'_> {
     pub(super) fn add_samples(&mut self, samples: &[(SeriesRef, Sample)]) -> Result<()> {
         for part in samples.chunk_by(|(a, _), (b, _)| a.item == b.item) {
             let Some((first, _)) = part.first() else { continue };
+            if self.add_next_samples(part) {
+                continue;
+            }
             let Some(item) = self.item(first.item) else { continue };
             match &*item {
                 Item::Single(labels) => self.add_single(&item, labels, part)?,
@@ -56,8 +50,8 @@ impl Encoder<'_> {
 
     fn add_single(&mut self, item: &Item, labels: &Labels, samples: &[(SeriesRef, Sample)]) -> Result<()> {
         let Some((series, first)) = samples.first() else { return Ok(()) };
-        let (mut newest, mut logged) = match self.view.heads.get(series.item).map(|head| &**head) {
-            Some(ItemHead::Series(head)) => (head.newest(), head.logged),
+        let (mut newest, mut logged) = match self.view.heads.get(series.item) {
+            Some(ItemHead::Series(head)) => (head.newest(), head.logged()),
             _ => {
                 let known = self.view.newest_sealed(self.index, series.item, first.timestamp)?;
                 (known.map_or(Newest::None, Newest::At), LastValue::default())

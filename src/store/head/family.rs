@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::chunk::{Chunk, FamilyRows, LastRow, Layout, Told, touches};
+use crate::chunk::{Chunk, FamilyRows, LastRow, LastValue, Layout, Told, touches};
 use crate::error::Result;
 use crate::model::{Sample, SampleBuffer, SampleValue, Timestamp, Window};
 
@@ -21,12 +21,12 @@ const FEW_ROWS: u32 = 16;
 pub(crate) struct FamilyHead {
     full: Vec<Arc<Chunk>>,
     full_bytes: usize,
-    tail: Arc<FamilyRows>,
+    tail: FamilyRows,
 }
 
 impl FamilyHead {
     pub(crate) fn new(layout: Arc<Layout>) -> Self {
-        Self { full: Vec::new(), full_bytes: 0, tail: Arc::new(FamilyRows::new(layout, None)) }
+        Self { full: Vec::new(), full_bytes: 0, tail: FamilyRows::new(layout, None) }
     }
 
     /// The time of the newest row.
@@ -42,28 +42,18 @@ impl FamilyHead {
     /// The rows to come have these columns.
     pub(crate) fn set_layout(&mut self, layout: Arc<Layout>) {
         self.finish_tail();
-        self.tail = Arc::new(FamilyRows::new(layout, self.last_time()));
+        self.tail = FamilyRows::new(layout, self.last_time());
     }
 
     /// Appends the row whose body stands at the front of `bytes`, later than all before it, and moves past it. `None`: the
     /// body is damaged.
+    #[inline]
     pub(crate) fn push(&mut self, time: i64, bytes: &mut &[u8]) -> Option<()> {
-        let tail = Arc::make_mut(&mut self.tail);
-        if bytes.first() != Some(&0) {
-            tail.push(time, bytes)?;
-        } else {
-            // Absolute in the log may well be increments here: a new file of the log begins with absolute rows.
-            let mut row = LastRow::default();
-            row.take(tail.layout(), bytes)?;
-            let (mut values, mut body) = (SmallVec::new(), Vec::new());
-            let absent = row.values(tail.layout(), &mut values);
-            let mut last = tail.last().clone();
-            let told = last.put_values(tail.layout(), &values, &absent, &mut body);
-            let enough = tail.count() >= FEW_ROWS && told == Told::Whole;
-            if enough || !tail.can_follow(told) {
-                self.finish_tail();
+        match bytes.first() {
+            Some(0) => self.push_absolute(time, bytes)?,
+            _ => {
+                self.tail.push(time, bytes)?;
             }
-            Arc::make_mut(&mut self.tail).push(time, &mut body.as_slice())?;
         }
         if self.tail.count() >= CHUNK_ROWS {
             self.finish_tail();
@@ -71,20 +61,39 @@ impl FamilyHead {
         Some(())
     }
 
+    /// Absolute in the log may well be increments here: a new file of the log begins with absolute rows.
+    fn push_absolute(&mut self, time: i64, bytes: &mut &[u8]) -> Option<()> {
+        let tail = &mut self.tail;
+        let mut row = LastRow::default();
+        row.take(tail.layout(), bytes)?;
+        let (mut values, mut body) = (SmallVec::new(), Vec::new());
+        let absent = row.values(tail.layout(), &mut values);
+        let mut last = tail.last().clone();
+        let told = last.put_values(tail.layout(), &values, &absent, &mut body);
+        let enough = tail.count() >= FEW_ROWS && told == Told::Whole;
+        if enough || !tail.can_follow(told) {
+            self.finish_tail();
+        }
+        self.tail.push(time, &mut body.as_slice())?;
+        Some(())
+    }
+
     fn finish_tail(&mut self) {
         if self.tail.count() > 0 {
-            let rows = Arc::make_mut(&mut self.tail).take_rows();
-            let chunk = Chunk::Rows(Arc::new(rows));
+            let chunk = Chunk::Rows(Arc::new(self.tail.take_rows()));
             self.full_bytes = self.full_bytes.saturating_add(full_size(&chunk));
             self.full.push(Arc::new(chunk));
         }
     }
 
-    /// The chunks of rows that touch the window in time order, the tail as it is.
-    pub(crate) fn chunks(&self, window: Window) -> impl Iterator<Item = Arc<Chunk>> + '_ {
-        let tail = touches(self.tail.time_range(), window).then(|| Arc::new(Chunk::Rows(self.tail.clone())));
-        let full = self.full.iter().filter(move |chunk| touches(chunk.time_range(), window));
-        full.cloned().chain(tail)
+    /// The newest rows, which are in no chunk yet.
+    pub(super) fn tail(&self) -> &FamilyRows {
+        &self.tail
+    }
+
+    /// The chunks of rows that touch the window in time order, the tail left out.
+    pub(super) fn full_chunks(&self, window: Window) -> impl Iterator<Item = Arc<Chunk>> + '_ {
+        self.full.iter().filter(move |chunk| touches(chunk.time_range(), window)).cloned()
     }
 
     /// First and last time of what is held here.
@@ -112,24 +121,30 @@ impl FamilyHead {
             .map(|column| {
                 let mut head = SeriesHead::default();
                 let mut samples = SampleBuffer::default();
-                for chunk in self.chunks(Window::ALL) {
+                // The window's open end leaves out the very first instant, which no row may have.
+                for chunk in &self.full {
                     if let Some(position) = chunk.layout().and_then(|layout| layout.position(column)) {
-                        // The window's open end leaves out the very first instant, which no row may have.
                         chunk.read(position, Window::ALL, &mut samples)?;
                     }
                 }
+                if let Some(position) = self.tail.layout().position(column) {
+                    self.tail.read_column(position, Window::ALL, &mut samples)?;
+                }
                 for (time, value) in samples.times.iter().zip(&samples.values) {
                     let timestamp = Timestamp::from_millis(*time);
-                    head.append(Sample { timestamp, value: SampleValue::Float(*value), start: None });
+                    let sample = Sample { timestamp, value: SampleValue::Float(*value), start: None };
+                    head.append(sample, LastValue::default());
                 }
                 Ok(head)
             })
             .collect()
     }
 
+    /// Bytes of memory, those of the head itself included.
     pub(crate) fn byte_size(&self) -> usize {
         let full =
             self.full.capacity().saturating_mul(size_of::<Arc<Chunk>>()).saturating_add(self.full_bytes);
-        full.saturating_add(self.tail.byte_size()).saturating_add(16)
+        let around = const { size_of::<Self>().saturating_sub(size_of::<FamilyRows>()) };
+        full.saturating_add(self.tail.byte_size()).saturating_add(around)
     }
 }

@@ -1,18 +1,21 @@
 //! The samples of every item, in shards that are copied when a snapshot still reads them.
 
 mod family;
+mod page;
 mod series;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::chunk::{Chunk, Layout};
-use crate::error::{Error, ErrorKind, Result};
-use crate::model::Timestamp;
+use crate::chunk::{Chunk, Layout, OpenChunk, touches};
+use crate::error::{Error, ErrorKind};
+use crate::model::{Timestamp, Window};
 
 use super::SHARDS;
-use super::index::{ColumnList, Item};
 
 pub(crate) use family::FamilyHead;
+use page::PAGE_ITEMS;
+pub(crate) use page::Page;
 pub(crate) use series::{Newest, SeriesHead};
 
 /// What became of a sample that was not refused.
@@ -24,33 +27,21 @@ pub(crate) enum Taken {
 }
 
 /// The samples of one item.
-#[derive(Clone, Debug)]
-pub(crate) enum ItemHead {
-    Series(SeriesHead),
-    Family(FamilyHead),
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ItemHead<'a> {
+    Series(&'a SeriesHead),
+    Family(HeldFamily<'a>),
     /// A family whose samples do not come as rows: a head for every column, in the order of the item's columns.
-    Columns(Vec<SeriesHead>),
+    Columns(&'a [SeriesHead]),
 }
 
-impl ItemHead {
-    /// A head for an item without samples.
-    pub(crate) fn new(item: &Item) -> Self {
-        match item {
-            Item::Single(_) => Self::Series(SeriesHead::default()),
-            Item::Family { columns, .. } => Self::Family(FamilyHead::new(columns.layout().clone())),
-        }
-    }
-
+impl ItemHead<'_> {
     pub(crate) fn byte_size(&self) -> usize {
-        let inner = match self {
+        match self {
             Self::Series(head) => head.byte_size(),
             Self::Family(head) => head.byte_size(),
-            Self::Columns(heads) => {
-                let heads = heads.iter().map(|head| head.byte_size().saturating_add(size_of::<SeriesHead>()));
-                heads.fold(0, usize::saturating_add)
-            }
-        };
-        inner.saturating_add(size_of::<Self>()).saturating_add(16)
+            Self::Columns(heads) => columns_size(heads),
+        }
     }
 
     /// First and last time of what is held here.
@@ -91,6 +82,51 @@ impl ItemHead {
                 .any(|(head, until)| until.is_some_and(|until| head.can_forget(until))),
         }
     }
+}
+
+/// A classic histogram's head, and where it lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeldFamily<'a> {
+    head: &'a FamilyHead,
+    page: &'a Arc<Page>,
+    place: u8,
+}
+
+impl<'a> HeldFamily<'a> {
+    /// The chunks of rows that touch the window in time order, the tail as it is.
+    pub(crate) fn chunks(self, window: Window) -> impl Iterator<Item = Arc<Chunk>> + 'a {
+        let tail = touches(self.head.tail().time_range(), window).then(|| {
+            let open = OpenChunk { held: self.page.clone(), place: u32::from(self.place) };
+            Arc::new(Chunk::Open(open))
+        });
+        self.head.full_chunks(window).chain(tail)
+    }
+}
+
+impl<'a> Deref for HeldFamily<'a> {
+    type Target = FamilyHead;
+
+    fn deref(&self) -> &FamilyHead {
+        self.head
+    }
+}
+
+/// The samples of one item, to be appended to.
+#[derive(Debug)]
+pub(crate) enum ItemHeadMut<'a> {
+    Series(&'a mut SeriesHead),
+    Family(&'a mut FamilyHead),
+    Columns(&'a mut Vec<SeriesHead>),
+}
+
+impl ItemHeadMut<'_> {
+    pub(crate) fn byte_size(&self) -> usize {
+        match self {
+            Self::Series(head) => head.byte_size(),
+            Self::Family(head) => head.byte_size(),
+            Self::Columns(heads) => columns_size(heads),
+        }
+    }
 
     /// Forgets full chunks that are sealed.
     pub(crate) fn forget(&mut self, sealed: &[Option<i64>]) {
@@ -108,31 +144,36 @@ impl ItemHead {
             (Self::Series(_) | Self::Family(_), None) => {}
         }
     }
+}
 
-    /// A family as columns from here on, one head for each.
-    pub(crate) fn as_columns(&mut self, columns: &ColumnList) -> Result<&mut Vec<SeriesHead>> {
-        if let Self::Family(head) = self {
-            *self = Self::Columns(head.to_columns(columns)?);
+fn columns_size(heads: &[SeriesHead]) -> usize {
+    heads.iter().map(SeriesHead::byte_size).fold(size_of::<Vec<SeriesHead>>(), usize::saturating_add)
+}
+
+/// Pages of heads. A page that is created but has no sample is `None`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shard {
+    pages: Vec<Option<Arc<Page>>>,
+}
+
+impl Shard {
+    fn page_mut(&mut self, slot: usize, grown: &mut isize) -> Option<&mut Page> {
+        if self.pages.len() <= slot {
+            self.pages.resize(slot.saturating_add(1), None);
         }
-        match self {
-            Self::Columns(heads) => {
-                if heads.len() < columns.len() {
-                    heads.resize_with(columns.len(), SeriesHead::default);
-                }
-                Ok(heads)
-            }
-            _ => Err(Error::new(ErrorKind::Corrupt, "a single series has no columns")),
+        let page = self.pages.get_mut(slot)?.get_or_insert_default();
+        if Arc::strong_count(page) == 1 {
+            return Some(Arc::make_mut(page));
         }
+        let before = page.byte_size();
+        let page = Arc::make_mut(page);
+        *grown = grown.saturating_add_unsigned(page.byte_size()).saturating_sub_unsigned(before);
+        Some(page)
     }
 }
 
-/// The items of one shard, by their number within it. An item that is created but has no sample is `None`.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Shard {
-    items: Vec<Option<Arc<ItemHead>>>,
-}
-
-/// The heads of all items.
+/// The heads of all items: pages of neighbours, so that a batch in the order of items goes through memory in one direction,
+/// and asks once a page whether a snapshot still reads it.
 #[derive(Clone, Debug)]
 pub(crate) struct Heads {
     shards: [Arc<Shard>; SHARDS],
@@ -145,37 +186,70 @@ impl Default for Heads {
 }
 
 impl Heads {
-    pub(crate) fn get(&self, item: u32) -> Option<&Arc<ItemHead>> {
-        self.shards.get(item as usize % SHARDS)?.items.get(item as usize / SHARDS)?.as_ref()
+    pub(crate) fn get(&self, item: u32) -> Option<ItemHead<'_>> {
+        let (shard, slot) = address(item);
+        Page::get(self.shards.get(shard)?.pages.get(slot)?.as_ref()?, item)
     }
 
-    /// The item to append to; a snapshot that reads it keeps what it has.
-    pub(crate) fn get_mut(&mut self, item: u32, new: impl FnOnce() -> ItemHead) -> Option<&mut ItemHead> {
-        let shard = Arc::make_mut(self.shards.get_mut(item as usize % SHARDS)?);
-        let slot = item as usize / SHARDS;
-        if shard.items.len() <= slot {
-            shard.items.resize(slot.saturating_add(1), None);
+    /// Whether two items are of one page.
+    pub(crate) fn are_neighbours(a: u32, b: u32) -> bool {
+        a / PAGE_ITEMS == b / PAGE_ITEMS
+    }
+
+    /// Reads a little of every head of an item's page, for whoever goes on to most of them.
+    pub(crate) fn touch(&self, item: u32) {
+        let (shard, slot) = address(item);
+        if let Some(Some(page)) = self.shards.get(shard).and_then(|shard| shard.pages.get(slot)) {
+            page.touch();
         }
-        let head = shard.items.get_mut(slot)?.get_or_insert_with(|| Arc::new(new()));
-        Some(Arc::make_mut(head))
     }
 
-    /// Takes an item's head away: all its samples are elsewhere.
-    pub(crate) fn remove(&mut self, item: u32) {
-        if let Some(shard) = self.shards.get_mut(item as usize % SHARDS).map(Arc::make_mut)
-            && let Some(slot) = shard.items.get_mut(item as usize / SHARDS)
+    /// The page of an item, to append to; a snapshot that reads it keeps what it has. A page that had to be copied for that
+    /// has no room to spare: `grown` is told.
+    pub(crate) fn page_mut(&mut self, item: u32, grown: &mut isize) -> Option<&mut Page> {
+        let (shard, slot) = address(item);
+        Arc::make_mut(self.shards.get_mut(shard)?).page_mut(slot, grown)
+    }
+
+    /// Takes away full chunks of an item that are sealed. Returns by how many bytes the heads grew.
+    pub(crate) fn forget(&mut self, item: u32, sealed: &[Option<i64>]) -> isize {
+        let mut grown = 0;
+        let page = self.page_mut(item, &mut grown);
+        if let Some(mut head) = page.and_then(|page| page.get_mut(item)) {
+            let before = head.byte_size();
+            head.forget(sealed);
+            grown = grown.saturating_add_unsigned(head.byte_size()).saturating_sub_unsigned(before);
+        }
+        grown
+    }
+
+    /// Takes an item's head away: all its samples are elsewhere. Returns by how many bytes the heads grew.
+    pub(crate) fn remove(&mut self, item: u32) -> isize {
+        let mut grown = 0;
+        let Some(page) = self.page_mut(item, &mut grown) else { return grown };
+        grown = grown.saturating_sub_unsigned(page.get_mut(item).map_or(0, |head| head.byte_size()));
+        page.remove(item);
+        let is_empty = page.is_empty();
+        let (shard, slot) = address(item);
+        if let Some(page) =
+            self.shards.get_mut(shard).and_then(|shard| Arc::make_mut(shard).pages.get_mut(slot))
+            && is_empty
         {
-            *slot = None;
+            *page = None;
         }
+        grown
     }
 
-    /// All heads with their item's number, shard by shard.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Arc<ItemHead>)> {
-        self.shards.iter().enumerate().flat_map(|(number, shard)| {
-            let items = shard.items.iter().enumerate();
-            items.filter_map(move |(slot, head)| {
-                let item = slot.checked_mul(SHARDS)?.checked_add(number)?;
-                Some((u32::try_from(item).ok()?, head.as_ref()?))
+    /// All heads with their item's number, page by page.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, ItemHead<'_>)> {
+        self.shards.iter().enumerate().flat_map(|(shard, held)| {
+            let pages = held.pages.iter().enumerate().filter_map(|(slot, page)| Some((slot, page.as_ref()?)));
+            pages.flat_map(move |(slot, page)| {
+                let first = first_item(shard, slot);
+                (0..PAGE_ITEMS).filter_map(move |place| {
+                    let item = first?.checked_add(place)?;
+                    Some((item, Page::get(page, item)?))
+                })
             })
         })
     }
@@ -184,6 +258,18 @@ impl Heads {
     pub(crate) fn byte_size(&self) -> usize {
         self.iter().map(|(_, head)| head.byte_size()).fold(0, usize::saturating_add)
     }
+}
+
+/// Shard of an item, and page within it.
+fn address(item: u32) -> (usize, usize) {
+    let page = (item / PAGE_ITEMS) as usize;
+    (page % SHARDS, page / SHARDS)
+}
+
+/// The first item of a page.
+fn first_item(shard: usize, slot: usize) -> Option<u32> {
+    let page = slot.checked_mul(SHARDS)?.checked_add(shard)?;
+    u32::try_from(page).ok()?.checked_mul(PAGE_ITEMS)
 }
 
 /// The layout that all chunks have, if it is one.

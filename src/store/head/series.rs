@@ -2,39 +2,42 @@
 
 use std::sync::Arc;
 
-use crate::chunk::{Chunk, LastValue, SeriesRows, columns_range, columns_size, touches};
+use crate::chunk::{Chunk, LastValue, PackedSamples, SeriesRows, columns_range, columns_size, touches};
 use crate::error::Result;
 use crate::model::{Sample, SampleBuffer, SampleValue, Timestamp, Window};
 
 use super::{Taken, duplicate, out_of_order};
 
 /// Samples in a chunk.
-const CHUNK_SAMPLES: usize = 120;
+const CHUNK_SAMPLES: usize = 128;
 
 /// A single series' samples.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SeriesHead {
+    /// The newest samples, if they are floats without start times.
+    tail: SeriesRows,
+    /// What most series have not.
+    more: Option<Box<More>>,
+    logged: Logged,
+}
+
+#[derive(Clone, Debug, Default)]
+struct More {
     full: Vec<Arc<Chunk>>,
     full_bytes: usize,
-    tail: Tail,
-    /// What the log tells the next float relative to.
-    pub(crate) logged: LastValue,
+    /// The newest samples, if they may be anything.
+    columns: Option<Box<SampleBuffer>>,
     /// The newest sample, where it is no plain float in the tail.
     newest: Option<Box<Sample>>,
 }
 
-#[derive(Clone, Debug)]
-enum Tail {
-    /// Floats without start times.
-    Floats(SeriesRows),
-    /// Anything.
-    Columns(Box<SampleBuffer>),
-}
-
-impl Default for Tail {
-    fn default() -> Self {
-        Self::Floats(SeriesRows::default())
-    }
+/// What the log tells the next float relative to.
+#[derive(Clone, Copy, Debug, Default)]
+enum Logged {
+    #[default]
+    Zero,
+    /// The newest float, at this scale.
+    Newest(u8),
 }
 
 /// The newest sample of a series: what decides whether a next one is taken.
@@ -91,33 +94,53 @@ impl Newest {
 
 impl SeriesHead {
     pub(crate) fn newest(&self) -> Newest {
-        match (&self.newest, &self.tail) {
-            (Some(sample), _) => Newest::Other(sample.clone()),
-            (None, Tail::Floats(rows)) => {
-                rows.last().map_or(Newest::None, |(time, bits)| Newest::Float(time, bits))
-            }
-            (None, Tail::Columns(_)) => Newest::None,
+        match self.more.as_ref().and_then(|more| more.newest.as_ref()) {
+            Some(sample) => Newest::Other(sample.clone()),
+            None => self.tail.last().map_or(Newest::None, |(time, bits)| Newest::Float(time, bits)),
         }
     }
 
-    /// Appends a sample that is later than all before it.
-    pub(crate) fn append(&mut self, sample: Sample) {
-        let time = sample.timestamp.as_millis();
-        match (&mut self.tail, &sample.value, sample.start) {
-            (Tail::Floats(rows), SampleValue::Float(value), None) => {
-                rows.push(time, *value);
-                self.newest = None;
+    /// The time of the newest sample.
+    pub(crate) fn last_time(&self) -> Option<i64> {
+        match self.more.as_ref().and_then(|more| more.newest.as_ref()) {
+            Some(sample) => Some(sample.timestamp.as_millis()),
+            None => self.tail.last().map(|(time, _)| time),
+        }
+    }
+
+    /// What the log tells the next float relative to.
+    pub(crate) fn logged(&self) -> LastValue {
+        let Logged::Newest(scale) = self.logged else { return LastValue::default() };
+        let newest = self.more.as_ref().and_then(|more| more.newest.as_ref());
+        let bits = match newest.map(|sample| &sample.value) {
+            Some(SampleValue::Float(value)) => value.to_bits(),
+            Some(SampleValue::Histogram(_)) => 0,
+            None => self.tail.last().map_or(0, |(_, bits)| bits),
+        };
+        LastValue { bits, scale }
+    }
+
+    /// Appends a sample that is later than all before it. `logged`: what the log tells the next float relative to, the
+    /// sample's value or 0.
+    pub(crate) fn append(&mut self, sample: Sample, logged: LastValue) {
+        let is_newest = matches!(sample.value, SampleValue::Float(value) if value.to_bits() == logged.bits);
+        self.logged = if is_newest { Logged::Newest(logged.scale) } else { Logged::Zero };
+        let is_plain = matches!(sample.value, SampleValue::Float(_)) && sample.start.is_none();
+        let in_columns = self.more.as_ref().is_some_and(|more| more.columns.is_some());
+        match sample.value {
+            SampleValue::Float(value) if is_plain && !in_columns => {
+                self.tail.push(sample.timestamp.as_millis(), value);
+                if let Some(more) = &mut self.more {
+                    more.newest = None;
+                }
             }
-            (Tail::Columns(columns), ..) => {
-                push(columns, &sample);
-                self.newest = Some(Box::new(sample));
-            }
-            (Tail::Floats(_), ..) => {
-                self.finish_tail();
-                let mut columns = SampleBuffer::default();
-                push(&mut columns, &sample);
-                self.tail = Tail::Columns(Box::new(columns));
-                self.newest = Some(Box::new(sample));
+            _ => {
+                if !in_columns {
+                    self.finish_tail();
+                }
+                let more = self.more.get_or_insert_default();
+                push(more.columns.get_or_insert_default(), &sample);
+                more.newest = Some(Box::new(sample));
             }
         }
         if self.tail_count() >= CHUNK_SAMPLES {
@@ -125,73 +148,103 @@ impl SeriesHead {
         }
     }
 
+    fn columns(&self) -> Option<&SampleBuffer> {
+        self.more.as_ref()?.columns.as_deref()
+    }
+
+    fn full(&self) -> &[Arc<Chunk>] {
+        self.more.as_ref().map_or(&[], |more| &more.full)
+    }
+
     fn tail_count(&self) -> usize {
-        match &self.tail {
-            Tail::Floats(rows) => rows.count() as usize,
-            Tail::Columns(columns) => columns.len(),
-        }
+        self.columns().map_or(self.tail.count() as usize, SampleBuffer::len)
     }
 
     fn finish_tail(&mut self) {
-        let chunk = match &mut self.tail {
-            Tail::Floats(rows) if rows.count() == 0 => return,
-            Tail::Floats(rows) => Chunk::Samples(Arc::new(rows.take_samples())),
-            Tail::Columns(columns) => {
-                let columns = std::mem::take(&mut **columns);
-                self.tail = Tail::default();
-                Chunk::Columns(columns)
-            }
+        let columns = self.more.as_mut().and_then(|more| more.columns.take());
+        let chunk = match columns {
+            Some(columns) => Chunk::Columns(columns),
+            None if self.tail.count() == 0 => return,
+            None => Chunk::Samples(Arc::new(self.tail.take_samples())),
         };
-        self.full_bytes = self.full_bytes.saturating_add(full_size(&chunk));
-        self.full.push(Arc::new(chunk));
+        self.more.get_or_insert_default().add_full(chunk);
     }
 
     /// The chunks that touch the window in time order, the tail as it is.
     pub(crate) fn chunks(&self, window: Window) -> impl Iterator<Item = Arc<Chunk>> + '_ {
-        let tail = match &self.tail {
+        let tail = match self.columns() {
             _ if !touches(self.tail_range(), window) => None,
-            Tail::Floats(rows) => Some(Chunk::Samples(Arc::new(rows.clone()))),
-            Tail::Columns(columns) => Some(Chunk::Columns((**columns).clone())),
+            None => Some(Chunk::Samples(Arc::new(self.tail.clone()))),
+            Some(columns) => Some(Chunk::Columns(Box::new(columns.clone()))),
         };
-        let full = self.full.iter().filter(move |chunk| touches(chunk.time_range(), window));
+        let full = self.full().iter().filter(move |chunk| touches(chunk.time_range(), window));
         full.cloned().chain(tail.map(Arc::new))
     }
 
     /// First and last time of what is held here.
     pub(crate) fn time_range(&self) -> Option<(i64, i64)> {
-        let full = self.full.first().and_then(|chunk| chunk.time_range());
-        let last = self.full.last().and_then(|chunk| chunk.time_range());
+        let full = self.full().first().and_then(|chunk| chunk.time_range());
+        let last = self.full().last().and_then(|chunk| chunk.time_range());
         let tail = self.tail_range();
         Some((full.or(tail)?.0, tail.or(last)?.1))
     }
 
     /// Forgets full chunks that end at `until` or before.
     pub(crate) fn forget(&mut self, until: i64) {
-        self.full.retain(|chunk| chunk.time_range().is_some_and(|(_, last)| last > until));
-        self.full_bytes = self.full.iter().map(|chunk| full_size(chunk)).fold(0, usize::saturating_add);
+        let Some(more) = &mut self.more else { return };
+        more.full.retain(|chunk| chunk.time_range().is_some_and(|(_, last)| last > until));
+        more.full_bytes = more.full.iter().map(|chunk| full_size(chunk)).fold(0, usize::saturating_add);
+        if more.full.is_empty() {
+            more.full = Vec::new();
+            if more.columns.is_none() && more.newest.is_none() {
+                self.more = None;
+            }
+        }
     }
 
     /// Whether there is a full chunk that ends at `until` or before.
     pub(crate) fn can_forget(&self, until: i64) -> bool {
-        self.full.first().and_then(|chunk| chunk.time_range()).is_some_and(|(_, last)| last <= until)
+        self.full().first().and_then(|chunk| chunk.time_range()).is_some_and(|(_, last)| last <= until)
     }
 
     fn tail_range(&self) -> Option<(i64, i64)> {
-        match &self.tail {
-            Tail::Floats(rows) => rows.time_range(),
-            Tail::Columns(columns) => columns_range(columns),
-        }
+        self.columns().map_or_else(|| self.tail.time_range(), columns_range)
     }
 
+    /// Bytes of memory, those of the head itself included.
     pub(crate) fn byte_size(&self) -> usize {
-        let tail = match &self.tail {
-            Tail::Floats(rows) => rows.byte_size().saturating_sub(size_of::<SeriesRows>()),
-            Tail::Columns(columns) => columns_size(columns).saturating_add(size_of::<SampleBuffer>()),
-        };
+        let around = const { size_of::<Self>().saturating_sub(size_of::<SeriesRows>()) };
+        let more = self.more.as_ref().map_or(0, |more| more.byte_size());
+        self.tail.byte_size().saturating_add(around).saturating_add(more)
+    }
+}
+
+impl More {
+    /// The chunk before stays for long, as nobody has sealed it: it is packed.
+    fn add_full(&mut self, chunk: Chunk) {
+        if let Some(before) = self.full.last_mut()
+            && let Chunk::Samples(rows) = &**before
+            && let Some(packed) = PackedSamples::of(rows)
+        {
+            self.full_bytes = self.full_bytes.saturating_sub(full_size(before));
+            *before = Arc::new(Chunk::Packed(packed));
+            self.full_bytes = self.full_bytes.saturating_add(full_size(before));
+        }
+        self.full_bytes = self.full_bytes.saturating_add(full_size(&chunk));
+        if self.full.is_empty() {
+            self.full.reserve_exact(1);
+        }
+        self.full.push(Arc::new(chunk));
+    }
+
+    fn byte_size(&self) -> usize {
+        let columns = self.columns.as_ref();
+        let columns =
+            columns.map_or(0, |columns| columns_size(columns).saturating_add(size_of::<SampleBuffer>()));
         let newest = self.newest.as_ref().map_or(0, |_| size_of::<Sample>());
         let full =
             self.full.capacity().saturating_mul(size_of::<Arc<Chunk>>()).saturating_add(self.full_bytes);
-        tail.saturating_add(newest).saturating_add(full)
+        columns.saturating_add(newest).saturating_add(full).saturating_add(size_of::<Self>())
     }
 }
 

@@ -25,7 +25,7 @@ use crate::codec::varint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Labels, Sample, SampleValue, Timestamp};
 
-use super::super::head::{Heads, ItemHead, SeriesHead};
+use super::super::head::{FamilyHead, Heads, ItemHeadMut, Page, SeriesHead};
 use super::super::index::{Index, Item, SeriesRef};
 
 const ROW: u64 = 0;
@@ -35,6 +35,9 @@ const FLOAT: u64 = 3;
 const FLOAT_TIME: u64 = 4;
 const FLOAT_FIRST: u64 = 5;
 const OTHER: u64 = 6;
+
+/// Room that is kept from one batch to the next in any case.
+const KEPT_ROOM: usize = 1 << 16;
 
 /// A batch that is being written.
 #[derive(Debug, Default)]
@@ -48,9 +51,13 @@ pub(crate) struct BatchWriter {
 }
 
 impl BatchWriter {
+    /// Keeps the room for the next batch, but not that of a batch which was far larger than the last one, or defined a lot.
     pub(crate) fn clear(&mut self) {
+        let wanted = self.entries.len().saturating_mul(2).max(KEPT_ROOM);
         self.definitions.clear();
+        self.definitions.shrink_to(KEPT_ROOM);
         self.entries.clear();
+        self.entries.shrink_to(wanted);
         (self.defined, self.expected, self.time, self.samples) = (0, 0, 0, 0);
     }
 
@@ -212,6 +219,11 @@ impl Applied {
         let oldest = [self.oldest, other.oldest].into_iter().flatten().min();
         self.oldest = oldest;
     }
+
+    fn saw(&mut self, time: i64) {
+        self.newest = self.newest.max(Some(time));
+        self.oldest = Some(self.oldest.map_or(time, |oldest| oldest.min(time)));
+    }
 }
 
 fn damaged() -> Error {
@@ -239,88 +251,203 @@ pub(crate) fn apply(
     heads: &mut Heads,
 ) -> Result<Applied> {
     let mut applied = Applied::default();
-    let (mut expected, mut time) = (0_i64, 0_i64);
-    while !bytes.is_empty() {
-        apply_entry(&mut bytes, tables, index, heads, (&mut expected, &mut time), &mut applied)
-            .ok_or_else(damaged)??;
-        applied.newest = applied.newest.max(Some(time));
-        applied.oldest = Some(applied.oldest.map_or(time, |oldest| oldest.min(time)));
+    let mut entries = Entries { expected: 0, time: 0 };
+    let mut next = entries.next(&mut bytes, tables)?;
+    let mut samples_before = 0;
+    while let Some(entry) = next {
+        if applied.samples.saturating_sub(samples_before) >= MANY {
+            heads.touch(entry.item);
+        }
+        samples_before = applied.samples;
+        let page = heads.page_mut(entry.item, &mut applied.grown).ok_or_else(damaged)?;
+        next = apply_page(page, entry, &mut entries, &mut bytes, tables, index, &mut applied)?;
     }
     Ok(applied)
 }
 
-fn apply_entry(
+/// So many samples in a page let the next one be read ahead: it will have as many.
+const MANY: u64 = 64;
+
+/// What an entry says before its sample.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    form: u64,
+    number: usize,
+    item: u32,
+    column: u32,
+}
+
+/// What an entry is told relative to.
+#[derive(Debug)]
+struct Entries {
+    expected: i64,
+    time: i64,
+}
+
+impl Entries {
+    /// `None`: there is none.
+    #[inline]
+    fn next(&mut self, bytes: &mut &[u8], tables: &Tables) -> Result<Option<Entry>> {
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        self.take(bytes, tables).ok_or_else(damaged).map(Some)
+    }
+
+    #[inline]
+    fn take(&mut self, bytes: &mut &[u8], tables: &Tables) -> Option<Entry> {
+        let head = varint::take(bytes)?;
+        let number = self.expected.checked_add(varint::unzigzag(head >> 3))?;
+        self.expected = number.checked_add(1)?;
+        let form = head & 7;
+        if !matches!(form, ROW | FLOAT) {
+            self.time = self.time.checked_add(varint::take_signed(bytes)?)?;
+        }
+        let number = usize::try_from(number).ok()?;
+        let logged = tables.items.get(number)?;
+        Some(Entry { form, number, item: logged.item, column: logged.column })
+    }
+}
+
+/// Applies entries for as long as they are those of one page; returns the one that is not.
+fn apply_page(
+    page: &mut Page,
+    mut entry: Entry,
+    entries: &mut Entries,
     bytes: &mut &[u8],
     tables: &mut Tables,
     index: &RwLock<Index>,
-    heads: &mut Heads,
-    (expected, time): (&mut i64, &mut i64),
     applied: &mut Applied,
-) -> Option<Result<()>> {
-    let head = varint::take(bytes)?;
-    let number = expected.checked_add(varint::unzigzag(head >> 3))?;
-    *expected = number.checked_add(1)?;
-    let form = head & 7;
-    if !matches!(form, ROW | FLOAT) {
-        *time = time.checked_add(varint::take_signed(bytes)?)?;
+) -> Result<Option<Entry>> {
+    loop {
+        apply_entry(page, entry, entries.time, bytes, tables, index, applied)?;
+        applied.saw(entries.time);
+        match entries.next(bytes, tables)? {
+            Some(next) if Heads::are_neighbours(next.item, entry.item) => entry = next,
+            next => return Ok(next),
+        }
     }
-    let logged = tables.items.get_mut(usize::try_from(number).ok()?)?;
-    let mut new_layout = None;
-    if form == ROW_LAYOUT {
-        let layout = varint::take(bytes)?;
-        new_layout = Some(tables.layouts.get(usize::try_from(layout).ok()?)?);
-        logged.layout = u32::try_from(layout).ok()?;
+}
+
+#[inline]
+fn apply_entry(
+    page: &mut Page,
+    entry: Entry,
+    time: i64,
+    bytes: &mut &[u8],
+    tables: &mut Tables,
+    index: &RwLock<Index>,
+    applied: &mut Applied,
+) -> Result<()> {
+    match (entry.form, page.get_mut(entry.item)) {
+        // The usual case.
+        (ROW | ROW_TIME, Some(ItemHeadMut::Family(family))) => {
+            let is_laid_out = tables.items.get(entry.number).is_some_and(|logged| logged.layout != NO_LAYOUT);
+            apply_row(family, is_laid_out, time, bytes, applied).ok_or_else(damaged)
+        }
+        (_, Some(head)) => {
+            let before = head.byte_size();
+            apply_any(page, entry, time, bytes, tables, index, applied)?;
+            let after = page.get_mut(entry.item).map_or(0, |head| head.byte_size());
+            applied.grown = applied.grown.saturating_add_unsigned(after).saturating_sub_unsigned(before);
+            Ok(())
+        }
+        (_, None) => {
+            let idle = index.read().is_idle(entry.item);
+            if idle {
+                index.write().wake(entry.item);
+            }
+            let item = index.read().item(entry.item).cloned().ok_or_else(damaged)?;
+            page.insert(entry.item, &item);
+            apply_any(page, entry, time, bytes, tables, index, applied)?;
+            let after = page.get_mut(entry.item).map_or(0, |head| head.byte_size());
+            applied.grown = applied.grown.saturating_add_unsigned(after);
+            Ok(())
+        }
     }
-    let item = logged.item;
-    let before = heads.get(item).map_or(0, |head| head.byte_size());
-    if before == 0 && index.read().is_idle(item) {
-        index.write().wake(item);
+}
+
+#[inline]
+fn apply_row(
+    family: &mut FamilyHead,
+    is_laid_out: bool,
+    time: i64,
+    bytes: &mut &[u8],
+    applied: &mut Applied,
+) -> Option<()> {
+    if !is_laid_out || family.last_time().is_some_and(|last| time <= last) {
+        return None;
     }
-    let head = heads.get_mut(item, || match index.read().item(item) {
-        Some(item) => ItemHead::new(item),
-        None => ItemHead::Series(SeriesHead::default()),
-    })?;
-    match form {
-        ROW | ROW_TIME | ROW_LAYOUT => {
-            let ItemHead::Family(family) = head else { return None };
-            if let Some(layout) = new_layout {
-                if let Err(error) = restore_columns(index, item, layout) {
-                    return Some(Err(error));
-                }
+    let before = family.byte_size();
+    family.push(time, bytes)?;
+    let after = family.byte_size();
+    applied.grown = applied.grown.saturating_add_unsigned(after).saturating_sub_unsigned(before);
+    let (layout, row) = family.newest();
+    applied.samples = applied.samples.saturating_add(row.present(layout) as u64);
+    Some(())
+}
+
+fn apply_any(
+    page: &mut Page,
+    entry: Entry,
+    time: i64,
+    bytes: &mut &[u8],
+    tables: &mut Tables,
+    index: &RwLock<Index>,
+    applied: &mut Applied,
+) -> Result<()> {
+    let head = page.get_mut(entry.item).ok_or_else(damaged)?;
+    match (entry.form, head) {
+        (ROW | ROW_TIME | ROW_LAYOUT, ItemHeadMut::Family(family)) => {
+            if entry.form == ROW_LAYOUT {
+                let layout = take_layout(entry, bytes, tables).ok_or_else(damaged)?;
+                restore_columns(index, entry.item, layout)?;
                 if !Arc::ptr_eq(family.newest().0, layout) {
                     family.set_layout(layout.clone());
                 }
             }
-            if logged.layout == NO_LAYOUT || family.last_time().is_some_and(|last| *time <= last) {
-                return None;
-            }
-            family.push(*time, bytes)?;
-            let (layout, row) = family.newest();
-            applied.samples = applied.samples.saturating_add(row.present(layout) as u64);
+            let is_laid_out = tables.items.get(entry.number).is_some_and(|logged| logged.layout != NO_LAYOUT);
+            // Whoever called counts the bytes.
+            let mut row = Applied::default();
+            apply_row(family, is_laid_out, time, bytes, &mut row).ok_or_else(damaged)?;
+            applied.samples = applied.samples.saturating_add(row.samples);
+            Ok(())
         }
-        FLOAT | FLOAT_TIME | FLOAT_FIRST | OTHER => {
-            let series = match (head, logged.column) {
-                (ItemHead::Series(series), ROWS) => series,
-                (head, column) => match columns_of(index, item, head) {
-                    Ok(heads) => heads.get_mut(column as usize)?,
-                    Err(error) => return Some(Err(error)),
-                },
+        (FLOAT | FLOAT_TIME | FLOAT_FIRST | OTHER, head) => {
+            let series = match (head, entry.column) {
+                (ItemHeadMut::Series(series), ROWS) => series,
+                (_, column) => {
+                    let heads = columns_of(index, entry.item, page)?;
+                    heads.get_mut(column as usize).ok_or_else(damaged)?
+                }
             };
-            if matches!(form, FLOAT_FIRST | OTHER) {
-                series.logged = LastValue::default();
-            }
-            let sample = take_sample(form, *time, &mut series.logged, bytes)?;
-            if series.newest().time().is_some_and(|last| *time <= last) {
-                return None;
-            }
-            series.append(sample);
+            apply_sample(series, entry.form, time, bytes).ok_or_else(damaged)?;
             applied.samples = applied.samples.saturating_add(1);
+            Ok(())
         }
-        _ => return None,
+        _ => Err(damaged()),
     }
-    let after = heads.get(item).map_or(0, |head| head.byte_size());
-    applied.grown = applied.grown.saturating_add_unsigned(after).saturating_sub_unsigned(before);
-    Some(Ok(()))
+}
+
+/// The layout that an entry states, which is its item's from here on.
+fn take_layout<'a>(entry: Entry, bytes: &mut &[u8], tables: &'a mut Tables) -> Option<&'a Arc<Layout>> {
+    let number = varint::take(bytes)?;
+    let layout = tables.layouts.get(usize::try_from(number).ok()?)?;
+    tables.items.get_mut(entry.number)?.layout = u32::try_from(number).ok()?;
+    Some(layout)
+}
+
+fn apply_sample(series: &mut SeriesHead, form: u64, time: i64, bytes: &mut &[u8]) -> Option<()> {
+    let mut logged = match form {
+        FLOAT_FIRST | OTHER => LastValue::default(),
+        _ => series.logged(),
+    };
+    let sample = take_sample(form, time, &mut logged, bytes)?;
+    if series.last_time().is_some_and(|last| time <= last) {
+        return None;
+    }
+    series.append(sample, logged);
+    Some(())
 }
 
 fn take_sample(form: u64, time: i64, last: &mut LastValue, bytes: &mut &[u8]) -> Option<Sample> {
@@ -360,13 +487,9 @@ fn restore_columns(index: &RwLock<Index>, item: u32, layout: &Layout) -> Result<
     index.write().restore_family(&labels, layout.columns()).map(drop)
 }
 
-fn columns_of<'a>(
-    index: &RwLock<Index>,
-    item: u32,
-    head: &'a mut ItemHead,
-) -> Result<&'a mut Vec<SeriesHead>> {
+fn columns_of<'a>(index: &RwLock<Index>, item: u32, page: &'a mut Page) -> Result<&'a mut Vec<SeriesHead>> {
     match index.read().item(item).map(|item| &**item) {
-        Some(Item::Family { columns, .. }) => head.as_columns(columns),
+        Some(Item::Family { columns, .. }) => page.as_columns(item, columns),
         _ => Err(damaged()),
     }
 }
