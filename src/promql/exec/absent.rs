@@ -64,7 +64,7 @@ impl Evaluator<'_> {
             _ => Labels::empty(),
         };
         let mut column = Column::constant(1.0, steps.count());
-        self.for_each_range_series(argument, steps, |series| {
+        self.for_each_range_series(argument, steps, false, |series| {
             let mut slider = Slider::default();
             for (step, time) in steps.times().enumerate() {
                 let bounds = bounds(window, time);

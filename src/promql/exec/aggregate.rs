@@ -248,13 +248,14 @@ impl Evaluator<'_> {
             else {
                 continue;
             };
+            let any_histograms = !cells.is_empty();
             let ignored = |step: usize| {
                 let cell = cells.get(row.start.saturating_add(step)).and_then(Option::as_ref);
                 cell.is_some_and(|cell| cell.is_incompatible())
             };
             for (step, value) in series.column.floats() {
                 if let (Some(accumulator), Some(float)) = (accumulators.get_mut(step), floats.get_mut(step))
-                    && !ignored(step)
+                    && !(any_histograms && ignored(step))
                 {
                     accumulator.add(value);
                     *float = true;

@@ -48,13 +48,10 @@ pub(crate) fn prepare(buffer: &mut SampleBuffer, before: &SampleBuffer, labels: 
             (_, Some(previous)) if histogram.continues(previous) => CounterResetHint::NotReset,
             _ => CounterResetHint::Unknown,
         };
-        // What was written decides about the next one.
-        previous = continued(histogram).then(|| histogram.clone());
         if histogram.hint != hint {
-            // Frees the only other owner, which needs no hint.
-            let copy = NativeHistogram { hint, ..NativeHistogram::clone(histogram) };
-            *histogram = Arc::new(copy);
+            Arc::make_mut(histogram).hint = hint;
         }
+        previous = continued(histogram).then(|| histogram.clone());
     }
     Ok(())
 }

@@ -117,11 +117,13 @@ pub(crate) fn range_argument<'n, 'q>(
 }
 
 impl Evaluator<'_> {
-    /// Calls `f` for every series of a range selector or subquery, in label order.
+    /// Calls `f` for every series of a range selector or subquery, in label order. `hints`: whether it matters what the first
+    /// histogram of a window says about its predecessor.
     pub(crate) fn for_each_range_series(
         &self,
         node: &Node<'_>,
         steps: Steps,
+        hints: bool,
         mut f: impl FnMut(RangeSeries<'_>) -> Result<()>,
     ) -> Result<()> {
         match &node.operator {
@@ -133,7 +135,10 @@ impl Evaluator<'_> {
                     buffer.clear();
                     series.read(window, &mut buffer)?;
                     if !buffer.histograms.is_empty() {
-                        let before = predecessors.of(self, series.labels())?;
+                        let before = match hints {
+                            true => predecessors.of(self, series.labels())?,
+                            false => SampleBuffer::default(),
+                        };
                         prepare(&mut buffer, &before, series.labels())?;
                         if selector.statistics {
                             reduce_to_statistics(&mut buffer, seeks(selector.window, steps));
@@ -176,6 +181,8 @@ impl Evaluator<'_> {
         let start_timestamps = self.settings.start_timestamps && !is_subquery;
         let keeps_name = matches!(function, Function::FirstOverTime | Function::LastOverTime);
         let is_rate = matches!(function, Function::Rate | Function::Increase);
+        // What hands on hints or combines them; a change only asks whether the first one is a gauge.
+        let hints = keeps_name || matches!(function, Function::SumOverTime | Function::AvgOverTime);
         let options = RateOptions {
             counter: !matches!(function, Function::Delta | Function::Idelta),
             per_second: matches!(function, Function::Rate | Function::Irate),
@@ -183,7 +190,7 @@ impl Evaluator<'_> {
         };
         let mut scratch = Vec::new();
         let mut vector = Vector::new(&self.budget);
-        self.for_each_range_series(argument, steps, |series| {
+        self.for_each_range_series(argument, steps, hints, |series| {
             let mut column = Column::absent(steps.count());
             let mut slider = Slider::default();
             let mut noted = Notes::NONE;

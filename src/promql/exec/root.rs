@@ -73,7 +73,7 @@ impl Evaluator<'_> {
         };
         let bounds = bounds(window, steps.first());
         let mut matrix = Vec::new();
-        self.for_each_range_series(root, steps, |series| {
+        self.for_each_range_series(root, steps, true, |series| {
             let mut slider = Slider::default();
             let samples = slider.at(
                 series.samples,
