@@ -22,7 +22,7 @@ fn no_power_cut_loses_or_invents_anything_or_keeps_a_store_from_opening() {
         return;
     }
     let first = wanted("CRASH_FIRST", 1);
-    let (limit, mut cuts, mut seed) = (wanted("CRASH_CUTS", 50_000), 0, first);
+    let (limit, mut cuts, mut seed) = (wanted("CRASH_CUTS", 200_000), 0, first);
     while cuts < limit {
         cuts += power_cuts(seed, limit - cuts).unwrap_or_else(|wrong| panic!("{wrong}"));
         seed += 1;

@@ -341,3 +341,77 @@ fn a_closed_store_is_read_and_takes_nothing() {
     assert!(store.snapshot().losses(Window::ALL).is_empty());
     store.close().unwrap();
 }
+
+/// A histogram's columns for one second.
+fn columns(store: &Store, second: i64, names: &[&str]) -> (usize, usize) {
+    let mut appender = store.appender();
+    for name in names {
+        let labels = match name.strip_prefix("le=") {
+            Some(bound) => Labels::from_pairs([("__name__", "h_bucket"), ("le", bound)]),
+            None => Labels::from_pairs([("__name__", *name)]),
+        };
+        appender.append(&labels, Sample::float(at(second), second as f64)).unwrap();
+    }
+    let report = appender.commit().unwrap();
+    (report.appended, report.refused.len())
+}
+
+#[test]
+fn columns_that_come_after_their_row_was_sealed_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), options(1 << 20)).unwrap();
+    let all = ["le=1", "le=+Inf", "h_count", "h_sum"];
+    columns(&store, 10, &all);
+    assert_eq!(columns(&store, 20, &all[..2]), (2, 0));
+    store.flush().unwrap();
+    // The rest of the row, in a batch of its own.
+    assert_eq!(columns(&store, 20, &all[2..]), (2, 0));
+    let whole = content(&store.snapshot());
+    assert_eq!(whole.len(), 8);
+    store.flush().unwrap();
+    assert_eq!(content(&store.snapshot()), whole);
+    store.close().unwrap();
+    drop(store);
+    let store = Store::open(folder.path(), options(1 << 20)).unwrap();
+    assert_eq!(content(&store.snapshot()), whole);
+    // What a column has in a segment is not taken again.
+    assert_eq!(columns(&store, 30, &all[..1]), (1, 0));
+    assert_eq!(columns(&store, 20, &all).0, 0);
+    assert_eq!(columns(&store, 15, &all), (0, 4));
+    assert_eq!(content(&store.snapshot()).len(), 9);
+}
+
+#[test]
+fn a_series_stays_in_its_histogram_or_outside_of_it_when_the_store_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), options(1 << 20)).unwrap();
+    // The one is a histogram's; the other was there before its histogram.
+    columns(&store, 10, &["le=1", "le=+Inf", "h_count"]);
+    columns(&store, 10, &["g_count"]);
+    store.flush().unwrap();
+    columns(&store, 20, &["h_count"]);
+    drop(store);
+    for second in [30, 40] {
+        let store = Store::open(folder.path(), options(1 << 20)).unwrap();
+        // Nothing has asked the segments for what they hold.
+        assert_eq!(columns(&store, second, &["h_count", "g_count", "h_sum"]), (3, 0));
+        let mut bucket = store.appender();
+        let labels = Labels::from_pairs([("__name__", "g_bucket"), ("le", "1")]);
+        bucket.append(&labels, Sample::float(at(second), 1.0)).unwrap();
+        bucket.commit().unwrap();
+        let snapshot = store.snapshot();
+        let mut names: Vec<String> = snapshot
+            .select(&SelectRequest::new(&[], Window::ALL))
+            .unwrap()
+            .items
+            .iter()
+            .map(|item| item.labels().to_string())
+            .collect();
+        names.sort();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count, "a series is there twice: {names:?}");
+        assert_eq!(count, 6);
+        store.flush().unwrap();
+    }
+}

@@ -1,6 +1,7 @@
 //! A store of every format version is read as it was written; and what this version writes does not change by accident.
 //!
-//! `cargo test --test store_golden -- --ignored` writes the store of a version that has none yet, and its content as text.
+//! `cargo test --test store_golden -- --ignored` writes the store of a version that has none yet, its content as text, and the
+//! checksums of its files.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -116,6 +117,11 @@ impl Dice {
     }
 }
 
+/// The row after which a histogram has other bounds.
+const OTHER_BOUNDS: u64 = 56;
+/// The row after which all observations of a histogram fall into another bucket.
+const MOVED: u64 = 30;
+
 /// What is scraped.
 struct Target {
     dice: Dice,
@@ -147,9 +153,10 @@ impl Target {
     }
 
     /// One scrape of everything there is.
-    fn scrape(&mut self, store: &Store, other_bounds: bool) {
+    fn scrape(&mut self, store: &Store) {
         let dice = &mut self.dice;
         self.row += 1;
+        let other_bounds = self.row > OTHER_BOUNDS;
         let time = 1_700_000_000_000 + self.row as i64 * 15_000 + dice.below(7) as i64;
         let at = Timestamp::from_millis(time);
         let mut samples: Vec<(Labels, Sample)> = Vec::new();
@@ -189,6 +196,12 @@ impl Target {
             add(&[("__name__", &format!("{name}_count")), ("job", "api")], count);
             add(&[("__name__", &format!("{name}_sum")), ("job", "api")], sum);
         }
+        // A reset that no series shows: what was in the second bucket is gone, and as much is in the first.
+        let first = if self.row > MOVED { self.row as f64 } else { 0.0 };
+        for (bound, count) in [("1", first), ("2", self.row as f64), ("+Inf", self.row as f64)] {
+            add(&[("__name__", "hidden_bucket"), ("job", "api"), ("le", bound)], count);
+        }
+        add(&[("__name__", "hidden_count"), ("job", "api")], self.row as f64);
         self.counter += dice.below(1000) * u64::from(dice.below(3) > 0);
         add(&[("__name__", "requests_total"), ("job", "api"), ("code", "200")], self.counter as f64);
         add(&[("__name__", "up"), ("job", "api")], 1.0);
@@ -232,42 +245,76 @@ impl Target {
     }
 }
 
-/// The life of the golden store, which ends without being closed.
+/// A store on the way to being the golden one.
+struct Life {
+    disk: SimulatedStore,
+    target: Target,
+    store: Option<Store>,
+}
+
+impl Life {
+    fn store(&self) -> &Store {
+        self.store.as_ref().unwrap()
+    }
+
+    /// So many scrapes; before the one of the number `reset` the counts start over.
+    fn scrapes(&mut self, rows: u64, reset: Option<u64>) {
+        for _ in 0..rows {
+            if reset == Some(self.target.row) {
+                self.target.reset();
+            }
+            self.target.scrape(self.store.as_ref().unwrap());
+        }
+    }
+
+    /// The process ends, and another one opens the store.
+    fn restart(&mut self) {
+        self.disk.end(self.store.take().unwrap(), None);
+        self.store = Some(self.disk.open(options()).unwrap());
+    }
+}
+
+/// What happens to the golden store, in this order. Whoever adds to what a store can hold adds a stage, or to a scrape.
+const STAGES: &[fn(&mut Life)] = &[segments, a_mark, losses, an_end];
+
+/// Six segments, the first four of which become one of the next level. Counts start over, bounds change.
+fn segments(life: &mut Life) {
+    for _ in 0..6 {
+        life.scrapes(14, Some(40));
+        life.store().flush().unwrap();
+    }
+}
+
+/// The log goes on. Nothing comes for a while: a mark.
+fn a_mark(life: &mut Life) {
+    life.scrapes(12, None);
+    life.disk.advance(Duration::from_secs(1));
+    life.store().maintain().unwrap();
+    life.scrapes(8, Some(101));
+}
+
+/// Losses: one that somebody has looked at, and one that nobody has.
+fn losses(life: &mut Life) {
+    life.restart();
+    life.scrapes(1, None);
+    life.store().acknowledge_losses(Timestamp::MAX).unwrap();
+    life.scrapes(1, None);
+    life.restart();
+}
+
+/// The end of the log, which is not closed.
+fn an_end(life: &mut Life) {
+    life.scrapes(8, None);
+}
+
+/// The files of the golden store.
 fn live(seed: u64) -> Vec<(String, Vec<u8>)> {
-    let mut disk = SimulatedStore::new(seed);
-    let mut target = Target::new();
+    let disk = SimulatedStore::new(seed);
     let store = disk.open(options()).unwrap();
-    for row in 0..70 {
-        if row == 40 {
-            target.reset();
-        }
-        target.scrape(&store, row > 55);
-    }
-    store.flush().unwrap();
-    for _ in 0..12 {
-        target.scrape(&store, true);
-    }
-    // Nothing comes for a while: a mark.
-    disk.advance(Duration::from_secs(1));
-    store.maintain().unwrap();
-    for row in 0..8 {
-        if row == 5 {
-            target.reset();
-        }
-        target.scrape(&store, true);
-    }
-    // Losses: one that somebody has looked at, and one that nobody has.
-    disk.end(store, None);
-    let store = disk.open(options()).unwrap();
-    target.scrape(&store, true);
-    store.acknowledge_losses(Timestamp::MAX).unwrap();
-    target.scrape(&store, true);
-    disk.end(store, None);
-    let store = disk.open(options()).unwrap();
-    for _ in 0..8 {
-        target.scrape(&store, true);
-    }
-    disk.end(store, None);
+    let mut life = Life { disk, target: Target::new(), store: Some(store) };
+    STAGES.iter().for_each(|stage| stage(&mut life));
+    let Life { mut disk, store, .. } = life;
+    disk.end(store.unwrap(), None);
     let mut files = disk.files();
     // A batch of which only the beginning has arrived.
     let (_, log) = files.iter_mut().rfind(|(name, _)| name.starts_with("wal/")).unwrap();
@@ -318,6 +365,7 @@ fn write_the_golden_store_of_this_version() {
     write_files(&folder, &files);
     let found = read_store(&folder).unwrap();
     fs::write(folder.with_extension("txt"), to_text(&found.content)).unwrap();
+    fs::write(golden().join("bytes.txt"), pinned(&files)).unwrap();
     let scratch = tempfile::tempdir().unwrap();
     copy_folder(&folder, scratch.path());
     assert_eq!(content(&Store::open_read_only(scratch.path(), options()).unwrap()), found.content);
@@ -349,7 +397,13 @@ fn a_reader_that_knows_only_the_format_document_reads_the_golden_store() {
     let folder = golden().join(VERSION);
     let found = read_store(&folder).unwrap();
     assert!(to_text(&found.content) == fs::read_to_string(folder.with_extension("txt")).unwrap());
-    println!("{:?} {:?} {:?} {:?} torn {}", found.kinds, found.frames, found.forms, found.losses, found.torn);
+    println!(
+        "{:?} {:?} {:?} {:?} {:?} torn {}",
+        found.levels, found.kinds, found.frames, found.forms, found.losses, found.torn
+    );
+    assert!(found.levels.get(&0) > Some(&1) && found.levels.contains_key(&1), "{:?}", found.levels);
+    assert!(found.frames.values().sum::<usize>() > 20, "the log does not go on: {:?}", found.frames);
+    hidden_reset(&found.content);
     for kind in [0, 2, 3, 4, 5, 6] {
         assert!(found.kinds.contains_key(&kind), "no chunk of kind {kind}");
     }
@@ -385,12 +439,29 @@ fn the_reader_reads_what_a_store_of_any_seed_holds() {
     }
 }
 
+/// No series of the histogram ever falls, but what its second bucket holds alone does.
+fn hidden_reset(content: &Content) {
+    let column = |bound: &str| -> Vec<f64> {
+        let series = content.iter().find(|(labels, _)| {
+            labels.contains("\"hidden_bucket\"") && labels.contains(&format!("le=\"{bound}\""))
+        });
+        let bits = series.unwrap().1.values().map(|text| text.split(' ').next().unwrap());
+        bits.map(|bits| f64::from_bits(u64::from_str_radix(bits, 16).unwrap())).collect()
+    };
+    let (first, second) = (column("1"), column("2"));
+    assert!(first.is_sorted() && second.is_sorted());
+    let alone: Vec<f64> = second.iter().zip(&first).map(|(second, first)| second - first).collect();
+    assert!(alone.windows(2).any(|pair| pair[1] < pair[0]), "{alone:?}");
+}
+
+/// Length and checksum of every file.
+fn pinned(files: &[(String, Vec<u8>)]) -> String {
+    files.iter().map(|(name, bytes)| format!("{name} {} {:08x}\n", bytes.len(), crc32c(&[bytes]))).collect()
+}
+
 #[test]
 fn what_is_written_does_not_change_by_accident() {
-    let mut pinned = String::new();
-    for (name, bytes) in live(1) {
-        pinned.push_str(&format!("{name} {} {:08x}\n", bytes.len(), crc32c(&[&bytes])));
-    }
+    let pinned = pinned(&live(1));
     let path = golden().join("bytes.txt");
     let known = fs::read_to_string(&path).unwrap_or_default();
     assert!(

@@ -67,7 +67,7 @@ mod tests {
             let mut rows = SeriesRows::default();
             let (mut time, mut expected) = (-(1_i64 << 40), Vec::new());
             for (step, bits, kind) in samples {
-                time += if kind == 0 { step } else { 15_000 };
+                time = i64::saturating_add(time, if kind == 0 { step } else { 15_000 });
                 let value = if kind < 2 { f64::from_bits(bits) } else { (bits >> 40) as f64 };
                 rows.push(time, value);
                 expected.push((time, value.to_bits()));

@@ -93,15 +93,13 @@ impl SampleBuffer {
 
     /// Appends the samples of another buffer, which are later.
     pub(crate) fn extend(&mut self, later: &Self) {
-        if !later.starts.is_empty() && self.starts.is_empty() {
+        if !later.starts.is_empty() || !self.starts.is_empty() {
             self.starts.resize(self.times.len(), 0);
+            self.starts.extend_from_slice(&later.starts);
+            self.starts.resize(self.times.len().saturating_add(later.times.len()), 0);
         }
         self.times.extend_from_slice(&later.times);
         self.values.extend_from_slice(&later.values);
-        if !self.starts.is_empty() {
-            self.starts.extend_from_slice(&later.starts);
-            self.starts.resize(self.times.len(), 0);
-        }
         self.histograms.extend_from_slice(&later.histograms);
     }
 
@@ -136,5 +134,24 @@ mod tests {
         buffer.push_float(2, 1.0, 1);
         buffer.push_float(3, 1.0, 0);
         assert_eq!(buffer.starts, [0, 1, 0]);
+    }
+
+    #[test]
+    fn start_times_stay_when_buffers_are_joined() {
+        let buffer = |samples: &[(i64, i64)]| {
+            let mut buffer = SampleBuffer::default();
+            samples.iter().for_each(|(time, start)| buffer.push_float(*time, 1.0, *start));
+            buffer
+        };
+        let joined = |a: &[(i64, i64)], b: &[(i64, i64)]| {
+            let mut joined = buffer(a);
+            joined.extend(&buffer(b));
+            joined.starts
+        };
+        assert_eq!(joined(&[(1, 0)], &[(2, 0)]), [0; 0]);
+        assert_eq!(joined(&[(1, 0)], &[(2, 1)]), [0, 1]);
+        assert_eq!(joined(&[(1, 1)], &[(2, 0)]), [1, 0]);
+        // The first may hold histograms only.
+        assert_eq!(joined(&[], &[(2, 1), (3, 0)]), [1, 0]);
     }
 }

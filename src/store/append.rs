@@ -10,7 +10,7 @@ use crate::model::{Labels, LabelsBuilder, Sample, Timestamp};
 
 use super::batch::Rows;
 use super::cohort::Learning;
-use super::index::{Index, Item, SeriesRef};
+use super::index::{Index, Item, SeriesRef, histogram_column, shared_labels};
 use super::{Inner, Store};
 
 /// A batch of samples on their way into a [`Store`].
@@ -274,6 +274,7 @@ impl Appender {
         if let Some(series) = inner.index.read().find(labels) {
             return Ok(series);
         }
+        inner.know_columns(std::iter::once(labels));
         inner.find_or_create(&mut inner.index.write(), labels, self.now)
     }
 
@@ -362,6 +363,7 @@ impl Inner {
         if new.is_empty() {
             return learning.learn(self, samples, unknown);
         }
+        self.know_columns(new.iter().map(|(_, labels)| *labels));
         let mut index = self.index.write();
         let refused_before = report.refused.len();
         for (at, labels) in new {
@@ -376,6 +378,25 @@ impl Inner {
         }
         if report.refused.len() > refused_before {
             samples.retain(|(series, _)| *series != UNKNOWN);
+        }
+    }
+
+    /// Before any of these series is made: those that look like a histogram's may be in segments that nobody has asked for them
+    /// yet, as a part of one or on their own, and must not become the other.
+    fn know_columns<'a>(&self, labels: impl Iterator<Item = &'a Labels>) {
+        let mut before = Labels::empty();
+        for labels in labels {
+            let Some((_, base)) = histogram_column(labels) else { continue };
+            let shared = shared_labels(labels, base);
+            if shared == before {
+                continue;
+            }
+            let segments = self.view.read().segments.clone();
+            for segment in segments.iter() {
+                // What cannot be read is not there for queries either.
+                let _joined = segment.join_histogram(&self.index, &shared);
+            }
+            before = shared;
         }
     }
 

@@ -1,14 +1,12 @@
 //! Upkeep in a thread, for stores that ask for it.
 
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::Duration;
-
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::Inner;
 use super::backing::error_of;
 use super::maintain::Maintained;
+use super::sync::{Builder, JoinHandle, Receiver, RecvTimeoutError, Sender, bounded, current};
 use crate::error::Result;
 
 /// How often the thread looks whether there is something to do.
@@ -26,8 +24,7 @@ impl Background {
     pub(super) fn start(inner: &Arc<Inner>) -> Result<Self> {
         let (stop, stopped) = bounded(1);
         let weak = Arc::downgrade(inner);
-        let thread =
-            std::thread::Builder::new().name("promgate-maintain".into()).spawn(move || run(&weak, &stopped));
+        let thread = Builder::new().name("promgate-maintain".into()).spawn(move || run(&weak, &stopped));
         Ok(Self { stop, thread: Some(thread.map_err(error_of)?) })
     }
 }
@@ -37,7 +34,7 @@ impl Drop for Background {
         // The thread may have ended already, or be the one that drops the store.
         let _stopping = self.stop.try_send(());
         if let Some(thread) = self.thread.take()
-            && thread.thread().id() != std::thread::current().id()
+            && thread.thread().id() != current().id()
         {
             let _ended = thread.join();
         }

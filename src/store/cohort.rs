@@ -191,8 +191,10 @@ mod tests {
         for time in 4..30 {
             append(&store, &kept, time);
             let other = &other[..40 + time as usize];
-            append(&store, other, time);
-            append(&store, other, time + 1000);
+            // A batch with a new series is not looked at, the next one is remembered, and the third is known.
+            for again in 0..3 {
+                append(&store, other, 3 * time + again);
+            }
         }
         let cohorts = store.inner.cohorts.lock();
         assert!(!cohorts.known.contains_key(&gone[0].address()));

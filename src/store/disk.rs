@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::Mutex;
-
 use super::backing::{Backing, FileKind, FileName, error_of};
 use super::health::Health;
 use super::manifest::{LogEnd, LogEntry, Manifest};
 use super::options::Durability;
 use super::planted::{Bug, planted};
 use super::settle::Settling;
+use super::sync::Mutex;
 use super::wal::{FrameKind, LogFile, LogSync, Tables, failed};
 use super::write::Writer;
 use crate::error::{Error, ErrorKind, Result};

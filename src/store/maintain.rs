@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use parking_lot::RwLock;
 use smallvec::SmallVec;
 
 use crate::chunk::{Chunk, FamilyBuffer, Wanted};
@@ -17,7 +16,8 @@ use super::head::{Heads, ItemHead};
 use super::index::{Index, Item, SeriesRef};
 use super::options::Durability;
 use super::planted::{Bug, planted};
-use super::segment::{Run, Segment, SegmentWriter};
+use super::segment::{self, PartKind, Run, Segment, SegmentWriter};
+use super::sync::RwLock;
 use super::wal::{FrameKind, failed};
 use super::{Inner, Store};
 
@@ -74,24 +74,25 @@ enum Job {
 struct Planned {
     labels: Labels,
     series: SeriesRef,
-    is_family: bool,
+    kind: PartKind,
 }
 
 impl Planned {
     /// `None`: there is no such series.
     fn of(index: &Index, series: SeriesRef, is_family: bool) -> Option<Self> {
         let item = index.item(series.item)?;
-        let labels = match &**item {
+        let (labels, kind) = match &**item {
             Item::Family { columns, .. } if !is_family => {
-                item.series_labels(columns.get(series.column as usize)?)
+                (item.series_labels(columns.get(series.column as usize)?), PartKind::Column)
             }
-            Item::Single(labels) | Item::Family { labels, .. } => labels.clone(),
+            Item::Family { labels, .. } => (labels.clone(), PartKind::Family),
+            Item::Single(labels) => (labels.clone(), PartKind::Single),
         };
-        Some(Self { labels, series, is_family })
+        Some(Self { labels, series, kind })
     }
 
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.labels.cmp(&other.labels).then(self.is_family.cmp(&other.is_family))
+        self.labels.cmp(&other.labels).then(self.kind.cmp(&other.kind))
     }
 }
 
@@ -119,21 +120,37 @@ struct Merge {
 struct MergeSource {
     segment: Arc<Segment>,
     /// The next item, and its number.
-    head: Option<(Labels, bool)>,
+    head: Option<(Labels, PartKind)>,
     number: u32,
+    /// Whether some are series of histograms on their own.
+    has_columns: bool,
     /// The series of the index that items are. One that the index learns of meanwhile is found again when it is asked for.
     known: Vec<Option<SeriesRef>>,
 }
 
 impl MergeSource {
     fn new(segment: Arc<Segment>, index: &RwLock<Index>) -> Result<Self> {
-        let known = segment.known(index)?;
+        let (known, has_columns) = segment.known(index)?;
         let head = segment.item(index, 0)?;
-        Ok(Self { segment, head, number: 0, known })
+        Ok(Self { segment, head, number: 0, has_columns, known })
     }
 
     fn series(&self) -> Option<SeriesRef> {
         self.known.get(self.number as usize).copied().flatten()
+    }
+
+    /// When the same histogram has chunks of the other kind here: of its series on their own, or of whole rows.
+    fn times_beside(
+        &self,
+        index: &RwLock<Index>,
+        (labels, kind): &(Labels, PartKind),
+        into: &mut Vec<(i64, i64)>,
+    ) -> Result<()> {
+        match kind {
+            PartKind::Single => Ok(()),
+            PartKind::Family if !self.has_columns => Ok(()),
+            PartKind::Family | PartKind::Column => self.segment.times_beside(index, labels, *kind, into),
+        }
     }
 
     /// Takes the chunks of the next item.
@@ -319,7 +336,10 @@ impl Inner {
         for planned in job.planned.by_ref().take(STEP_ITEMS) {
             let Some(head) = job.heads.get(planned.series.item) else { continue };
             // What a segment has already stays in the head to be read quickly.
-            let sealed = newest_of(&segments, planned.series, planned.is_family)?;
+            let sealed = match head {
+                ItemHead::Columns(_) => self.newest_of_column(&segments, planned.series)?,
+                ItemHead::Series(_) | ItemHead::Family(_) => newest_of(&segments, planned.series.item)?,
+            };
             let after = sealed.map_or(Timestamp::MIN, Timestamp::from_millis);
             let chunks: Vec<Arc<Chunk>> = match head {
                 ItemHead::Series(head) => head.chunks(Window::new(after, Timestamp::MAX)).collect(),
@@ -329,14 +349,14 @@ impl Inner {
                     .map(|head| head.chunks(Window::new(after, Timestamp::MAX)).collect())
                     .unwrap_or_default(),
             };
-            let until = match planned.is_family && planted(Bug::FlushMissesNewest) {
+            let until = match planned.kind == PartKind::Family && planted(Bug::FlushMissesNewest) {
                 true => head
                     .time_range()
                     .map_or(Timestamp::MAX, |(_, last)| Timestamp::from_millis(last.saturating_sub(1))),
                 false => Timestamp::MAX,
             };
             let runs = runs_of(&chunks, Window::new(after, until))?;
-            job.writer.add(Some(planned.series), planned.is_family, &planned.labels, &runs)?;
+            job.writer.add(Some(planned.series), planned.kind, &planned.labels, &runs)?;
         }
         if job.planned.len() > 0 {
             return Ok(Some(Job::Flush(job)));
@@ -356,8 +376,12 @@ impl Inner {
                 next.logs.retain(|log| log.number >= first_log);
             }
         })?;
+        let stale = planted(Bug::StaleSwap).then(|| self.view.read().clone());
         {
             let mut view = self.view.write();
+            if let Some(stale) = stale {
+                *view = stale;
+            }
             view.segments = view.segments.iter().cloned().chain(made).collect();
         }
         drop(manifest);
@@ -391,13 +415,16 @@ impl Inner {
         let mut view = self.view.write();
         for item in items.drain(rest..) {
             let Some(head) = view.heads.get(item) else { continue };
-            let newest_of =
-                |column: u32, is_family: bool| newest_of(&segments, SeriesRef { item, column }, is_family);
             let sealed: SmallVec<[Option<i64>; 1]> = match head {
-                ItemHead::Series(_) | ItemHead::Family(_) => SmallVec::from_elem(newest_of(0, true)?, 1),
-                ItemHead::Columns(heads) => {
-                    (0..).zip(heads).map(|(column, _)| newest_of(column, false)).collect::<Result<_>>()?
+                ItemHead::Series(_) | ItemHead::Family(_) => {
+                    SmallVec::from_elem(newest_of(&segments, item)?, 1)
                 }
+                // Of a column that cannot be read nothing is forgotten.
+                ItemHead::Columns(heads) => (0..)
+                    .zip(heads)
+                    .map(|(column, _)| self.newest_of_column(&segments, SeriesRef { item, column }))
+                    .map(|newest| newest.unwrap_or_default())
+                    .collect(),
             };
             if head.is_sealed(&sealed) && head.time_range().is_some_and(|(_, last)| last < idle_before) {
                 self.grow(view.heads.remove(item));
@@ -411,6 +438,15 @@ impl Inner {
             self.grow(view.heads.forget(item, &sealed));
         }
         Ok((!items.is_empty()).then_some(Job::Forget(items)))
+    }
+
+    fn newest_of_column(&self, segments: &[Arc<Segment>], series: SeriesRef) -> Result<Option<i64>> {
+        let item = self.index.read().item(series.item).cloned();
+        let column = match item.as_deref() {
+            Some(Item::Family { columns, .. }) => columns.get(series.column as usize),
+            _ => None,
+        };
+        column.map_or(Ok(None), |column| segment::newest_of_column(segments, series, column))
     }
 
     /// The oldest run of segments of one level that are enough for one of the next.
@@ -444,16 +480,18 @@ impl Inner {
     fn merge_step(&self, disk: &Disk, mut job: Merge) -> Result<Option<Job>> {
         for _ in 0..STEP_ITEMS {
             let heads = job.sources.iter().filter_map(|source| source.head.as_ref());
-            let Some((labels, is_family)) = heads.min().cloned() else { break };
-            let (mut chunks, mut series) = (Vec::new(), None);
+            let Some(head) = heads.min().cloned() else { break };
+            let (mut chunks, mut between, mut series) = (Vec::new(), Vec::new(), None);
             for source in &mut job.sources {
-                if source.head.as_ref().is_some_and(|head| *head == (labels.clone(), is_family)) {
+                source.times_beside(&self.index, &head, &mut between)?;
+                if source.head.as_ref() == Some(&head) {
                     series = series.or(source.series());
                     source.take(&self.index, &mut chunks)?;
                 }
             }
-            let runs = merged_runs(&chunks, job.most_rows)?;
-            job.writer.add(series, is_family, &labels, &runs)?;
+            let runs = merged_runs(&chunks, &between, job.most_rows)?;
+            let (labels, kind) = head;
+            job.writer.add(series, kind, &labels, &runs)?;
         }
         if job.sources.iter().any(|source| source.head.is_some()) {
             return Ok(Some(Job::Merge(job)));
@@ -524,22 +562,30 @@ impl Inner {
     }
 }
 
-/// The newest time that segments have of a series, or of a histogram as a whole. They know all items that are in the heads and
-/// in them: what the log holds is in no segment that was there when the store was opened.
-fn newest_of(segments: &[Arc<Segment>], series: SeriesRef, is_family: bool) -> Result<Option<i64>> {
+/// The newest time that segments have of an item. They know all items that are in the heads and in them: what the log holds is
+/// in no segment that was there when the store was opened.
+fn newest_of(segments: &[Arc<Segment>], item: u32) -> Result<Option<i64>> {
     let mut newest = None;
     for segment in segments {
-        newest = newest.max(segment.newest_of(series, is_family)?);
+        newest = newest.max(segment.newest_of(item)?);
     }
     Ok(newest)
 }
 
 /// The chunks of one item as runs of at most so many rows. Chunks are put together only where that takes fewer bytes: at a
-/// change of what a series does it takes more.
-fn merged_runs(chunks: &[Arc<Chunk>], most_rows: usize) -> Result<Vec<Run>> {
+/// change of what a series does it takes more. Nor are they where one of the times in `between` may lie between them: there
+/// the item has samples as rows and as columns by turns, and the chunks of a column must follow each other.
+fn merged_runs(chunks: &[Arc<Chunk>], between: &[(i64, i64)], most_rows: usize) -> Result<Vec<Run>> {
     let mut runs = Vec::new();
     let mut group: Option<(Run, usize)> = None;
+    let mut since = None;
     for chunk in chunks {
+        let Some((first, last)) = chunk.time_range() else { continue };
+        let start = *since.get_or_insert(first);
+        if between.iter().any(|(from, until)| *until > start && *from < last) {
+            runs.extend(group.take().map(|(run, _)| run));
+            since = Some(first);
+        }
         let Some(own) = runs_of(std::slice::from_ref(chunk), Window::ALL)?.pop() else { continue };
         let Chunk::Sealed(sealed) = &**chunk else { continue };
         let own_bytes = sealed.place.length as usize;
@@ -551,6 +597,7 @@ fn merged_runs(chunks: &[Arc<Chunk>], most_rows: usize) -> Result<Vec<Run>> {
                 }
                 _ => {
                     runs.push(before);
+                    since = Some(first);
                     (own, own_bytes)
                 }
             },

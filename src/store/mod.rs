@@ -25,16 +25,17 @@ mod manifest;
 mod open;
 mod options;
 pub(crate) mod planted;
+#[cfg(all(test, any(loom, shuttle)))]
+mod schedules;
 mod segment;
 mod settle;
 mod snapshot;
+mod sync;
 mod wal;
 mod write;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-
-use parking_lot::{Mutex, RwLock};
 
 use crate::error::Result;
 
@@ -54,6 +55,7 @@ use open::Opening;
 pub use options::{Durability, Limits, StoreOptions};
 pub use snapshot::Snapshot;
 use snapshot::View;
+use sync::{Mutex, RwLock};
 use write::Writer;
 
 /// Shards of the head: items are spread over them by number, so that writers meet less often.
@@ -149,7 +151,8 @@ impl Drop for Inner {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreStats {
-    /// Series, every column of a histogram counted.
+    /// Series that are known in memory, every column of a histogram counted. What only segments hold is known once it is asked
+    /// for.
     pub series: usize,
     /// Classic histograms held as one item.
     pub families: usize,

@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Loss, Lost, Timestamp};
 
@@ -18,6 +16,7 @@ use super::planted::{Bug, planted};
 use super::segment::Segment;
 use super::settle::Settling;
 use super::snapshot::View;
+use super::sync::{Mutex, RwLock};
 use super::wal::{Applied, Frame, FrameKind, LogSync, Scan, Tables, apply, scan, take_definitions};
 use super::write::Writer;
 use super::{Inner, Store};
@@ -109,10 +108,10 @@ impl Store {
         let disk = Disk {
             sync: LogSync::new(backing.clone(), opening.next.saturating_sub(1)),
             backing,
-            manifest: parking_lot::Mutex::new(opening.manifest.clone()),
+            manifest: Mutex::new(opening.manifest.clone()),
             full: false.into(),
             read_only: false,
-            settling: parking_lot::Mutex::new(Some(opening.settling())),
+            settling: Mutex::new(Some(opening.settling())),
         };
         let mut writer = Writer::new(opening.next, options.limits.log_bytes, opening.applied.samples);
         match disk.settle_opening(&mut writer) {
@@ -136,10 +135,10 @@ impl Store {
         let disk = Disk {
             sync: LogSync::new(backing.clone(), 0),
             backing,
-            manifest: parking_lot::Mutex::new(opening.manifest.clone()),
+            manifest: Mutex::new(opening.manifest.clone()),
             full: false.into(),
             read_only: true,
-            settling: parking_lot::Mutex::default(),
+            settling: Mutex::default(),
         };
         Ok(Self::with(options, index, opening, Writer::default(), Some(disk)))
     }

@@ -46,10 +46,18 @@ pub(crate) enum Bug {
     ChunksUnchecked,
     /// The last frame is taken for torn when a store is opened.
     LastFrameCut,
+    /// A sync is taken to cover what was written while it ran.
+    SyncCoversLater,
+    /// The end of a sync wakes one of those that wait for it.
+    OneWoken,
+    /// Those that wait for a sync are not told that it failed.
+    FailureNotTold,
+    /// A new segment goes into a copy of the view, which replaces what was committed since.
+    StaleSwap,
 }
 
 impl Bug {
-    /// All of them.
+    /// All that one thread alone shows; the others take two: see `schedules`.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) const ALL: &[Self] = &[
         Self::AcknowledgeBeforeSync,

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use hashbrown::HashSet;
-use parking_lot::RwLock;
 use smallvec::SmallVec;
 
 use crate::error::Result;
@@ -11,8 +10,9 @@ use crate::source::{Family, Item as SourceItem, SelectRequest, Series, SeriesChu
 
 use super::Store;
 use super::head::{Heads, ItemHead, common_layout};
-use super::index::{Index, Item, Selection, column_name};
-use super::segment::Segment;
+use super::index::{Index, Item, Selection, SeriesRef, column_name};
+use super::segment::{Segment, newest_in, newest_of_column};
+use super::sync::RwLock;
 use crate::chunk::{Chunk, Column};
 use crate::model::label::{BUCKET_BOUND, METRIC_NAME};
 use crate::model::{Loss, Matcher, Timestamp, Window};
@@ -54,6 +54,26 @@ impl View {
             newest = newest.max(segment.newest(index, &item)?);
         }
         Ok(newest)
+    }
+
+    /// The newest time that one column of a family has in segments, as far as it may matter for a sample at `time`.
+    pub(super) fn newest_sealed_of(
+        &self,
+        index: &RwLock<Index>,
+        series: SeriesRef,
+        column: &Column,
+        time: Timestamp,
+    ) -> Result<Option<i64>> {
+        let late = self.segments.iter().filter(|segment| segment.entry.last_time >= time.as_millis());
+        let late: SmallVec<[Arc<Segment>; 4]> = late.cloned().collect();
+        if late.is_empty() {
+            return Ok(None);
+        }
+        let item = index.read().item(series.item).cloned();
+        if let Some(Item::Family { labels, .. }) = item.as_deref() {
+            late.iter().try_for_each(|segment| segment.join_histogram(index, labels))?;
+        }
+        newest_of_column(&late, series, column)
     }
 }
 
@@ -111,7 +131,15 @@ impl Snapshot {
         }
     }
 
-    fn find(&self, item: u32, is_family: bool, window: Window, segments: &[&Arc<Segment>]) -> Result<Found> {
+    /// `columns`: those of a family, none for a single series.
+    fn find(
+        &self,
+        item: u32,
+        columns: &[Column],
+        window: Window,
+        segments: &[&Arc<Segment>],
+    ) -> Result<Found> {
+        let is_family = !columns.is_empty();
         let mut found = Found::default();
         let head = self.head(item);
         let held = head.and_then(|head| head.time_range());
@@ -140,12 +168,17 @@ impl Snapshot {
             }
             Some(ItemHead::Columns(heads)) => {
                 let before = found.columns.len();
-                for (column, head) in (0..).zip(heads) {
-                    let own = found.columns.iter().take(before).filter(|(own, _)| *own == column);
-                    let sealed = sealed.max(last_of(own.map(|(_, chunk)| chunk)));
+                for ((number, head), column) in (0..).zip(heads).zip(columns) {
+                    let own = found.columns.iter().take(before).filter(|(own, _)| *own == number);
+                    let mut own = last_of(own.map(|(_, chunk)| chunk));
+                    // Rows that were sealed may lack a value that came later than they did.
+                    if sealed > own && head.time_range().is_some_and(|(first, _)| sealed >= Some(first)) {
+                        own = own.max(newest_in(&found.chunks, column)?);
+                    }
+                    let sealed = own;
                     let chunks = head.chunks(window).filter_map(|chunk| later(chunk, sealed));
                     let chunks: SmallVec<[Arc<Chunk>; 2]> = chunks.collect();
-                    found.columns.extend(chunks.into_iter().map(|chunk| (column, chunk)));
+                    found.columns.extend(chunks.into_iter().map(|chunk| (number, chunk)));
                 }
             }
         }
@@ -192,9 +225,12 @@ impl Source for Snapshot {
         let selection = Selection::resolve(&self.store.inner.index, request.matchers);
         let mut items = Vec::with_capacity(selection.items.len());
         for (number, item) in &selection.items {
-            let is_family = matches!(**item, Item::Family { .. });
+            let columns: &[Column] = match &**item {
+                Item::Single(_) => &[],
+                Item::Family { columns, .. } => columns,
+            };
             // An item without samples here was made after this snapshot, or has none in the window.
-            let found = self.find(*number, is_family, window, &segments)?;
+            let found = self.find(*number, columns, window, &segments)?;
             if found.is_empty() {
                 continue;
             }
@@ -242,7 +278,7 @@ impl Source for Snapshot {
             if known.is_none() && !is_virtual {
                 continue;
             }
-            let found = self.find(*number, !columns.is_empty(), window, &[])?;
+            let found = self.find(*number, columns, window, &[])?;
             if columns.is_empty() {
                 values.extend(known.filter(|_| !found.is_empty()).map(|label| label.value.clone()));
                 continue;

@@ -21,6 +21,8 @@ pub(crate) type Content = BTreeMap<String, BTreeMap<i64, String>>;
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) content: Content,
+    /// How many segments of each level there are.
+    pub(crate) levels: BTreeMap<u64, usize>,
     /// How many chunks of each kind there are.
     pub(crate) kinds: BTreeMap<u8, usize>,
     /// How many lists of postings there are.
@@ -141,6 +143,7 @@ pub(crate) fn read_store(folder: &Path) -> Read<Found> {
         if (head.store, head.number) != (own.store, entry.number) {
             return Err(format!("{name} is another file"));
         }
+        *found.levels.entry(entry.level).or_default() += 1;
         segment::read(&bytes, head.salt, &entry, &mut found).map_err(|wrong| format!("{name}: {wrong}"))?;
     }
     for (number, first, end) in logs {

@@ -83,8 +83,9 @@ pub(crate) fn read(bytes: &[u8], salt: u64, entry: &Entry, found: &mut Found) ->
     })?;
     for (number, record) in records.iter().enumerate() {
         let mut item = Cursor::new(record);
-        let is_histogram = match item.u8()? {
-            0 => false,
+        let kind = item.u8()?;
+        let is_histogram = match kind {
+            0 | 2 => false,
             1 => true,
             _ => return Err("no kind of item".into()),
         };
@@ -92,7 +93,7 @@ pub(crate) fn read(bytes: &[u8], salt: u64, entry: &Entry, found: &mut Found) ->
         for _ in 0..item.varint()? {
             labels.push((name(&mut item)?, value(&mut item)?));
         }
-        let own = Some((labels.clone(), is_histogram));
+        let own = Some((labels.clone(), kind));
         if !labels.is_sorted_by(|a, b| a.0 < b.0) || before >= own {
             return Err("labels do not rise".into());
         }

@@ -179,7 +179,7 @@ impl Encoder<'_> {
         for instant in samples.chunk_by(|(_, a), (_, b)| a.timestamp == b.timestamp) {
             if self.add_instant(item, columns, &mut newer, instant).is_err() {
                 let before = samples.get(..samples.len().saturating_sub(rest.len())).unwrap_or_default();
-                let mut states = states_of(rows.as_deref(), columns, sealed, before)?;
+                let mut states = states_of(rows.as_deref(), columns, before)?;
                 return self.add_columns(item, columns, &mut states, rest);
             }
             rest = rest.get(instant.len()..).unwrap_or_default();
@@ -297,8 +297,9 @@ impl Encoder<'_> {
                     columns.get(series.column as usize).and_then(|column| newer.layout.position(column));
                 let is_absent =
                     |place: usize| absent.get(place / 64).is_none_or(|word| word >> (place % 64) & 1 == 1);
+                // Of what is sealed only the columns themselves know how far they go.
                 let has_rows = newer.row.present(&newer.layout) > 0;
-                if has_rows && place.is_none_or(|place| !absent.is_empty() && is_absent(place)) {
+                if !has_rows || place.is_none_or(|place| !absent.is_empty() && is_absent(place)) {
                     return Err(NoRow);
                 }
                 outcomes.push(Err(out_of_order(time, Timestamp::from_millis(last))));
@@ -333,6 +334,12 @@ impl Encoder<'_> {
         }
         for (series, sample) in samples {
             let Some((newest, logged)) = states.get_mut(series.column as usize) else { continue };
+            if matches!(newest, Newest::None)
+                && let Some(column) = columns.get(series.column as usize)
+            {
+                let sealed = self.view.newest_sealed_of(self.index, *series, column, sample.timestamp)?;
+                *newest = sealed.map_or(Newest::None, Newest::At);
+            }
             let outcome = newest.check(sample);
             let labels = || labels_of(item, columns, *series);
             if matches!(outcome, Ok(Taken::New)) {
@@ -349,17 +356,13 @@ impl Encoder<'_> {
 fn states_of(
     rows: Option<&FamilyHead>,
     columns: &ColumnList,
-    sealed: Option<i64>,
     before: Instant<'_>,
 ) -> Result<Vec<(Newest, LastValue)>> {
     let heads = match rows {
         Some(head) => head.to_columns(columns)?,
         None => Vec::new(),
     };
-    let newest = |head: Option<&SeriesHead>| match head {
-        Some(head) => head.newest(),
-        None => sealed.map_or(Newest::None, Newest::At),
-    };
+    let newest = |head: Option<&SeriesHead>| head.map_or(Newest::None, SeriesHead::newest);
     let mut states: Vec<(Newest, LastValue)> =
         (0..columns.len()).map(|column| (newest(heads.get(column)), LastValue::default())).collect();
     for (series, sample) in before {

@@ -5,8 +5,6 @@ mod rows;
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-
 use crate::chunk::LastValue;
 use crate::error::Result;
 use crate::model::{Labels, Sample, Timestamp};
@@ -15,6 +13,7 @@ use super::append::{AppendReport, Refusal};
 use super::head::{ItemHead, Newest, Taken};
 use super::index::{Index, Item, SeriesRef};
 use super::snapshot::View;
+use super::sync::RwLock;
 use super::wal::{BatchWriter, Tables};
 pub(super) use rows::{Row, Rows};
 

@@ -121,7 +121,7 @@ fn open(disk: &Arc<SimulatedDisk>, seed: u64) -> Result<Store, Error> {
 }
 
 /// Everything a snapshot can read.
-fn content(snapshot: &Snapshot) -> Result<Content, Error> {
+pub(super) fn content(snapshot: &Snapshot) -> Result<Content, Error> {
     let set = snapshot.select(&SelectRequest::new(&[], Window::ALL))?;
     let mut content = Content::new();
     let mut buffer = SampleBuffer::default();

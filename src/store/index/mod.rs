@@ -18,6 +18,7 @@ use crate::model::label::{BUCKET_BOUND, METRIC_NAME};
 use crate::model::{Label, Labels, LabelsBuilder, Timestamp};
 
 use super::options::Limits;
+use super::segment::PartKind;
 pub(crate) use columns::ColumnList;
 use columns::ColumnLists;
 pub(crate) use postings::LabelLists;
@@ -337,6 +338,19 @@ impl Index {
         self.columns.layout(columns)
     }
 
+    /// The series of these labels as a column of its family, both of which are made if they are not there, without a look at the
+    /// limits. `None`: no family has such a column.
+    pub(crate) fn restore_column(&mut self, labels: &Labels) -> Option<Result<SeriesRef>> {
+        let (column, base) = histogram_column(labels)?;
+        let item = match self.restore_family(&shared_labels(labels, base), std::slice::from_ref(&column)) {
+            Ok(item) => item,
+            Err(error) => return Some(Err(error)),
+        };
+        let Some(Item::Family { columns, .. }) = self.item(item).map(|item| &**item) else { return None };
+        let place = columns.iter().position(|own| *own == column)?;
+        Some(Ok(SeriesRef { item, column: u32::try_from(place).ok()? }))
+    }
+
     /// The family whose series share these labels, with at least these columns; what it lacks is made without a look at the
     /// limits: for what a store holds already.
     pub(crate) fn restore_family(&mut self, shared: &Labels, wanted: &[Column]) -> Result<u32> {
@@ -358,11 +372,15 @@ impl Index {
         }
         self.series_count = self.series_count.saturating_add(missing.len());
         let metric_name = self.symbols.intern(METRIC_NAME);
-        let mut suffixes: SmallVec<[&str; 3]> = SmallVec::new();
+        let (mut suffixes, mut suspects): (SmallVec<[&str; 3]>, SmallVec<[&str; 3]>) = Default::default();
         for column in &missing {
             if !suffixes.contains(&column.suffix()) {
                 suffixes.push(column.suffix());
                 let name = self.symbols.intern(&column_name(shared.metric_name(), column));
+                let named = self.postings.get(METRIC_NAME).and_then(|names| names.equal(name.as_bytes())?);
+                if named.is_some_and(|named| !named.is_subset(&self.families)) {
+                    suspects.push(column.suffix());
+                }
                 self.post(&metric_name, &name, item);
             }
         }
@@ -370,7 +388,7 @@ impl Index {
             let known = self.item(item).map(|item| item.series_labels(column));
             known.is_some_and(|labels| self.find_single(&labels).is_some())
         };
-        self.split |= missing.iter().filter(|column| !matches!(column, Column::Bucket(_))).any(is_single);
+        self.split |= missing.iter().filter(|column| suspects.contains(&column.suffix())).any(is_single);
         let list = self.columns.list(columns.iter().cloned().chain(missing).collect());
         self.set_columns(item, list);
         Ok(item)
@@ -454,29 +472,31 @@ impl Index {
     }
 
     /// An item of a segment, which is made here if it is not there; with the columns of these layouts if it is a histogram. What
-    /// is made is not appended to.
+    /// is made is not appended to. `None`: there can be no such item.
     pub(crate) fn restore(
         &mut self,
         labels: &Labels,
-        is_family: bool,
+        kind: PartKind,
         layouts: &[&Arc<Layout>],
-    ) -> Result<SeriesRef> {
+    ) -> Option<Result<SeriesRef>> {
         let known = self.items.len();
-        let family = histogram_column(labels).and_then(|(_, base)| self.find_family(labels, base));
-        let was_idle = family.is_some_and(|item| self.is_idle(item));
-        let series = if is_family {
-            let mut item = self.restore_family(labels, &[])?;
-            for layout in layouts {
-                item = self.restore_family(labels, layout.columns())?;
+        let restored = match kind {
+            PartKind::Single => self.restore_single(labels),
+            PartKind::Column => self.restore_column(labels)?,
+            PartKind::Family => {
+                let mut item = self.restore_family(labels, &[]);
+                for layout in layouts {
+                    item = item.and_then(|_| self.restore_family(labels, layout.columns()));
+                }
+                item.map(|item| SeriesRef { item, column: 0 })
             }
-            SeriesRef { item, column: 0 }
-        } else {
-            self.find_or_create(labels, &Limits::unlimited())?
         };
-        if series.item as usize >= known || was_idle && family == Some(series.item) {
+        if let Ok(series) = &restored
+            && series.item as usize >= known
+        {
             self.rest(series.item);
         }
-        Ok(series)
+        Some(restored)
     }
 
     pub(crate) fn item(&self, item: u32) -> Option<&Arc<Item>> {

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
 use roaring::RoaringBitmap;
 
 use crate::chunk::Column;
 use crate::model::label::{BUCKET_BOUND, METRIC_NAME};
 use crate::model::{MatchOp, Matcher};
 
+use super::super::sync::RwLock;
 use super::postings::{LabelLists, NamePostings};
 use super::{Index, Item};
 

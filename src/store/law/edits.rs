@@ -6,6 +6,7 @@ use super::super::backing::{Backing, FileKind, FileName, SimulatedDisk};
 use super::super::file::HEADER;
 use super::super::manifest::{Manifest, checksum};
 use super::super::segment::Segment;
+use super::super::sync::RwLock;
 use super::{Content, Script, abandon, batch, content, open};
 use crate::model::{MatchOp, Matcher, Window};
 
@@ -118,7 +119,7 @@ pub(crate) fn assert_segment_opens(input: &[u8]) {
         assert!(!same, "what was written does not open");
         return;
     };
-    let index = parking_lot::RwLock::default();
+    let index = RwLock::default();
     let segment = Arc::new(segment);
     let verified = segment.verify(&index);
     assert!(!same || verified.is_ok(), "what was written does not verify: {verified:?}");
@@ -129,7 +130,7 @@ pub(crate) fn assert_segment_opens(input: &[u8]) {
         vec![Matcher::new("pod", MatchOp::NotMatches, "[b-z]").unwrap()],
         vec![Matcher::new("pod", MatchOp::Matches, ".+").unwrap()],
     ] {
-        let index = parking_lot::RwLock::default();
+        let index = RwLock::default();
         let joined = segment.join(&index, &matchers);
         assert!(!same || joined.is_ok(), "{matchers:?}: {joined:?}");
         let mut values = hashbrown::HashSet::new();

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use roaring::RoaringBitmap;
 
 use super::super::backing::FilePart;
-use super::super::index::{Index, Items, LabelLists, candidates, column_name};
+use super::super::index::{
+    Index, Items, LabelLists, candidates, column_name, histogram_column, shared_labels,
+};
 use super::blocks::Blocks;
-use super::items::{ItemTable, Pairs, Record, read_layouts, walk};
+use super::items::{ItemTable, Pairs, PartKind, Record, read_layouts, walk};
 use super::postings::{NameLists, Postings, PostingsWriter};
 use super::symbols::Symbols;
 use crate::chunk::{Layout, Place};
@@ -63,21 +65,49 @@ impl Contents {
     }
 
     /// The item with these labels of this kind, if it is there.
-    pub(super) fn find(&self, labels: &Labels, is_family: bool) -> Option<Option<u32>> {
+    pub(super) fn find(&self, labels: &Labels, kind: PartKind) -> Option<Option<u32>> {
         let mut pairs = Pairs::with_capacity(labels.len());
         for label in labels {
             let Some(name) = self.symbols.find_name(&label.name) else { return Some(None) };
             let (value, true) = self.symbols.find_value(&label.value)? else { return Some(None) };
             pairs.push((name, value));
         }
-        self.items.find(&pairs, is_family)
+        self.items.find(&pairs, kind)
     }
 
-    /// Single series with this name, if there are any.
+    /// Series with this name that are items of their own, if there are any.
     pub(super) fn singles(&self, name: &str) -> Option<RoaringBitmap> {
         let Some(lists) = self.lists(METRIC_NAME)? else { return Some(RoaringBitmap::new()) };
         let named = lists.equal(name.as_bytes())?;
         Some(named.map(|items| &*items - self.postings.families()).unwrap_or_default())
+    }
+
+    /// All items of one histogram, and the series that look like its own.
+    pub(super) fn histogram(&self, shared: &Labels) -> Option<RoaringBitmap> {
+        let mut found = RoaringBitmap::new();
+        found.extend(self.find(shared, PartKind::Family)?);
+        for suffix in ["_bucket", "_count", "_sum"] {
+            let mut singles = self.singles(&format!("{}{suffix}", shared.metric_name()))?;
+            for label in shared.iter().filter(|label| &*label.name != METRIC_NAME) {
+                if singles.is_empty() {
+                    break;
+                }
+                let lists = self.lists(&label.name)?;
+                let listed = match &lists {
+                    Some(lists) => lists.equal(label.value.as_bytes())?,
+                    None => None,
+                };
+                singles &= &*listed.unwrap_or_default();
+            }
+            for number in singles {
+                let labels = self.items.get(number)?.labels(&self.symbols)?;
+                if histogram_column(&labels).is_some_and(|(_, base)| shared_labels(&labels, base) == *shared)
+                {
+                    found.insert(number);
+                }
+            }
+        }
+        Some(found)
     }
 
     /// Goes through the chunks of an item in the order of the directory.
@@ -99,8 +129,8 @@ impl Contents {
     /// The layouts of an item's chunks, each once.
     pub(super) fn layouts_of(&self, record: &Record<'_>) -> Option<Vec<&Arc<Layout>>> {
         let mut numbers = Vec::new();
-        walk(record.directory, record.is_family, |layout, _| numbers.push(layout))?;
-        if !record.is_family {
+        walk(record.directory, record.is_family(), |layout, _| numbers.push(layout))?;
+        if !record.is_family() {
             return Some(Vec::new());
         }
         numbers.sort_unstable();
@@ -113,16 +143,16 @@ impl Contents {
         self.symbols.verify()?;
         let name_label = self.symbols.find_name(METRIC_NAME);
         let mut wanted = PostingsWriter::default();
-        let mut before: Option<(Pairs, bool)> = None;
+        let mut before: Option<(Pairs, PartKind)> = None;
         for number in 0..self.items.count() {
             let record = self.items.get(number)?;
             record.labels(&self.symbols)?;
             for (name, value) in &record.pairs {
-                if !record.is_family || Some(*name) != name_label {
+                if !record.is_family() || Some(*name) != name_label {
                     wanted.add(*name, *value, number);
                 }
             }
-            if record.is_family {
+            if record.is_family() {
                 wanted.add_family(number);
                 let base = record.value(name_label, &self.symbols)?;
                 for column in self.layouts_of(&record)?.iter().flat_map(|layout| layout.columns()) {
@@ -132,7 +162,7 @@ impl Contents {
                     wanted.add(name_label?, value, number);
                 }
             }
-            let own = Some((record.pairs, record.is_family));
+            let own = Some((record.pairs, record.kind));
             if before >= own {
                 return None;
             }

@@ -4,6 +4,7 @@
 //! items  records in blocks, see `blocks`, in the order of labels, then of kinds:
 //!   length  varint   of the record that follows
 //!   kind    u8       0 single series    1 classic histogram, under the labels that its series share
+//!                    2 series of a classic histogram, on its own
 //!   labels  varint;  each: name and value, numbers of symbols
 //!   chunks  varint;  each:
 //!     layout  varint   of a histogram only: its number
@@ -24,13 +25,24 @@ use crate::chunk::{Column, Layout, Place};
 use crate::codec::varint;
 use crate::model::{Label, Labels};
 
+/// What an item of a segment is. Items with the same labels lie in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum PartKind {
+    /// A series that belongs to no histogram.
+    Single = 0,
+    /// A classic histogram as one.
+    Family = 1,
+    /// A series of a classic histogram, on its own.
+    Column = 2,
+}
+
 /// The labels of an item as numbers of a name and of a value: they compare as the labels do.
 pub(super) type Pairs = SmallVec<[(u32, u32); 16]>;
 
 /// An item as it lies in the file.
 #[derive(Clone, Debug)]
 pub(super) struct Record<'a> {
-    pub(super) is_family: bool,
+    pub(super) kind: PartKind,
     pub(super) pairs: Pairs,
     /// Its chunks, and where they lie in the section.
     pub(super) directory: &'a [u8],
@@ -38,6 +50,11 @@ pub(super) struct Record<'a> {
 }
 
 impl Record<'_> {
+    /// Whether the chunks hold the columns of a histogram.
+    pub(super) fn is_family(&self) -> bool {
+        self.kind == PartKind::Family
+    }
+
     /// The labels as texts.
     pub(super) fn labels(&self, symbols: &Symbols) -> Option<Labels> {
         let mut values = symbols.values();
@@ -88,23 +105,19 @@ impl ItemTable {
     }
 
     /// The item with these labels of this kind, if it is there: items are in their order.
-    pub(super) fn find(&self, pairs: &Pairs, is_family: bool) -> Option<Option<u32>> {
-        let wanted = (pairs, is_family);
+    pub(super) fn find(&self, pairs: &Pairs, kind: PartKind) -> Option<Option<u32>> {
+        let wanted = (pairs, kind);
         let (mut low, mut high) = (0, self.records.len());
         while low < high {
             let middle = low.midpoint(high);
             let first = self.get(middle.checked_mul(BLOCK)?)?;
-            if (&first.pairs, first.is_family) <= wanted {
-                low = middle.checked_add(1)?
-            } else {
-                high = middle
-            }
+            if (&first.pairs, first.kind) <= wanted { low = middle.checked_add(1)? } else { high = middle }
         }
         let Some(block) = low.checked_sub(1) else { return Some(None) };
         let start = block.checked_mul(BLOCK)?;
         for number in start..start.checked_add(BLOCK)?.min(self.count()) {
             let record = self.get(number)?;
-            if (&record.pairs, record.is_family) == wanted {
+            if (&record.pairs, record.kind) == wanted {
                 return Some(Some(number));
             }
         }
@@ -115,9 +128,10 @@ impl ItemTable {
 /// Reads the record that ends at `end`.
 fn read_record(record: &[u8], end: u32) -> Option<Record<'_>> {
     let (kind, mut rest) = record.split_first()?;
-    let is_family = match kind {
-        0 => false,
-        1 => true,
+    let kind = match kind {
+        0 => PartKind::Single,
+        1 => PartKind::Family,
+        2 => PartKind::Column,
         _ => return None,
     };
     let number = |rest: &mut &[u8]| u32::try_from(varint::take(rest)?).ok();
@@ -131,7 +145,7 @@ fn read_record(record: &[u8], end: u32) -> Option<Record<'_>> {
         pairs.push(pair);
     }
     let start = end.checked_sub(u32::try_from(rest.len()).ok()?)?;
-    Some(Record { is_family, pairs, directory: rest, place: (start, end) })
+    Some(Record { kind, pairs, directory: rest, place: (start, end) })
 }
 
 fn take_record<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {

@@ -4,14 +4,15 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
-use parking_lot::RwLock;
 use roaring::RoaringBitmap;
 
 use super::super::index::{
     Index, Item, SeriesRef, accepts_column, column_name, histogram_column, shared_labels,
 };
+use super::super::sync::RwLock;
 use super::Segment;
 use super::contents::Contents;
+use super::items::PartKind;
 use crate::chunk::Column;
 use crate::error::Result;
 use crate::model::label::{BUCKET_BOUND, METRIC_NAME};
@@ -87,8 +88,7 @@ impl Segment {
             return Ok(());
         }
         let contents = self.contents(index)?;
-        let mut wanted = contents.candidates(matchers).ok_or_else(|| self.damaged())?;
-        self.add_buckets(contents, &mut wanted)?;
+        let wanted = contents.candidates(matchers).ok_or_else(|| self.damaged())?;
         self.join_items(index, contents, &wanted)?;
         let mut parts = self.parts.write();
         if !parts.complete {
@@ -101,29 +101,15 @@ impl Segment {
         Ok(())
     }
 
-    /// Counts and sums that lie here as single series belong to a histogram if there are buckets of it: those come with them.
-    fn add_buckets(&self, contents: &Contents, wanted: &mut RoaringBitmap) -> Result<()> {
-        let damaged = || self.damaged();
-        let mut buckets = RoaringBitmap::new();
-        for number in &(&*wanted - contents.postings.families()) {
-            let name = contents.items.get(number).ok_or_else(damaged)?;
-            let metric_name = contents.symbols.find_name(METRIC_NAME);
-            let name_of = name.value(metric_name, &contents.symbols).ok_or_else(damaged)?;
-            let base = name_of.strip_suffix("_count").or_else(|| name_of.strip_suffix("_sum"));
-            let Some(base) = base else { continue };
-            let bucket = format!("{base}_bucket");
-            if contents.singles(&bucket).ok_or_else(damaged)?.is_empty() {
-                continue;
-            }
-            let labels = name.labels(&contents.symbols).ok_or_else(damaged)?;
-            let others = labels.iter().filter(|label| &*label.name != METRIC_NAME);
-            let mut matchers: Vec<Matcher> =
-                others.map(|label| Matcher::equal(label.name.clone(), &label.value)).collect();
-            matchers.push(Matcher::equal(METRIC_NAME, &bucket));
-            buckets |= contents.candidates(&matchers).ok_or_else(damaged)?;
+    /// Has the index know what there is of a histogram, by the labels that its series share, and the series that look like its
+    /// own.
+    pub(crate) fn join_histogram(&self, index: &RwLock<Index>, shared: &Labels) -> Result<()> {
+        if self.parts.read().complete {
+            return Ok(());
         }
-        *wanted |= buckets;
-        Ok(())
+        let contents = self.contents(index)?;
+        let wanted = contents.histogram(shared).ok_or_else(|| self.damaged())?;
+        self.join_items(index, contents, &wanted)
     }
 
     fn join_items(&self, index: &RwLock<Index>, contents: &Contents, wanted: &RoaringBitmap) -> Result<()> {
@@ -138,8 +124,8 @@ impl Segment {
             let record = contents.items.get(number).ok_or_else(|| self.damaged())?;
             let labels = record.labels(&contents.symbols).ok_or_else(|| self.damaged())?;
             let layouts = contents.layouts_of(&record).ok_or_else(|| self.damaged())?;
-            let series = index.restore(&labels, record.is_family, &layouts)?;
-            let part = Part { series, is_family: record.is_family, directory: record.place };
+            let series = index.restore(&labels, record.kind, &layouts).ok_or_else(|| self.damaged())??;
+            let part = Part { series, is_family: record.is_family(), directory: record.place };
             new.push((number, part));
         }
         parts.extend(new, contents);
@@ -164,9 +150,9 @@ impl Segment {
             let layouts = contents.layouts_of(&record).ok_or_else(|| self.damaged())?;
             if layouts.iter().any(|layout| !index.has_columns(series.item, layout)) {
                 let labels = record.labels(&contents.symbols).ok_or_else(|| self.damaged())?;
-                index.restore(&labels, record.is_family, &layouts)?;
+                index.restore(&labels, record.kind, &layouts).ok_or_else(|| self.damaged())??;
             }
-            new.push((number, Part { series, is_family: record.is_family, directory: record.place }));
+            new.push((number, Part { series, is_family: record.is_family(), directory: record.place }));
         }
         self.parts.write().extend(new, contents);
         Ok(())
@@ -188,37 +174,77 @@ impl Segment {
     }
 
     /// An item by its number here.
-    pub(crate) fn item(&self, index: &RwLock<Index>, number: u32) -> Result<Option<(Labels, bool)>> {
+    pub(crate) fn item(&self, index: &RwLock<Index>, number: u32) -> Result<Option<(Labels, PartKind)>> {
         let contents = self.contents(index)?;
         if number >= contents.items.count() {
             return Ok(None);
         }
         let record = contents.items.get(number);
-        let item = record.and_then(|record| Some((record.labels(&contents.symbols)?, record.is_family)));
+        let item = record.and_then(|record| Some((record.labels(&contents.symbols)?, record.kind)));
         item.map(Some).ok_or_else(|| self.damaged())
     }
 
-    /// Which series of the index items are, by their number here, as far as that is known.
-    pub(crate) fn known(&self, index: &RwLock<Index>) -> Result<Vec<Option<SeriesRef>>> {
+    /// Which series of the index items are, by their number here, as far as that is known, and whether some are series of
+    /// histograms on their own.
+    pub(crate) fn known(&self, index: &RwLock<Index>) -> Result<(Vec<Option<SeriesRef>>, bool)> {
         let contents = self.contents(index)?;
         let parts = self.parts.read();
         let by_place: HashMap<u32, SeriesRef> =
             parts.all().iter().map(|part| (part.directory.0, part.series)).collect();
         let mut known = Vec::with_capacity(contents.items.count() as usize);
+        let mut has_columns = false;
         for number in 0..contents.items.count() {
             let record = contents.items.get(number).ok_or_else(|| self.damaged())?;
+            has_columns |= record.kind == PartKind::Column;
             known.push(by_place.get(&record.place.0).copied());
         }
-        Ok(known)
+        Ok((known, has_columns))
     }
+
+    /// First and last times of the chunks that have the same histogram in the other way: for rows those of its series on their
+    /// own, for such a series those of rows.
+    pub(crate) fn times_beside(
+        &self,
+        index: &RwLock<Index>,
+        labels: &Labels,
+        kind: PartKind,
+        into: &mut Vec<(i64, i64)>,
+    ) -> Result<()> {
+        let contents = self.contents(index)?;
+        times_beside(contents, labels, kind, into).ok_or_else(|| self.damaged())
+    }
+}
+
+fn times_beside(
+    contents: &Contents,
+    labels: &Labels,
+    kind: PartKind,
+    into: &mut Vec<(i64, i64)>,
+) -> Option<()> {
+    let (numbers, other) = match (kind, histogram_column(labels)) {
+        (PartKind::Family, _) => (contents.histogram(labels)?, PartKind::Column),
+        (PartKind::Column, Some((_, base))) => {
+            let rows = contents.find(&shared_labels(labels, base), PartKind::Family)?;
+            (rows.into_iter().collect(), PartKind::Family)
+        }
+        (PartKind::Column, None) | (PartKind::Single, _) => return Some(()),
+    };
+    for number in numbers {
+        let record = contents.items.get(number)?;
+        if record.kind == other {
+            let is_family = record.is_family();
+            contents.places(record.directory, is_family, |place, _| into.push((place.first, place.last)))?;
+        }
+    }
+    Some(())
 }
 
 fn newest(contents: &Contents, item: &Item) -> Option<Option<i64>> {
     let mut newest = None;
-    let mut look = |labels: &Labels, is_family: bool, column: Option<&Column>| {
-        let Some(number) = contents.find(labels, is_family)? else { return Some(()) };
+    let mut look = |labels: &Labels, kind: PartKind, column: Option<&Column>| {
+        let Some(number) = contents.find(labels, kind)? else { return Some(()) };
         let record = contents.items.get(number)?;
-        contents.places(record.directory, is_family, |place, layout| {
+        contents.places(record.directory, record.is_family(), |place, layout| {
             let has = |column: &Column| layout.is_some_and(|layout| layout.position(column).is_some());
             if column.is_none_or(has) {
                 newest = newest.max(Some(place.last));
@@ -227,14 +253,15 @@ fn newest(contents: &Contents, item: &Item) -> Option<Option<i64>> {
     };
     match item {
         Item::Single(labels) => {
-            look(labels, false, None)?;
-            // It may lie here as a column of a histogram, of which the index did not know when the series was made.
+            look(labels, PartKind::Single, None)?;
+            // It may lie here as a column of a histogram if this could not be read when the series was made.
+            look(labels, PartKind::Column, None)?;
             if let Some((column, base)) = histogram_column(labels) {
-                look(&shared_labels(labels, base), true, Some(&column))?;
+                look(&shared_labels(labels, base), PartKind::Family, Some(&column))?;
             }
         }
         Item::Family { labels, columns } => {
-            look(labels, true, None)?;
+            look(labels, PartKind::Family, None)?;
             let (mut suffix, mut has_singles) = ("", false);
             for column in columns.iter() {
                 if suffix != column.suffix() {
@@ -242,7 +269,9 @@ fn newest(contents: &Contents, item: &Item) -> Option<Option<i64>> {
                     has_singles = !contents.singles(&column_name(labels.metric_name(), column))?.is_empty();
                 }
                 if has_singles {
-                    look(&item.series_labels(column), false, None)?;
+                    let labels = item.series_labels(column);
+                    look(&labels, PartKind::Column, None)?;
+                    look(&labels, PartKind::Single, None)?;
                 }
             }
         }
@@ -300,12 +329,12 @@ fn has_series(
     mut is_it: impl FnMut(&str, &Column) -> bool,
 ) -> Option<bool> {
     let record = contents.items.get(item)?;
-    let base = match record.is_family {
+    let base = match record.is_family() {
         true => record.value(contents.symbols.find_name(METRIC_NAME), &contents.symbols)?,
         false => String::new(),
     };
     let mut has = false;
-    contents.places(record.directory, record.is_family, |place, layout| {
+    contents.places(record.directory, record.is_family(), |place, layout| {
         if has || place.last <= window.after.as_millis() || place.first > window.until.as_millis() {
             return;
         }

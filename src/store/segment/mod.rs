@@ -31,20 +31,21 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashMap;
-use parking_lot::{Mutex, RwLock};
 use smallvec::SmallVec;
 
 use super::backing::{Backing, FileBytes, FileKind, FileName, FilePart, error_of};
 use super::file::{FileHeader, HEADER, SEGMENT, corrupt};
 use super::index::{Index, SeriesRef};
 use super::manifest::{SegmentEntry, checksum};
-use crate::chunk::{Chunk, Loaded, Place, SealedChunk, SealedChunks};
+use super::sync::{Mutex, RwLock};
+use crate::chunk::{Chunk, Column, Loaded, Place, SealedChunk, SealedChunks};
 use crate::codec::times::take_times;
 use crate::codec::varint;
 use crate::error::{Error, Result};
-use crate::model::Window;
+use crate::model::{SampleBuffer, Window};
 
 use contents::{Contents, Sections};
+pub(crate) use items::PartKind;
 use join::{Part, Parts};
 pub(crate) use write::{Run, SegmentWriter};
 
@@ -253,7 +254,7 @@ impl Segment {
     ) -> Result<()> {
         let contents = self.contents(index)?;
         let record = contents.items.get(number).ok_or_else(|| self.damaged())?;
-        self.chunks_at(contents, record.place, record.is_family, Window::ALL, each)
+        self.chunks_at(contents, record.place, record.is_family(), Window::ALL, each)
     }
 
     fn chunks_at(
@@ -274,12 +275,11 @@ impl Segment {
         walked.ok_or_else(|| self.damaged())
     }
 
-    /// The newest time of a series, or of a histogram as a whole; joined before.
-    pub(crate) fn newest_of(&self, series: SeriesRef, is_family: bool) -> Result<Option<i64>> {
+    /// The newest time of an item; joined before.
+    pub(crate) fn newest_of(&self, item: u32) -> Result<Option<i64>> {
         let Some(contents) = self.contents.get() else { return Ok(None) };
         let mut newest = None;
-        let is_wanted = |part: &Part| is_family || part.is_family || part.series == series;
-        for part in self.parts_of(series.item).iter().filter(|part| is_wanted(part)) {
+        for part in self.parts_of(item) {
             let directory = contents.items.directory(part.directory).ok_or_else(|| self.damaged())?;
             let walked = contents.places(directory, part.is_family, |place, _| {
                 newest = newest.max(Some(place.last));
@@ -339,6 +339,42 @@ impl Segment {
         }
         Ok(())
     }
+}
+
+/// The newest time at which one column of a family has a value in any of the segments; joined before. Rows that were sealed
+/// without a value for it do not count, however late they are.
+pub(crate) fn newest_of_column(
+    segments: &[Arc<Segment>],
+    series: SeriesRef,
+    column: &Column,
+) -> Result<Option<i64>> {
+    let mut rows: Vec<Arc<Chunk>> = Vec::new();
+    let mut newest = None;
+    for segment in segments {
+        segment.chunks(series.item, Window::ALL, |part, is_rows, chunk| {
+            if is_rows {
+                rows.push(chunk);
+            } else if part == series {
+                newest = newest.max(chunk.time_range().map(|(_, last)| last));
+            }
+        })?;
+    }
+    // Most columns have chunks of their own that are later than all rows, which need not be read then.
+    rows.retain(|chunk| chunk.time_range().map(|(_, last)| last) > newest);
+    Ok(newest.max(newest_in(&rows, column)?))
+}
+
+/// The newest time at which a column has a value in these rows, which are in time order.
+pub(crate) fn newest_in(rows: &[Arc<Chunk>], column: &Column) -> Result<Option<i64>> {
+    for chunk in rows.iter().rev() {
+        let Some(place) = chunk.layout().and_then(|layout| layout.position(column)) else { continue };
+        let mut samples = SampleBuffer::default();
+        chunk.read(place, Window::ALL, &mut samples)?;
+        if let Some(last) = samples.times.last() {
+            return Ok(Some(*last));
+        }
+    }
+    Ok(None)
 }
 
 impl SealedChunks for Segment {

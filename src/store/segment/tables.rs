@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use super::super::index::{SeriesRef, column_name};
 use super::blocks::BlockWriter;
+use super::items::PartKind;
 use super::postings::PostingsWriter;
 use super::symbols::{TextWriter, put_symbols};
 use crate::chunk::{Column, Layout, Place};
@@ -25,7 +26,7 @@ pub(super) struct TableWriter {
 #[derive(Debug)]
 struct Added {
     series: Option<SeriesRef>,
-    is_family: bool,
+    kind: PartKind,
     pairs: Box<[(u32, u32)]>,
     /// The names of a histogram's series.
     series_names: SmallVec<[u32; 3]>,
@@ -47,17 +48,17 @@ impl TableWriter {
     pub(super) fn add<'a>(
         &mut self,
         series: Option<SeriesRef>,
+        kind: PartKind,
         labels: &Labels,
-        layouts: Option<impl Iterator<Item = &'a Arc<Layout>>>,
+        layouts: impl Iterator<Item = &'a Arc<Layout>>,
         directory: Vec<u8>,
     ) {
         let pairs = labels.iter();
         let pairs = pairs.map(|label| (self.names.number(&label.name), self.values.number(&label.value)));
         let pairs = pairs.collect();
-        let is_family = layouts.is_some();
         let mut series_names: SmallVec<[u32; 3]> = SmallVec::new();
         let mut before = "";
-        for column in layouts.into_iter().flatten().flat_map(|layout| layout.columns()) {
+        for column in layouts.flat_map(|layout| layout.columns()) {
             if before != column.suffix() {
                 before = column.suffix();
                 let name = self.values.number(&column_name(labels.metric_name(), column).into());
@@ -66,7 +67,7 @@ impl TableWriter {
                 }
             }
         }
-        self.items.push(Added { series, is_family, pairs, series_names, directory: directory.into() });
+        self.items.push(Added { series, kind, pairs, series_names, directory: directory.into() });
     }
 
     /// The number of a layout.
@@ -112,17 +113,18 @@ impl TableWriter {
         let mut record = Vec::new();
         for (place, item) in (0_u32..).zip(self.items) {
             record.clear();
-            record.push(u8::from(item.is_family));
+            record.push(item.kind as u8);
+            let is_family = item.kind == PartKind::Family;
             varint::put(&mut record, item.pairs.len() as u64);
             for (name, value) in &item.pairs {
                 let (own, value) = (number(&names, *name), number(&values, *value));
                 varint::put(&mut record, u64::from(own));
                 varint::put(&mut record, u64::from(value));
-                if !item.is_family || *name != metric_name {
+                if !is_family || *name != metric_name {
                     postings.add(own, value, place);
                 }
             }
-            if item.is_family {
+            if is_family {
                 postings.add_family(place);
                 for name in item.series_names {
                     postings.add(number(&names, metric_name), number(&values, name), place);

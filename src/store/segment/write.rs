@@ -10,6 +10,7 @@ use super::super::index::SeriesRef;
 use super::super::manifest::{SegmentEntry, checksum};
 use super::super::planted::{Bug, planted};
 use super::super::wal::failed;
+use super::items::PartKind;
 use super::tables::{DirectoryWriter, TableWriter};
 use super::{Footer, Section, chunk};
 use crate::chunk::{Body, FamilyBuffer, Layout, Place, encode_family, encode_series};
@@ -130,7 +131,7 @@ impl SegmentWriter {
     pub(crate) fn add(
         &mut self,
         series: Option<SeriesRef>,
-        is_family: bool,
+        kind: PartKind,
         labels: &Labels,
         runs: &[Run],
     ) -> Result<()> {
@@ -162,7 +163,7 @@ impl SegmentWriter {
             Run::Samples(_) => None,
             Run::Rows(layout, _) => Some(layout),
         });
-        self.tables.add(series, labels, is_family.then_some(layouts), directory.finish());
+        self.tables.add(series, kind, labels, layouts, directory.finish());
         Ok(())
     }
 

@@ -16,8 +16,6 @@
 
 use std::sync::Arc;
 
-use parking_lot::RwLock;
-
 use super::tables::{NO_LAYOUT, ROWS, Tables};
 use crate::chunk::{LastRow, LastValue, Layout};
 use crate::codec::histogram::{put_histogram, take_histogram};
@@ -27,6 +25,7 @@ use crate::model::{Labels, Sample, SampleValue, Timestamp};
 
 use super::super::head::{FamilyHead, Heads, ItemHeadMut, Page, SeriesHead};
 use super::super::index::{Index, Item, SeriesRef};
+use super::super::sync::RwLock;
 
 const ROW: u64 = 0;
 const ROW_TIME: u64 = 1;

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
 use super::super::backing::{Backing, FileId, FileKind, FileName, error_of, write_all_at};
 use super::super::file::{FileHeader, HEADER, LOG};
 use super::super::planted::{Bug, planted};
+use super::super::sync::{Condvar, Mutex};
 use super::frame::{Frame, FrameKind, MAX_PAYLOAD};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -244,9 +243,11 @@ impl LogSync {
             }
             state = self.state.lock();
             state.running = false;
+            let failed = outcome.is_err();
             match outcome {
                 Ok(()) => {
-                    state.synced = state.synced.max(written);
+                    let covered = if planted(Bug::SyncCoversLater) { state.written } else { written };
+                    state.synced = state.synced.max(covered);
                     state.last_sync = self.backing.elapsed();
                 }
                 Err(error) => {
@@ -254,6 +255,15 @@ impl LogSync {
                     state.stopped.get_or_insert_with(|| Stopped::Failed(what.into()));
                 }
             }
+            self.wake(failed);
+        }
+    }
+
+    /// Tells all that wait how a sync went.
+    fn wake(&self, failed: bool) {
+        if planted(Bug::OneWoken) {
+            self.changed.notify_one();
+        } else if !failed || !planted(Bug::FailureNotTold) {
             self.changed.notify_all();
         }
     }

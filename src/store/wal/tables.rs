@@ -1,9 +1,9 @@
 //! What the numbers in one file of the log stand for.
 //!
 //! ```text
-//! definition  kind    u8       0 layout    1 single series    2 classic histogram    3 series of a histogram, on its own
+//! definition  kind    u8       0 layout    1 single series    2 classic histogram    3 series of one, on its own
 //!          0  columns varint;  each: kind u8 (0 bucket, 1 count, 2 sum);  a bucket's bound as a symbol
-//!    1 to 3  labels  varint;  each: name as a symbol, value as a symbol;  a histogram's are those that its series share
+//!     1 to 3  labels  varint;  each: name as a symbol, value as a symbol;  a histogram's are those that its series share
 //!
 //! symbol      varint   0: a new one: length varint, text;  else its number
 //! ```
@@ -20,7 +20,6 @@ use crate::error::Result;
 use crate::model::{Label, Labels};
 
 use super::super::index::{Index, Item, SeriesRef};
-use super::super::options::Limits;
 
 /// The column of an item that is written as rows.
 pub(super) const ROWS: u32 = u32::MAX;
@@ -191,11 +190,8 @@ impl Tables {
             }
             3 => {
                 let labels = self.take_labels(bytes)?;
-                Some(index.find_or_create(&labels, &Limits::unlimited()).map(|series| {
-                    let is_single =
-                        matches!(index.item(series.item).map(|item| &**item), Some(Item::Single(_)));
-                    let column = if is_single { ROWS } else { series.column };
-                    self.items.push(LoggedItem { item: series.item, column, layout: NO_LAYOUT });
+                Some(index.restore_column(&labels)?.map(|SeriesRef { item, column }| {
+                    self.items.push(LoggedItem { item, column, layout: NO_LAYOUT });
                 }))
             }
             _ => None,

@@ -14,8 +14,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
+use super::super::sync::Mutex;
 use super::{Backing, FileBytes, FileId, FileKind, FileName, exists, not_found, not_open, not_writable};
 pub(crate) use chance::Chance;
 pub(crate) use fault::Fault;
