@@ -21,7 +21,7 @@ use std::time::Duration;
 use format_reader::{Content, crc32c, float_text, labels_text, read_store};
 use promgate::fuzzing::SimulatedStore;
 use promgate::{
-    CounterResetHint, Item, Labels, Limits, NativeHistogram, Sample, SampleBuffer, SampleValue,
+    CounterResetHint, Item, Labels, Limits, Matcher, NativeHistogram, Sample, SampleBuffer, SampleValue,
     SelectRequest, Source, Span, Store, StoreOptions, Timestamp, Window, stale_marker,
 };
 
@@ -36,6 +36,7 @@ fn options() -> StoreOptions {
     let mut limits = Limits::default();
     limits.log_bytes = 40_000;
     limits.min_free_bytes = 0;
+    limits.out_of_order_window = Duration::from_secs(3600);
     StoreOptions::new().limits(limits)
 }
 
@@ -245,6 +246,37 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Samples at times between those of scrapes before.
+    fn late(&self, store: &Store) {
+        let at = Timestamp::from_millis(1_700_000_000_000 + (self.row as i64 - 4) * 15_000 + 7_000);
+        let mut appender = store.appender();
+        let base = Labels::from_pairs([("__name__", "span"), ("service", "cart")]);
+        let span = appender.family(&base, &["1", "1000", "+Inf"]).unwrap();
+        appender.append_family(&span, at, &[1.0, 2.0, 3.0], 3.0, 0.7).unwrap();
+        let mut add = |pairs: &[(&str, &str)], sample: Sample| {
+            appender.append(&Labels::from_pairs(pairs.iter().copied()), sample).unwrap();
+        };
+        add(&[("__name__", "latency_bucket"), ("job", "api"), ("le", "0.1")], Sample::float(at, 1.0));
+        add(&[("__name__", "latency_sum"), ("job", "api")], Sample::float(at, 0.5));
+        add(&[("__name__", "up"), ("job", "api")], Sample::float(at, 0.0));
+        let mut started = Sample::float(at, 1.5);
+        started.start = Some(Timestamp::from_millis(1_699_999_000_000));
+        add(&[("__name__", "started_total")], started);
+        let value = SampleValue::Histogram(Arc::new(self.native.clone()));
+        add(&[("__name__", "native")], Sample { timestamp: at, value, start: None });
+        let report = appender.commit().unwrap();
+        assert!(report.refused.is_empty() && report.appended == 10, "{report:?}");
+    }
+
+    /// Deletes a stretch of a series, or of a bucket, that ends with the newest scrape but one.
+    fn delete(&self, store: &Store, pairs: &[(&str, &str)]) {
+        let at = |row: u64| Timestamp::from_millis(1_700_000_000_000 + row as i64 * 15_000 + 10_000);
+        let matchers: Vec<Matcher> = pairs.iter().map(|(name, value)| Matcher::equal(*name, value)).collect();
+        store.delete_series(&matchers, at(self.row - 6), at(self.row - 2)).unwrap();
+    }
+}
+
 /// A store on the way to being the golden one.
 struct Life {
     disk: SimulatedStore,
@@ -275,7 +307,7 @@ impl Life {
 }
 
 /// What happens to the golden store, in this order. Whoever adds to what a store can hold adds a stage, or to a scrape.
-const STAGES: &[fn(&mut Life)] = &[segments, a_mark, losses, an_end];
+const STAGES: &[fn(&mut Life)] = &[segments, late_and_deleted, a_mark, losses, an_end];
 
 /// Six segments, the first four of which become one of the next level. Counts start over, bounds change.
 fn segments(life: &mut Life) {
@@ -285,12 +317,31 @@ fn segments(life: &mut Life) {
     }
 }
 
+/// Samples that come late and deletions, some sealed and some in the log: the log has more of both behind those of segments.
+fn late_and_deleted(life: &mut Life) {
+    for _ in 0..2 {
+        life.target.late(life.store());
+        life.scrapes(4, None);
+        life.store().flush().unwrap();
+    }
+    life.target.delete(life.store(), &[("__name__", "steady_seconds_total")]);
+    for _ in 0..2 {
+        life.scrapes(1, None);
+        life.store().flush().unwrap();
+        life.target.late(life.store());
+    }
+    life.scrapes(8, None);
+    life.target.delete(life.store(), &[("__name__", "latency_bucket"), ("le", "0.5")]);
+    life.target.delete(life.store(), &[("__name__", "up")]);
+    life.target.late(life.store());
+}
+
 /// The log goes on. Nothing comes for a while: a mark.
 fn a_mark(life: &mut Life) {
     life.scrapes(12, None);
     life.disk.advance(Duration::from_secs(1));
     life.store().maintain().unwrap();
-    life.scrapes(8, Some(101));
+    life.scrapes(8, Some(119));
 }
 
 /// Losses: one that somebody has looked at, and one that nobody has.
@@ -407,7 +458,8 @@ fn a_reader_that_knows_only_the_format_document_reads_the_golden_store() {
     for kind in [0, 2, 3, 4, 5, 6] {
         assert!(found.kinds.contains_key(&kind), "no chunk of kind {kind}");
     }
-    assert!([1, 2, 3].iter().all(|kind| found.frames.contains_key(kind)), "{:?}", found.frames);
+    assert!(!found.tombstones.is_empty(), "no tombstone in the manifest");
+    assert!([1, 2, 3, 4].iter().all(|kind| found.frames.contains_key(kind)), "{:?}", found.frames);
     for form in [
         "layout",
         "whole row",
@@ -419,6 +471,8 @@ fn a_reader_that_knows_only_the_format_document_reads_the_golden_store() {
         "float 2",
         "float 3",
         "other",
+        "late",
+        "late row",
     ] {
         assert!(found.forms.contains_key(form), "no {form}");
     }

@@ -8,6 +8,8 @@ mod family;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod law;
 mod layout;
+mod masked;
+mod merged;
 mod packed;
 mod rows;
 mod samples;
@@ -16,6 +18,8 @@ mod series;
 pub(crate) use body::{Body, BodyKind};
 pub(crate) use family::{Wanted, decode_family, decode_family_column, encode_family};
 pub(crate) use layout::{Column, Layout};
+pub(crate) use masked::{Hidden, Masked};
+pub(crate) use merged::{Merged, is_rising, overlapping};
 pub(crate) use packed::PackedSamples;
 pub use rows::FamilyBuffer;
 pub(crate) use rows::{FamilyRows, LastRow, Told};
@@ -141,6 +145,10 @@ pub(crate) enum Chunk {
     Sealed(SealedChunk),
     /// Of another chunk, what is later than a time.
     Later(Arc<Chunk>, Timestamp),
+    /// Several that overlap in time.
+    Merged(Merged),
+    /// Of another chunk, what is not hidden.
+    Masked(Masked),
 }
 
 impl Chunk {
@@ -159,6 +167,8 @@ impl Chunk {
             Self::Later(chunk, after) => {
                 chunk.read(column, Window::new(window.after.max(*after), window.until), into)
             }
+            Self::Merged(merged) => merged.read(column, window, into),
+            Self::Masked(masked) => masked.read(column, window, into),
         }
     }
 
@@ -170,6 +180,8 @@ impl Chunk {
             Self::Open(open) => Some(open.rows()?.layout()),
             Self::Sealed(chunk) => chunk.layout.as_ref(),
             Self::Later(chunk, _) => chunk.layout(),
+            Self::Merged(merged) => merged.layout(),
+            Self::Masked(masked) => masked.layout(),
         }
     }
 
@@ -185,6 +197,8 @@ impl Chunk {
             Self::Columns(_) | Self::Samples(_) | Self::Packed(_) => {
                 Err(corrupt("a single series has no rows"))
             }
+            Self::Merged(merged) => merged.read_rows(window, wanted, into),
+            Self::Masked(masked) => masked.read_rows(window, wanted, into),
         }
     }
 
@@ -207,6 +221,8 @@ impl Chunk {
             // Its bytes are the file's.
             Self::Sealed(_) => 0,
             Self::Later(chunk, _) => chunk.byte_size(),
+            Self::Merged(merged) => merged.byte_size(),
+            Self::Masked(masked) => masked.byte_size(),
         }
     }
 
@@ -223,6 +239,8 @@ impl Chunk {
                 let (first, last) = chunk.time_range()?;
                 Some((first.max(after.as_millis().saturating_add(1)), last))
             }
+            Self::Merged(merged) => merged.time_range(),
+            Self::Masked(masked) => masked.time_range(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a store keeps beyond its process.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::backing::{Backing, FileKind, FileName, error_of};
 use super::health::Health;
@@ -22,6 +22,10 @@ pub(super) struct Disk {
     /// What is published.
     pub(super) manifest: Mutex<Manifest>,
     pub(super) full: AtomicBool,
+    /// Bytes of the segments, and of those files of the log that grow no more.
+    pub(super) settled_bytes: AtomicU64,
+    /// Bytes of the file of the log that grows.
+    pub(super) growing_bytes: AtomicU64,
     pub(super) read_only: bool,
     /// What opening has not finished, for want of room.
     pub(super) settling: Mutex<Option<Settling>>,
@@ -59,7 +63,21 @@ impl Disk {
         (manifest.generation, manifest.next_file) = (next.generation, next.next_file);
         self.note(published)?;
         *manifest = next;
+        self.count_bytes(manifest);
         Ok(())
+    }
+
+    /// Counts the bytes of what is published.
+    pub(super) fn count_bytes(&self, manifest: &Manifest) {
+        let segments = manifest.segments.iter().map(|segment| segment.length);
+        let logs = manifest.logs.iter().filter_map(|log| log.end).map(|end| end.length);
+        self.settled_bytes.store(segments.chain(logs).fold(0, u64::saturating_add), Ordering::Relaxed);
+    }
+
+    /// Bytes of log and segments.
+    pub(super) fn bytes(&self) -> u64 {
+        let growing = self.growing_bytes.load(Ordering::Relaxed);
+        self.settled_bytes.load(Ordering::Relaxed).saturating_add(growing)
     }
 
     /// Finishes what opening has left undone.
@@ -108,6 +126,7 @@ impl Disk {
         if !planted(Bug::NumbersKept) {
             writer.tables = Tables::default();
         }
+        self.growing_bytes.store(log.length, Ordering::Relaxed);
         writer.log = Some(log);
         writer.ended = false;
         Ok(())
@@ -122,6 +141,7 @@ impl Disk {
             Ok(sequence) => {
                 self.sync.wrote(log.file(), sequence);
                 writer.next_sequence = log.next;
+                self.growing_bytes.store(log.length, Ordering::Relaxed);
                 self.full.store(false, Ordering::Relaxed);
                 Ok(sequence)
             }

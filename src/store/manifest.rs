@@ -7,6 +7,7 @@
 //!   next file number, next sequence
 //!   logs      count;  each: number, first sequence, 0 while it grows, else its length and the sequence behind its last frame
 //!   segments  count;  each: number, level, length, footer checksum, first and last time (zigzag)
+//!   tombstones  count;  each: before, length of the payload, payload
 //!   losses    count;  each: from and until (zigzag), bytes, frames, why, acknowledged, length of the file's name, name
 //! ```
 
@@ -16,6 +17,7 @@ use crate::error::Result;
 use super::backing::{Backing, FileKind, FileName, error_of, read_exact_at, write_all_at};
 use super::file::{FileHeader, HEADER, MANIFEST, corrupt};
 use super::planted::{Bug, planted};
+use super::tombstone::TombstoneEntry;
 use super::wal::failed;
 use crate::model::{Loss, Lost, Timestamp};
 
@@ -57,6 +59,7 @@ pub(crate) struct Manifest {
     pub(crate) next_file: u64,
     pub(crate) logs: Vec<LogEntry>,
     pub(crate) segments: Vec<SegmentEntry>,
+    pub(crate) tombstones: Vec<TombstoneEntry>,
     pub(crate) losses: Vec<Loss>,
     /// Whether there is one on the disk.
     pub(crate) is_published: bool,
@@ -100,6 +103,12 @@ impl Manifest {
             varint::put_signed(&mut into, segment.first_time);
             varint::put_signed(&mut into, segment.last_time);
         }
+        varint::put(&mut into, self.tombstones.len() as u64);
+        for tombstone in &self.tombstones {
+            varint::put(&mut into, tombstone.before);
+            varint::put(&mut into, tombstone.payload.len() as u64);
+            into.extend_from_slice(&tombstone.payload);
+        }
         varint::put(&mut into, self.losses.len() as u64);
         for loss in &self.losses {
             varint::put_signed(&mut into, loss.from.as_millis());
@@ -132,6 +141,13 @@ impl Manifest {
                 first_time: varint::take_signed(bytes)?,
                 last_time: varint::take_signed(bytes)?,
             });
+        }
+        for _ in 0..varint::take(bytes)? {
+            let before = varint::take(bytes)?;
+            let length = usize::try_from(varint::take(bytes)?).ok()?;
+            let (payload, rest) = bytes.split_at_checked(length)?;
+            *bytes = rest;
+            manifest.tombstones.push(TombstoneEntry { before, payload: payload.into() });
         }
         for _ in 0..varint::take(bytes)? {
             let (from, until) = (varint::take_signed(bytes)?, varint::take_signed(bytes)?);
@@ -266,6 +282,7 @@ mod tests {
                 first_time: -5,
                 last_time: 5,
             }],
+            tombstones: vec![TombstoneEntry { before: 5, payload: [1, 2, 3].as_slice().into() }],
             losses: vec![Loss {
                 from: Timestamp::from_millis(1),
                 until: Timestamp::from_millis(2),

@@ -12,6 +12,7 @@ mod batch;
 mod cohort;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod crash;
+mod delete;
 mod disk;
 mod file;
 mod head;
@@ -31,6 +32,7 @@ mod segment;
 mod settle;
 mod snapshot;
 mod sync;
+mod tombstone;
 mod wal;
 mod write;
 
@@ -172,6 +174,8 @@ pub struct StoreStats {
     pub segment_bytes: u64,
     /// Samples in the sealed segments.
     pub sealed_samples: u64,
+    /// Deletions that hide something in sealed segments, or may.
+    pub tombstones: usize,
     /// Files of the log.
     pub logs: usize,
     /// Bytes of the log, as far as it was written here.
@@ -256,7 +260,10 @@ impl Store {
 
     /// How much the store holds. Counts what is there, item by item for the index.
     pub fn stats(&self) -> StoreStats {
-        let segments = self.inner.view.read().segments.clone();
+        let (segments, tombstones) = {
+            let view = self.inner.view.read();
+            (view.segments.clone(), view.tombstones.len())
+        };
         let logs = self.inner.disk.as_ref().map_or_else(Vec::new, |disk| disk.manifest.lock().logs.clone());
         let growing = self.inner.writer.lock().log.as_ref().map_or(0, |log| log.length);
         let ended = logs.iter().filter_map(|log| log.end).map(|end| end.length);
@@ -268,6 +275,7 @@ impl Store {
             segments: segments.len(),
             segment_bytes: segments.iter().map(|segment| segment.entry.length).sum(),
             sealed_samples: segments.iter().map(|segment| segment.samples()).sum(),
+            tombstones,
             logs: logs.len(),
             log_bytes: ended.fold(growing, u64::saturating_add),
             series: index.series_count(),

@@ -82,6 +82,8 @@ impl Store {
                 access: Access::ReadWrite,
                 read_mode: options.read_mode,
                 no_lock: options.no_lock,
+                open_files: Some(options.limits.open_files),
+                ..FolderOptions::default()
             },
         )?;
         Self::open_on(Arc::new(backing), options)
@@ -96,7 +98,12 @@ impl Store {
     pub fn open_read_only(folder: impl AsRef<Path>, options: StoreOptions) -> Result<Self> {
         let backing = FolderBacking::open_with(
             folder,
-            FolderOptions { access: Access::ReadOnly, read_mode: options.read_mode, no_lock: true },
+            FolderOptions {
+                access: Access::ReadOnly,
+                read_mode: options.read_mode,
+                no_lock: true,
+                ..FolderOptions::default()
+            },
         )?;
         Self::open_read_only_on(Arc::new(backing), options)
     }
@@ -110,9 +117,12 @@ impl Store {
             backing,
             manifest: Mutex::new(opening.manifest.clone()),
             full: false.into(),
+            settled_bytes: 0.into(),
+            growing_bytes: 0.into(),
             read_only: false,
             settling: Mutex::new(Some(opening.settling())),
         };
+        disk.count_bytes(&disk.manifest.lock());
         let mut writer = Writer::new(opening.next, options.limits.log_bytes, opening.applied.samples);
         match disk.settle_opening(&mut writer) {
             // Reading needs no room; the next commit tries again.
@@ -137,6 +147,8 @@ impl Store {
             backing,
             manifest: Mutex::new(opening.manifest.clone()),
             full: false.into(),
+            settled_bytes: 0.into(),
+            growing_bytes: 0.into(),
             read_only: true,
             settling: Mutex::default(),
         };
@@ -258,6 +270,7 @@ impl Opening {
             files.iter().filter(|name| name.kind == FileKind::NewManifest).map(|name| name.number).max();
         opening.manifest.generation = opening.manifest.generation.max(aside.unwrap_or(0));
         opening.open_segments(backing, salvage, known)?;
+        opening.read_tombstones()?;
         opening.replay(backing, index, salvage, &files)?;
         opening.view.losses = opening.manifest.losses.as_slice().into();
         Ok(opening)
@@ -407,6 +420,7 @@ impl Opening {
     ) -> Result<()> {
         match frame.kind {
             FrameKind::Mark => return Ok(()),
+            FrameKind::Tombstone => return self.delete(frame, index, name),
             FrameKind::Anew => *tables = Tables::default(),
             FrameKind::Batch => {}
         }
@@ -436,6 +450,11 @@ impl Opening {
         let behind = start.and_then(|start| scan.behind.get(start..)).unwrap_or_default();
         let first = behind.first().map_or(missing.saturating_add(1), |frame| frame.sequence);
         self.applied.oldest = None;
+        // A deletion needs nothing from before it.
+        let skipped = scan.behind.get(..scan.behind.len().saturating_sub(behind.len())).unwrap_or_default();
+        for frame in skipped.iter().filter(|frame| frame.kind == FrameKind::Tombstone) {
+            self.delete(frame, index, name)?;
+        }
         for frame in behind {
             self.apply(frame, tables, index, name)?;
             self.next = self.next.max(frame.sequence.saturating_add(1));

@@ -33,8 +33,17 @@ pub struct Limits {
     /// How far ahead of the time that [`Appender::now`](crate::Appender::now) tells a sample may be; without it that is not
     /// looked at. Default 10 minutes.
     pub future: Duration,
+    /// How much older than the newest sample of the store a sample may be that comes out of order in its series, as
+    /// Prometheus's `out_of_order_time_window`. Default 0: samples of a series have to come in the order of time.
+    pub out_of_order_window: Duration,
     /// Bytes of one file of the log; it ends with the batch that reaches them. Default 64 MiB.
     pub log_bytes: u64,
+    /// Bytes of the store on the disk, its log and its segments. The oldest segments are forgotten to stay below; where that
+    /// is not enough, and it never takes the newest one, nothing is appended. Default 10 GiB.
+    pub disk_bytes: u64,
+    /// Segments that are open at once where they are read [by position](crate::ReadMode::Positioned); further ones are opened
+    /// when they are read. Mapped ones take no handle. A store that is opened to be read keeps all of them open. Default 64.
+    pub open_files: usize,
     /// Bytes that have to stay free on the disk: room to seal what the log holds. Default 128 MiB.
     pub min_free_bytes: u64,
 }
@@ -52,7 +61,10 @@ impl Default for Limits {
             sample_bytes: 512 << 20,
             new_series_per_minute: 20_000,
             future: Duration::from_secs(600),
+            out_of_order_window: Duration::ZERO,
             log_bytes: 64 << 20,
+            disk_bytes: 10 << 30,
+            open_files: 64,
             min_free_bytes: 128 << 20,
         }
     }
@@ -73,7 +85,10 @@ impl Limits {
             sample_bytes: most,
             new_series_per_minute: most,
             future: Duration::MAX,
+            out_of_order_window: Duration::ZERO,
             log_bytes: 64 << 20,
+            disk_bytes: u64::MAX,
+            open_files: most,
             min_free_bytes: 0,
         }
     }

@@ -54,6 +54,12 @@ pub(crate) enum Bug {
     FailureNotTold,
     /// A new segment goes into a copy of the view, which replaces what was committed since.
     StaleSwap,
+    /// A flush leaves out what came late.
+    FlushMissesLate,
+    /// What is deleted goes from the heads, and stays in segments.
+    SegmentsKeepDeleted,
+    /// Tombstones of the log are not replayed.
+    TombstonesNotReplayed,
 }
 
 impl Bug {
@@ -83,6 +89,9 @@ impl Bug {
         Self::HalfBatches,
         Self::ChunksUnchecked,
         Self::LastFrameCut,
+        Self::FlushMissesLate,
+        Self::SegmentsKeepDeleted,
+        Self::TombstonesNotReplayed,
     ];
 }
 

@@ -88,7 +88,7 @@ fn copy_log(disk: &Disk, store: u64, log: &LogEntry, number: u64) -> Result<Opti
     let name = FileName::new(FileKind::Log, log.number);
     let (bytes, salt) = read_log(&*disk.backing, store, log, name)?;
     let scan = scan(&bytes, HEADER, salt, log.first);
-    if !scan.frames.iter().any(|frame| matches!(frame.kind, FrameKind::Batch | FrameKind::Anew)) {
+    if !scan.frames.iter().any(|frame| frame.kind != FrameKind::Mark) {
         return Ok(None);
     }
     let mut copy = LogFile::create(&disk.backing, store, number, log.first)?;

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use smallvec::SmallVec;
 
 use crate::error::Result;
 use crate::source::{Family, Item as SourceItem, SelectRequest, Series, SeriesChunk, SeriesSet, Source};
 
 use super::Store;
-use super::head::{Heads, ItemHead, common_layout};
+use super::head::{Heads, ItemHead, LateHead, common_layout};
 use super::index::{Index, Item, Selection, SeriesRef, column_name};
 use super::segment::{Segment, newest_in, newest_of_column};
 use super::sync::RwLock;
-use crate::chunk::{Chunk, Column};
+use super::tombstone::{Tombstone, masked};
+use crate::chunk::{Chunk, Column, Merged, is_rising, overlapping};
 use crate::model::label::{BUCKET_BOUND, METRIC_NAME};
 use crate::model::{Loss, Matcher, Timestamp, Window};
 
@@ -34,29 +35,38 @@ pub struct Snapshot {
 #[derive(Clone, Debug, Default)]
 pub(super) struct View {
     pub(super) heads: Heads,
-    /// In the order in which they were sealed, which is that of the times of every item.
+    /// The heads that are being sealed, as they were when that began. What was late by then lies nowhere else.
+    pub(super) sealing: Option<Arc<Heads>>,
+    /// By item, the newest time of what came late and is sealed: the heads lack that.
+    pub(super) late_sealed: Arc<HashMap<u32, i64>>,
+    /// In the order in which they were sealed, which is that of the times of every item, but for what came late.
     pub(super) segments: Arc<[Arc<Segment>]>,
+    /// What was deleted and may be in segments.
+    pub(super) tombstones: Arc<[Arc<Tombstone>]>,
     /// What is known to be missing, the acknowledged included.
     pub(super) losses: Arc<[Loss]>,
 }
 
 impl View {
-    /// The newest time of an item that has no head, as far as it may matter for a sample at `time`.
+    /// The newest time of an item that has no head, as far as it may matter for a sample at `time`: what is sealed, and what
+    /// came late.
     pub(super) fn newest_sealed(
         &self,
         index: &RwLock<Index>,
         item: u32,
         time: Timestamp,
     ) -> Result<Option<i64>> {
-        let mut newest = None;
-        let Some(item) = index.read().item(item).cloned() else { return Ok(newest) };
+        let late = self.heads.late.get(item).and_then(|late| late.newest());
+        let sealing = self.sealing.as_ref().and_then(|heads| heads.late.get(item)?.newest());
+        let mut newest = late.max(sealing);
+        let Some(known) = index.read().item(item).cloned() else { return Ok(newest) };
         for segment in self.segments.iter().filter(|segment| segment.entry.last_time >= time.as_millis()) {
-            newest = newest.max(segment.newest(index, &item)?);
+            newest = newest.max(segment.newest(index, &known)?);
         }
         Ok(newest)
     }
 
-    /// The newest time that one column of a family has in segments, as far as it may matter for a sample at `time`.
+    /// The newest time that one column of a family has in segments, or late, as far as it may matter for a sample at `time`.
     pub(super) fn newest_sealed_of(
         &self,
         index: &RwLock<Index>,
@@ -64,16 +74,29 @@ impl View {
         column: &Column,
         time: Timestamp,
     ) -> Result<Option<i64>> {
-        let late = self.segments.iter().filter(|segment| segment.entry.last_time >= time.as_millis());
-        let late: SmallVec<[Arc<Segment>; 4]> = late.cloned().collect();
-        if late.is_empty() {
-            return Ok(None);
+        let mut newest = None;
+        let sealing = self.sealing.as_ref().and_then(|heads| heads.late.get(series.item));
+        for late in self.heads.late.get(series.item).into_iter().chain(sealing) {
+            let own = late.series(Window::ALL).filter(|(own, _)| *own == series.column);
+            newest = newest.max(own.filter_map(|(_, chunk)| chunk.time_range()).map(|(_, last)| last).max());
+            let rows: Vec<Arc<Chunk>> = late.rows(Window::ALL).collect();
+            newest = newest.max(newest_in(&rows, column)?);
+        }
+        let touched = self.segments.iter().filter(|segment| segment.entry.last_time >= time.as_millis());
+        let touched: SmallVec<[Arc<Segment>; 4]> = touched.cloned().collect();
+        if touched.is_empty() {
+            return Ok(newest);
         }
         let item = index.read().item(series.item).cloned();
         if let Some(Item::Family { labels, .. }) = item.as_deref() {
-            late.iter().try_for_each(|segment| segment.join_histogram(index, labels))?;
+            touched.iter().try_for_each(|segment| segment.join_histogram(index, labels))?;
         }
-        newest_of_column(&late, series, column)
+        Ok(newest.max(newest_of_column(&touched, series, column)?))
+    }
+
+    /// The segments that touch the window.
+    pub(super) fn segments_in(&self, window: Window) -> SmallVec<[&Arc<Segment>; 4]> {
+        self.segments.iter().filter(|segment| segment.touches(window)).collect()
     }
 }
 
@@ -82,19 +105,17 @@ impl Snapshot {
         let border = store.inner.retention_border();
         Self { store, view, failed, border }
     }
-
-    fn head(&self, item: u32) -> Option<ItemHead<'_>> {
-        self.view.heads.get(item)
-    }
 }
 
 /// What one item has inside a window.
 #[derive(Default)]
-struct Found {
+pub(super) struct Found {
     /// Chunks of a single series, or of whole rows of a family.
-    chunks: SmallVec<[Arc<Chunk>; 2]>,
+    pub(super) chunks: SmallVec<[Arc<Chunk>; 2]>,
     /// Chunks of single columns of a family.
     columns: Vec<(u32, Arc<Chunk>)>,
+    /// Whether rows of different columns overlap in time.
+    mixed: bool,
 }
 
 impl Found {
@@ -103,58 +124,108 @@ impl Found {
     }
 
     /// The chunks of one column of a family, in time order.
-    fn column(&self, position: usize, column: &Column) -> SmallVec<[SeriesChunk; 2]> {
+    pub(super) fn column(&self, position: usize, column: &Column) -> SmallVec<[SeriesChunk; 2]> {
         let rows = self.chunks.iter().filter_map(|chunk| {
             let column = chunk.layout()?.position(column)?;
             Some(SeriesChunk { chunk: chunk.clone(), column })
         });
         let own = self.columns.iter().filter(|(own, _)| *own as usize == position);
         let own = own.map(|(_, chunk)| SeriesChunk { chunk: chunk.clone(), column: 0 });
-        let mut chunks: SmallVec<[SeriesChunk; 2]> = rows.chain(own).collect();
-        if !self.columns.is_empty() {
-            chunks.sort_by_key(|part| part.chunk.time_range());
+        let chunks: SmallVec<[SeriesChunk; 2]> = rows.chain(own).collect();
+        let in_order =
+            (self.columns.is_empty() && !self.mixed) || is_rising(chunks.iter().map(|part| &part.chunk));
+        if in_order {
+            return chunks;
         }
-        chunks
+        let merged = |mut group: Vec<SeriesChunk>| match group.pop() {
+            Some(only) if group.is_empty() => Some(only),
+            last => {
+                let parts = group.into_iter().chain(last).map(|part| (part.chunk, part.column));
+                Some(SeriesChunk { chunk: Merged::series(parts.collect()), column: 0 })
+            }
+        };
+        overlapping(chunks, |part| part.chunk.time_range()).into_iter().filter_map(merged).collect()
+    }
+
+    /// Puts chunks in the order of time; those that overlap become one where they can.
+    fn put_in_order(&mut self, is_family: bool) {
+        if is_rising(&self.chunks) {
+            return;
+        }
+        for group in overlapping(std::mem::take(&mut self.chunks), |chunk| chunk.time_range()) {
+            match common_layout(&group) {
+                _ if group.len() < 2 => self.chunks.extend(group),
+                Some(layout) => self.chunks.push(Merged::rows(group, layout)),
+                None if is_family => {
+                    self.mixed = true;
+                    self.chunks.extend(group);
+                }
+                None => {
+                    let parts = group.into_iter().map(|chunk| (chunk, 0));
+                    self.chunks.push(Merged::series(parts.collect()));
+                }
+            }
+        }
+    }
+
+    fn add_late(&mut self, late: &LateHead, is_family: bool, window: Window) {
+        self.chunks.extend(late.rows(window));
+        for (column, chunk) in late.series(window) {
+            if is_family {
+                self.columns.push((column, chunk));
+            } else {
+                self.chunks.push(chunk);
+            }
+        }
     }
 }
 
 impl Snapshot {
-    /// The segments that touch the window.
-    fn segments(&self, window: Window) -> SmallVec<[&Arc<Segment>; 4]> {
-        self.view.segments.iter().filter(|segment| segment.touches(window)).collect()
-    }
-
     fn window(&self, window: Window) -> Window {
         match self.border {
             Some(border) => Window::new(window.after.max(border), window.until),
             None => window,
         }
     }
+}
 
-    /// `columns`: those of a family, none for a single series.
-    fn find(
+impl View {
+    /// Whether anything of an item is in memory.
+    fn is_held(&self, item: u32) -> bool {
+        let sealing = self.sealing.as_ref().is_some_and(|heads| heads.late.get(item).is_some());
+        sealing || self.heads.get(item).is_some() || self.heads.late.get(item).is_some()
+    }
+
+    /// Whether something of a segment may be deleted.
+    fn is_hidden_in(&self, segment: &Segment) -> bool {
+        self.tombstones.iter().any(|tombstone| tombstone.may_hide(segment))
+    }
+
+    /// What an item has inside the window, in time order. `segments`: those that touch it, joined. Nothing up to `border` is
+    /// seen.
+    pub(super) fn find(
         &self,
-        item: u32,
-        columns: &[Column],
+        (number, item): (u32, &Item),
         window: Window,
         segments: &[&Arc<Segment>],
+        border: Option<Timestamp>,
     ) -> Result<Found> {
-        let is_family = !columns.is_empty();
         let mut found = Found::default();
-        let head = self.head(item);
+        // None for a single series.
+        let columns: &[Column] = match item {
+            Item::Single(_) => &[],
+            Item::Family { columns, .. } => columns,
+        };
+        let is_family = matches!(item, Item::Family { .. });
+        let head = self.heads.get(number);
         let held = head.and_then(|head| head.time_range());
         // The head keeps rows that are sealed already; most windows lie within them.
-        let is_held = held.is_some_and(|(first, _)| first <= window.after.as_millis());
+        let after = window.after.as_millis();
+        let is_held = held.is_some_and(|(first, _)| first <= after)
+            && (self.late_sealed.is_empty()
+                || self.late_sealed.get(&number).is_none_or(|last| *last <= after));
         if !is_held || matches!(head, Some(ItemHead::Columns(_))) {
-            for segment in segments {
-                segment.chunks(item, window, |series, is_rows, chunk| {
-                    if is_rows || !is_family {
-                        found.chunks.push(chunk);
-                    } else {
-                        found.columns.push((series.column, chunk));
-                    }
-                })?;
-            }
+            self.find_sealed((number, item), window, segments, &mut found)?;
         }
         let sealed = last_of(found.chunks.iter());
         match head {
@@ -163,7 +234,6 @@ impl Snapshot {
                 found.chunks.extend(head.chunks(window).filter_map(|chunk| later(chunk, sealed)))
             }
             Some(ItemHead::Family(head)) => {
-                let sealed = sealed.max(last_of(found.columns.iter().map(|(_, chunk)| chunk)));
                 found.chunks.extend(head.chunks(window).filter_map(|chunk| later(chunk, sealed)));
             }
             Some(ItemHead::Columns(heads)) => {
@@ -182,15 +252,52 @@ impl Snapshot {
                 }
             }
         }
-        if self.border.is_some() {
+        if let Some(late) = self.heads.late.get(number) {
+            found.add_late(late, is_family, window);
+        }
+        if let Some(late) = self.sealing.as_ref().and_then(|heads| heads.late.get(number)) {
+            found.add_late(late, is_family, window);
+        }
+        if border.is_some() {
             // Whoever reads a chunk may ask it for more than the window that found it.
-            let border = self.border.map(Timestamp::as_millis);
+            let border = border.map(Timestamp::as_millis);
             found.chunks = found.chunks.into_iter().filter_map(|chunk| later(chunk, border)).collect();
             let columns = found.columns.into_iter();
             found.columns =
                 columns.filter_map(|(column, chunk)| Some((column, later(chunk, border)?))).collect();
         }
+        found.put_in_order(is_family);
         Ok(found)
+    }
+
+    fn find_sealed(
+        &self,
+        (number, item): (u32, &Item),
+        window: Window,
+        segments: &[&Arc<Segment>],
+        found: &mut Found,
+    ) -> Result<()> {
+        let is_family = matches!(item, Item::Family { .. });
+        let tombstones: SmallVec<[&Arc<Tombstone>; 1]> =
+            self.tombstones.iter().filter(|tombstone| tombstone.accepts(item)).collect();
+        for segment in segments {
+            let number_of = segment.entry.number;
+            let own: SmallVec<[&Arc<Tombstone>; 1]> =
+                tombstones.iter().copied().filter(|tombstone| number_of < tombstone.entry.before).collect();
+            segment.chunks(number, window, |series, is_rows, chunk| {
+                let chunk = match own.is_empty() {
+                    true => Some(chunk),
+                    false => masked(chunk, item, series.column, &own),
+                };
+                let Some(chunk) = chunk else { return };
+                if is_rows || !is_family {
+                    found.chunks.push(chunk);
+                } else {
+                    found.columns.push((series.column, chunk));
+                }
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -199,7 +306,7 @@ fn last_of<'a>(chunks: impl Iterator<Item = &'a Arc<Chunk>>) -> Option<i64> {
 }
 
 /// What of a head's chunk is later than what is sealed.
-fn later(chunk: Arc<Chunk>, sealed: Option<i64>) -> Option<Arc<Chunk>> {
+pub(super) fn later(chunk: Arc<Chunk>, sealed: Option<i64>) -> Option<Arc<Chunk>> {
     let (first, last) = chunk.time_range()?;
     match sealed {
         Some(sealed) if last <= sealed => None,
@@ -218,19 +325,15 @@ impl Source for Snapshot {
 
     fn select(&self, request: &SelectRequest<'_>) -> Result<SeriesSet> {
         let window = self.window(request.window);
-        let segments = self.segments(window);
+        let segments = self.view.segments_in(window);
         for segment in &segments {
             segment.join(&self.store.inner.index, request.matchers)?;
         }
         let selection = Selection::resolve(&self.store.inner.index, request.matchers);
         let mut items = Vec::with_capacity(selection.items.len());
         for (number, item) in &selection.items {
-            let columns: &[Column] = match &**item {
-                Item::Single(_) => &[],
-                Item::Family { columns, .. } => columns,
-            };
             // An item without samples here was made after this snapshot, or has none in the window.
-            let found = self.find(*number, columns, window, &segments)?;
+            let found = self.view.find((*number, item), window, &segments, self.border)?;
             if found.is_empty() {
                 continue;
             }
@@ -262,13 +365,20 @@ impl Source for Snapshot {
 
     fn label_values(&self, name: &str, matchers: &[Matcher], window: Window) -> Result<Vec<Arc<str>>> {
         let window = self.window(window);
+        let index = &self.store.inner.index;
         let mut values: HashSet<Arc<str>> = HashSet::new();
-        for segment in self.segments(window) {
-            segment.label_values(&self.store.inner.index, name, matchers, window, &mut values)?;
+        let (hidden, whole): (Vec<&Arc<Segment>>, Vec<&Arc<Segment>>) =
+            self.view.segments_in(window).into_iter().partition(|segment| self.view.is_hidden_in(segment));
+        for segment in whole {
+            segment.label_values(index, name, matchers, window, &mut values)?;
         }
-        // What is in segments is told by those; the rest is in the heads.
-        let selection = Selection::resolve(&self.store.inner.index, matchers);
-        for (number, item) in selection.items.iter().filter(|(number, _)| self.head(*number).is_some()) {
+        // What is in whole segments is told by those; the rest is in the heads, and in segments of which something is deleted.
+        for segment in &hidden {
+            segment.join(index, matchers)?;
+        }
+        let selection = Selection::resolve(index, matchers);
+        let may_have = |number: u32| !hidden.is_empty() || self.view.is_held(number);
+        for (number, item) in selection.items.iter().filter(|(number, _)| may_have(*number)) {
             let (labels, columns): (_, &[Column]) = match &**item {
                 Item::Single(labels) => (labels, &[]),
                 Item::Family { labels, columns } => (labels, columns),
@@ -278,7 +388,7 @@ impl Source for Snapshot {
             if known.is_none() && !is_virtual {
                 continue;
             }
-            let found = self.find(*number, columns, window, &[])?;
+            let found = self.view.find((*number, item), window, &hidden, self.border)?;
             if columns.is_empty() {
                 values.extend(known.filter(|_| !found.is_empty()).map(|label| label.value.clone()));
                 continue;

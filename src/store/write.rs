@@ -7,7 +7,8 @@ use crate::model::Sample;
 
 use super::Inner;
 use super::append::AppendReport;
-use super::batch::{Encoder, Rows};
+use super::batch::{Encoder, LateRule, Rows};
+use super::disk::Disk;
 use super::index::SeriesRef;
 use super::planted::{Bug, planted};
 use super::wal::{BatchWriter, FrameKind, LogFile, Tables, apply};
@@ -55,24 +56,13 @@ impl Inner {
     }
 
     fn write_one(&self, samples: &[(SeriesRef, Sample)], rows: &Rows) -> Result<AppendReport> {
+        if let Some(disk) = &self.disk {
+            self.keep_disk_bytes(disk)?;
+        }
         let mut writer = self.writer.lock();
         let writer = &mut *writer;
         if let Some(disk) = &self.disk {
-            if disk.read_only {
-                return Err(Error::new(ErrorKind::Closed, "the store was opened to be read"));
-            }
-            disk.sync.check()?;
-            disk.settle_opening(writer)?;
-            if writer.unchecked >= CHECK_ROOM || disk.full.load(Ordering::Relaxed) {
-                disk.check_room(self.options.limits.min_free_bytes)?;
-                writer.unchecked = 0;
-            }
-        }
-        if let Some(disk) = &self.disk {
-            let limit = writer.log_bytes;
-            if writer.ended || writer.log.as_ref().is_none_or(|log| log.length >= limit) {
-                disk.start_log(writer)?;
-            }
+            self.prepare(disk, writer)?;
             writer.anew |= writer.log.as_ref().is_some_and(LogFile::wants_anew);
         }
         if writer.anew && !planted(Bug::NumbersKept) {
@@ -121,6 +111,24 @@ impl Inner {
         Ok(report)
     }
 
+    /// Sees to it that there is a file of the log that takes a frame, and room for it.
+    pub(super) fn prepare(&self, disk: &Disk, writer: &mut Writer) -> Result<()> {
+        if disk.read_only {
+            return Err(Error::new(ErrorKind::Closed, "the store was opened to be read"));
+        }
+        disk.sync.check()?;
+        disk.settle_opening(writer)?;
+        if writer.unchecked >= CHECK_ROOM || disk.full.load(Ordering::Relaxed) {
+            disk.check_room(self.options.limits.min_free_bytes)?;
+            writer.unchecked = 0;
+        }
+        let limit = writer.log_bytes;
+        if writer.ended || writer.log.as_ref().is_none_or(|log| log.length >= limit) {
+            disk.start_log(writer)?;
+        }
+        Ok(())
+    }
+
     fn encode(
         &self,
         writer: &mut Writer,
@@ -130,11 +138,22 @@ impl Inner {
         let Writer { tables, batch, .. } = writer;
         batch.clear();
         let view = self.view.read();
-        let mut encoder =
-            Encoder { index: &self.index, view: &view, tables, batch, report: AppendReport::default() };
+        let mut encoder = Encoder::new(&self.index, &view, (tables, batch), self.late_rule());
         encoder.add_samples(samples)?;
         encoder.add_rows(rows)?;
+        encoder.add_late()?;
         Ok(encoder.report)
+    }
+
+    /// The window is one before the newest sample of the store, as in Prometheus; nothing that retention has forgotten comes
+    /// back.
+    fn late_rule(&self) -> LateRule {
+        let window = self.options.limits.out_of_order_window.as_millis();
+        let window = i64::try_from(window).unwrap_or(i64::MAX);
+        let newest = self.newest.load(Ordering::Relaxed);
+        let border = self.retention_border().map(|border| border.as_millis().saturating_add(1));
+        let oldest = newest.saturating_sub(window).max(border.unwrap_or(i64::MIN));
+        LateRule { window, oldest }
     }
 
     pub(super) fn count(&self, applied: &super::wal::Applied) {

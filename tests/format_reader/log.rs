@@ -3,7 +3,7 @@
 use super::body::histogram;
 use super::bytes::unzigzag;
 use super::tables::Layout;
-use super::{Cursor, Found, Pairs, Read, float_text, labels_text, salted};
+use super::{Cursor, Found, Pairs, Read, Tombstone, float_text, labels_text, salted};
 
 struct Frame<'a> {
     sequence: u64,
@@ -17,7 +17,7 @@ fn frame(bytes: &[u8], salt: u64) -> Read<Frame<'_>> {
     let mut cursor = Cursor::new(bytes);
     let (length, sequence, durable) = (cursor.u32()? as usize, cursor.u64()?, cursor.u64()?);
     let (kind, checksum) = (cursor.u8()?, cursor.u32()?);
-    if length > 256 << 20 || !(1..=3).contains(&kind) {
+    if length > 256 << 20 || !(1..=4).contains(&kind) {
         return Err("no frame".into());
     }
     let payload = cursor.take(length)?;
@@ -48,7 +48,13 @@ pub(crate) fn read(
         if frame.kind == 3 {
             numbers = Numbers::default();
         }
-        if frame.kind != 2 {
+        if frame.kind == 4 {
+            let tombstone = Tombstone::read(frame.payload)?;
+            found.content.retain(|labels, samples| {
+                samples.retain(|time, _| !tombstone.hides(labels, *time));
+                !samples.is_empty()
+            });
+        } else if frame.kind != 2 {
             batch(frame.payload, &mut numbers, found)
                 .map_err(|wrong| format!("batch {}: {wrong}", frame.sequence))?;
         }
@@ -190,6 +196,33 @@ fn batch(payload: &[u8], numbers: &mut Numbers, found: &mut Found) -> Read<()> {
                 };
                 found.count("other");
                 found.add(&labels_text(&item.labels), time, value);
+            }
+            7 => {
+                let start = cursor.signed()?;
+                found.count("late");
+                match cursor.u8()? {
+                    0 => {
+                        let value = float_text(cursor.u64()?, start);
+                        found.add(&labels_text(&item.labels), time, value);
+                    }
+                    1 => {
+                        let value = format!("{} {start}", histogram(&mut cursor)?);
+                        found.add(&labels_text(&item.labels), time, value);
+                    }
+                    2 if start == 0 && item.is_histogram => {
+                        found.count("late row");
+                        let layout = numbers.layouts.get(cursor.size()?).ok_or("no layout")?;
+                        let mut row = Row::None;
+                        row.take(&mut cursor, layout, found)?;
+                        for (column, value) in row.values(layout).into_iter().enumerate() {
+                            if let Some(bits) = value {
+                                let labels = labels_text(&layout.series(&item.labels, column));
+                                found.add(&labels, time, float_text(bits, 0));
+                            }
+                        }
+                    }
+                    _ => return Err("no kind of late sample".into()),
+                }
             }
             _ => return Err("no form of entry".into()),
         }

@@ -31,10 +31,54 @@ pub(crate) struct Found {
     pub(crate) frames: BTreeMap<u8, usize>,
     /// How many entries of each form there are, and rows of each sort.
     pub(crate) forms: BTreeMap<&'static str, usize>,
+    /// What was deleted, and the number from which on segments do not have it.
+    pub(crate) tombstones: Vec<(u64, Tombstone)>,
     /// Bytes behind the end of the log.
     pub(crate) torn: usize,
     /// Why, file, and whether it is acknowledged.
     pub(crate) losses: Vec<(u64, String, bool)>,
+}
+
+/// What was deleted: first and last time, and matchers: op, name, value.
+#[derive(Debug)]
+pub(crate) struct Tombstone {
+    times: (i64, i64),
+    matchers: Vec<(u8, String, String)>,
+}
+
+impl Tombstone {
+    pub(crate) fn read(bytes: &[u8]) -> Read<Self> {
+        let mut cursor = Cursor::new(bytes);
+        let times = (cursor.signed()?, cursor.signed()?);
+        let mut matchers = Vec::new();
+        for _ in 0..cursor.varint()? {
+            let op = cursor.u8()?;
+            if op > 1 {
+                return Err("patterns are not for this reader".into());
+            }
+            matchers.push((op, cursor.text()?, cursor.text()?));
+        }
+        cursor.end()?;
+        Ok(Self { times, matchers })
+    }
+
+    /// Whether a sample of the series with these labels, as text, was deleted.
+    pub(crate) fn hides(&self, labels: &str, time: i64) -> bool {
+        let matches = |(op, name, value): &(u8, String, String)| {
+            let has = |pair: String| {
+                labels == pair || labels.starts_with(&format!("{pair},")) || {
+                    labels.ends_with(&format!(",{pair}")) || labels.contains(&format!(",{pair},"))
+                }
+            };
+            let equal = if value.is_empty() {
+                !labels.starts_with(&format!("{name}=")) && !labels.contains(&format!(",{name}="))
+            } else {
+                has(format!("{name}={value:?}"))
+            };
+            equal == (*op == 0)
+        };
+        self.times.0 <= time && time <= self.times.1 && self.matchers.iter().all(matches)
+    }
 }
 
 /// A label set: names and values.
@@ -54,11 +98,17 @@ pub(crate) fn float_text(bits: u64, start: i64) -> String {
 }
 
 impl Found {
-    /// Adds a sample, unless its series has one as late.
+    /// Adds a sample, unless its series has one at that time.
     fn add(&mut self, labels: &str, time: i64, value: String) {
-        let samples = self.content.entry(labels.to_owned()).or_default();
-        if samples.last_key_value().is_none_or(|(last, _)| *last < time) {
-            samples.insert(time, value);
+        self.content.entry(labels.to_owned()).or_default().entry(time).or_insert(value);
+    }
+
+    /// Adds a sample of a segment, unless it was deleted.
+    fn add_sealed(&mut self, segment: u64, labels: &str, time: i64, value: String) {
+        let hides =
+            |(before, tombstone): &(u64, Tombstone)| segment < *before && tombstone.hides(labels, time);
+        if !self.tombstones.iter().any(hides) {
+            self.add(labels, time, value);
         }
     }
 
@@ -128,6 +178,10 @@ pub(crate) fn read_store(folder: &Path) -> Read<Found> {
         let (length, checksum) = (cursor.varint()?, cursor.varint()?);
         let times = (cursor.signed()?, cursor.signed()?);
         segments.push(segment::Entry { number, level, length, checksum, times });
+    }
+    for _ in 0..cursor.varint()? {
+        let (before, length) = (cursor.varint()?, cursor.size()?);
+        found.tombstones.push((before, Tombstone::read(cursor.take(length)?)?));
     }
     for _ in 0..cursor.varint()? {
         let (_from, _until) = (cursor.signed()?, cursor.signed()?);

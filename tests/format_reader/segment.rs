@@ -76,7 +76,7 @@ pub(crate) fn read(bytes: &[u8], salt: u64, entry: &Entry, found: &mut Found) ->
 
     let (mut seen_items, mut seen_chunks, mut before) = (0, 0, None);
     let mut wanted = postings::Postings::default();
-    let samples_before: usize = found.content.values().map(|samples| samples.len()).sum();
+    let mut samples = 0_u64;
     let records = postings::blocks(items, |cursor, _| {
         let length = cursor.size()?;
         Ok(cursor.take(length)?.to_vec())
@@ -139,7 +139,8 @@ pub(crate) fn read(bytes: &[u8], salt: u64, entry: &Entry, found: &mut Found) ->
                     let values = body::samples(kind, chunk.rest(), times.len())?;
                     let labels = labels_text(&labels);
                     for (time, value) in times.iter().zip(values) {
-                        found.add(&labels, *time, value);
+                        samples += 1;
+                        found.add_sealed(entry.number, &labels, *time, value);
                     }
                 }
                 (Some(layout), 2..=4) => {
@@ -155,7 +156,9 @@ pub(crate) fn read(bytes: &[u8], salt: u64, entry: &Entry, found: &mut Found) ->
                         let labels = labels_text(&layout.series(&labels, column));
                         for (time, row) in times.iter().zip(&rows) {
                             if let Some(bits) = row[column] {
-                                found.add(&labels, *time, super::float_text(bits, 0));
+                                samples += 1;
+                                let value = super::float_text(bits, 0);
+                                found.add_sealed(entry.number, &labels, *time, value);
                             }
                         }
                     }
@@ -170,8 +173,7 @@ pub(crate) fn read(bytes: &[u8], salt: u64, entry: &Entry, found: &mut Found) ->
         return Err("the postings are not those of the items".into());
     }
     found.lists += wanted.lists.len();
-    let samples: usize = found.content.values().map(|samples| samples.len()).sum();
-    if (counts[0], counts[2], counts[3]) != (seen_items, (samples - samples_before) as u64, seen_chunks) {
+    if (counts[0], counts[2], counts[3]) != (seen_items, samples, seen_chunks) {
         return Err(format!("the footer counts {counts:?}"));
     }
     Ok(())

@@ -15,6 +15,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 
 use super::bytes::{ReadExactAt, zeros};
+use super::handles::Handles;
 use super::host::Host;
 use super::lock::Lock;
 use super::name::{FOLDERS, LOCK};
@@ -41,6 +42,10 @@ pub(crate) enum Access {
 pub(crate) struct FolderOptions {
     pub(crate) access: Access,
     pub(crate) read_mode: ReadMode,
+    /// Files read by position that are open at once; a reader keeps all of them open, since who writes may take their names.
+    pub(crate) open_files: Option<usize>,
+    /// Files read by position that are longer are not read whole.
+    pub(crate) held_bytes: Option<u64>,
     /// Write without a lock where the file system has none; somebody else sees to it that there is one writer.
     pub(crate) no_lock: bool,
 }
@@ -52,6 +57,8 @@ pub(crate) struct FolderBacking {
     access: Access,
     #[cfg_attr(not(feature = "mmap"), expect(dead_code, reason = "without maps there is one way to read"))]
     read_mode: ReadMode,
+    held_bytes: u64,
+    handles: Arc<Handles>,
     host: Host,
     open: RwLock<HashMap<u64, Arc<OpenFile>>>,
     next: AtomicU64,
@@ -73,7 +80,6 @@ struct Folder {
 #[derive(Debug)]
 struct OpenFile {
     file: File,
-    #[cfg_attr(not(feature = "mmap"), expect(dead_code, reason = "only what is mapped differs by kind"))]
     kind: FileKind,
     path: PathBuf,
     /// Held for reading during a write, for writing when writes end.
@@ -81,6 +87,12 @@ struct OpenFile {
 }
 
 impl FolderBacking {
+    /// How many segments are open to be read by position.
+    #[cfg(test)]
+    pub(crate) fn open_count(&self) -> usize {
+        self.handles.count()
+    }
+
     /// Opens the folder; to write, it makes what is missing and locks it.
     ///
     /// # Errors
@@ -93,7 +105,7 @@ impl FolderBacking {
 
     /// As [`open`](Self::open), with all there is to choose.
     pub(crate) fn open_with(path: impl AsRef<Path>, options: FolderOptions) -> Result<Self> {
-        let FolderOptions { access, read_mode, no_lock } = options;
+        let FolderOptions { access, read_mode, no_lock, open_files, held_bytes } = options;
         // The working folder of the host may change later.
         let path = std::path::absolute(path.as_ref())
             .map_err(|error| error_of(failed("find", path.as_ref(), error)))?;
@@ -112,6 +124,8 @@ impl FolderBacking {
             read_mode: if positioned { ReadMode::Positioned } else { read_mode },
             path,
             access,
+            held_bytes: held_bytes.unwrap_or(HELD_BYTES),
+            handles: Handles::new(open_files.filter(|_| access == Access::ReadWrite).unwrap_or(usize::MAX)),
             host: Host::new(),
             open: RwLock::default(),
             next: AtomicU64::new(0),
@@ -341,6 +355,7 @@ impl Backing for FolderBacking {
     fn remove(&self, name: FileName) -> io::Result<()> {
         let path = self.path_of(name)?;
         self.may_change("remove", &path)?;
+        self.handles.keep(&path)?;
         fs::remove_file(&path).map_err(|error| failed("remove", &path, error))?;
         self.changed(name);
         Ok(())
@@ -377,7 +392,10 @@ impl Backing for FolderBacking {
         {
             return Ok(FileBytes::mapped(mapping));
         }
-        if length > HELD_BYTES {
+        if length > self.held_bytes {
+            if file.kind == FileKind::Segment && self.access == Access::ReadWrite {
+                return Ok(FileBytes::file(self.handles.file(&file.path), length));
+            }
             return Ok(FileBytes::file(file, length));
         }
         let mut bytes = zeros(usize::try_from(length).map_err(|_| io::ErrorKind::OutOfMemory)?)?;

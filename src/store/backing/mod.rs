@@ -7,6 +7,7 @@
 
 mod bytes;
 mod folder;
+mod handles;
 mod host;
 mod lock;
 #[cfg(test)]

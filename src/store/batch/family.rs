@@ -17,6 +17,8 @@ struct Newer {
     layout: Arc<Layout>,
     row: LastRow,
     time: Option<i64>,
+    /// Whether it is in memory, or deleted from there.
+    is_held: bool,
 }
 
 impl Newer {
@@ -24,9 +26,12 @@ impl Newer {
         match head {
             Some(head) => {
                 let (layout, row) = head.newest();
-                Self { layout: layout.clone(), row: row.clone(), time: head.last_time() }
+                Self { layout: layout.clone(), row: row.clone(), time: head.last_time(), is_held: true }
             }
-            None => Self { layout: columns.layout().clone(), row: LastRow::default(), time: sealed },
+            None => {
+                let layout = columns.layout().clone();
+                Self { layout, row: LastRow::default(), time: sealed, is_held: false }
+            }
         }
     }
 }
@@ -288,7 +293,23 @@ impl Encoder<'_> {
     ) -> Result<(), NoRow> {
         let mut values = SmallVec::new();
         let absent = newer.row.values(&newer.layout, &mut values);
-        let mut outcomes: SmallVec<[Result<Taken>; 24]> = SmallVec::new();
+        let has_rows = newer.row.present(&newer.layout) > 0;
+        if !has_rows && !newer.is_held {
+            // Of what is sealed only the columns themselves know how far they go.
+            return Err(NoRow);
+        }
+        if !has_rows {
+            // Of a newest row that was deleted no more than the time is known here.
+            let known = Newest::At(last);
+            for (series, sample) in instant {
+                if !self.leave_late(*series, sample, &known) {
+                    let outcome = known.check(sample);
+                    self.record(outcome, || labels_of(item, columns, *series), sample.timestamp);
+                }
+            }
+            return Ok(());
+        }
+        let mut outcomes: SmallVec<[Option<Result<Taken>>; 24]> = SmallVec::new();
         for (series, sample) in instant {
             let time = sample.timestamp;
             if time.as_millis() < last {
@@ -297,12 +318,11 @@ impl Encoder<'_> {
                     columns.get(series.column as usize).and_then(|column| newer.layout.position(column));
                 let is_absent =
                     |place: usize| absent.get(place / 64).is_none_or(|word| word >> (place % 64) & 1 == 1);
-                // Of what is sealed only the columns themselves know how far they go.
-                let has_rows = newer.row.present(&newer.layout) > 0;
-                if !has_rows || place.is_none_or(|place| !absent.is_empty() && is_absent(place)) {
+                if place.is_none_or(|place| !absent.is_empty() && is_absent(place)) {
                     return Err(NoRow);
                 }
-                outcomes.push(Err(out_of_order(time, Timestamp::from_millis(last))));
+                let is_late = self.rule.window > 0;
+                outcomes.push((!is_late).then(|| Err(out_of_order(time, Timestamp::from_millis(last)))));
                 continue;
             }
             let place = columns.get(series.column as usize).and_then(|column| newer.layout.position(column));
@@ -313,10 +333,17 @@ impl Encoder<'_> {
             let known = values.get(place).ok_or(NoRow)?;
             let SampleValue::Float(value) = sample.value else { return Err(NoRow) };
             let same = known.to_bits() == value.to_bits();
-            outcomes.push(if same { Ok(Taken::Duplicate) } else { Err(duplicate(time)) });
+            outcomes.push(Some(if same { Ok(Taken::Duplicate) } else { Err(duplicate(time)) }));
         }
         for ((series, sample), outcome) in instant.iter().zip(outcomes) {
-            self.record(outcome, || labels_of(item, columns, *series), sample.timestamp);
+            match outcome {
+                Some(outcome) => {
+                    self.record(outcome, || labels_of(item, columns, *series), sample.timestamp);
+                }
+                None => {
+                    self.leave_late(*series, sample, &Newest::At(last));
+                }
+            }
         }
         Ok(())
     }
@@ -341,9 +368,12 @@ impl Encoder<'_> {
                 *newest = sealed.map_or(Newest::None, Newest::At);
             }
             let outcome = newest.check(sample);
+            if outcome.is_err() && self.leave_late(*series, sample, newest) {
+                continue;
+            }
             let labels = || labels_of(item, columns, *series);
             if matches!(outcome, Ok(Taken::New)) {
-                self.batch.put_sample(self.tables, (*series, item), labels, logged, sample);
+                self.batch.put_sample(self.tables, (*series, item), logged, sample);
                 newest.set(sample);
             }
             self.record(outcome, labels, sample.timestamp);

@@ -1,6 +1,7 @@
 //! A batch against what the store has: what is taken becomes entries of the log, the rest is reported.
 
 mod family;
+mod late;
 mod rows;
 
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use super::index::{Index, Item, SeriesRef};
 use super::snapshot::View;
 use super::sync::RwLock;
 use super::wal::{BatchWriter, Tables};
+use late::Candidate;
+pub(super) use late::LateRule;
 pub(super) use rows::{Row, Rows};
 
 /// Turns samples and rows into entries.
@@ -24,6 +27,19 @@ pub(super) struct Encoder<'a> {
     pub(super) tables: &'a mut Tables,
     pub(super) batch: &'a mut BatchWriter,
     pub(super) report: AppendReport,
+    pub(super) rule: LateRule,
+    late: Vec<Candidate>,
+}
+
+impl<'a> Encoder<'a> {
+    pub(super) fn new(
+        index: &'a RwLock<Index>,
+        view: &'a View,
+        (tables, batch): (&'a mut Tables, &'a mut BatchWriter),
+        rule: LateRule,
+    ) -> Self {
+        Self { index, view, tables, batch, report: AppendReport::default(), rule, late: Vec::new() }
+    }
 }
 
 impl Encoder<'_> {
@@ -58,8 +74,11 @@ impl Encoder<'_> {
         };
         for (series, sample) in samples {
             let outcome = newest.check(sample);
+            if outcome.is_err() && self.leave_late(*series, sample, &newest) {
+                continue;
+            }
             if matches!(outcome, Ok(Taken::New)) {
-                self.batch.put_sample(self.tables, (*series, item), Labels::empty, &mut logged, sample);
+                self.batch.put_sample(self.tables, (*series, item), &mut logged, sample);
                 newest.set(sample);
             }
             self.record(outcome, || labels.clone(), sample.timestamp);

@@ -27,6 +27,9 @@ fn build(seed: u64, batches: usize, closed: bool) -> Result<(Files, Life), Strin
     let store = open(&disk, seed).map_err(|error| error.to_string())?;
     for number in 0..batches {
         life.append(&store, seed).map_err(|error| error.to_string())?;
+        if number % (batches / 5).max(1) == batches / 6 {
+            life.delete(&store, seed).map_err(|error| error.to_string())?;
+        }
         if number % (batches / 4).max(1) == batches / 8 {
             store.flush().map_err(|error| error.to_string())?;
         }

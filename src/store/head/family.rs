@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::chunk::{Chunk, FamilyRows, LastRow, LastValue, Layout, Told, touches};
+use crate::chunk::{Chunk, FamilyRows, Hidden, LastRow, LastValue, Layout, Masked, Told, touches};
 use crate::error::Result;
 use crate::model::{Sample, SampleBuffer, SampleValue, Timestamp, Window};
 
@@ -114,8 +114,30 @@ impl FamilyHead {
         self.full.first().and_then(|chunk| chunk.time_range()).is_some_and(|(_, last)| last <= until)
     }
 
+    /// Takes out what is hidden of rows of a layout. The next row has to be later than the newest one all the same, and is
+    /// told relative to nothing if something of that is hidden.
+    pub(crate) fn hide(&mut self, hidden: impl Fn(&Layout) -> Option<Hidden>) {
+        let own = hidden(self.tail.layout());
+        if let Some(own) = &own {
+            if self.tail.time_range().is_some_and(|range| own.touches(range)) {
+                self.finish_tail();
+            }
+            if self.last_time().is_some_and(|time| own.touches((time, time))) {
+                self.tail = FamilyRows::new(self.tail.layout().clone(), self.last_time());
+            }
+        }
+        let left =
+            self.full.drain(..).filter_map(|chunk| match chunk.layout().and_then(|layout| hidden(layout)) {
+                Some(hidden) => Masked::without(chunk, SmallVec::from_iter([hidden])),
+                None => Some(chunk),
+            });
+        self.full = left.collect();
+        self.full_bytes = self.full.iter().map(|chunk| full_size(chunk)).fold(0, usize::saturating_add);
+    }
+
     /// The same samples, each column as a series of its own: for what rows cannot hold.
     pub(crate) fn to_columns(&self, columns: &ColumnList) -> Result<Vec<SeriesHead>> {
+        let deleted = self.last_time().filter(|_| self.tail.last().present(self.tail.layout()) == 0);
         columns
             .iter()
             .map(|column| {
@@ -134,6 +156,9 @@ impl FamilyHead {
                     let timestamp = Timestamp::from_millis(*time);
                     let sample = Sample { timestamp, value: SampleValue::Float(*value), start: None };
                     head.append(sample, LastValue::default());
+                }
+                if let Some(time) = deleted {
+                    head.set_last_time(time);
                 }
                 Ok(head)
             })

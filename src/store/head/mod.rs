@@ -1,6 +1,8 @@
 //! The samples of every item, in shards that are copied when a snapshot still reads them.
 
 mod family;
+mod hide;
+mod late;
 mod page;
 mod series;
 
@@ -14,9 +16,10 @@ use crate::model::{Timestamp, Window};
 use super::SHARDS;
 
 pub(crate) use family::FamilyHead;
+pub(crate) use late::{LateHead, LateHeads};
 use page::PAGE_ITEMS;
 pub(crate) use page::Page;
-pub(crate) use series::{Newest, SeriesHead};
+pub(crate) use series::{Newest, SeriesHead, same_bits};
 
 /// What became of a sample that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +55,15 @@ impl ItemHead<'_> {
             Self::Columns(heads) => {
                 heads.iter().filter_map(SeriesHead::time_range).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
             }
+        }
+    }
+
+    /// The time that a next sample has to be later than; what was deleted counts as well.
+    pub(crate) fn last_time(&self) -> Option<i64> {
+        match self {
+            Self::Series(head) => head.newest().time(),
+            Self::Family(head) => head.last_time(),
+            Self::Columns(heads) => heads.iter().filter_map(|head| head.newest().time()).max(),
         }
     }
 
@@ -177,11 +189,13 @@ impl Shard {
 #[derive(Clone, Debug)]
 pub(crate) struct Heads {
     shards: [Arc<Shard>; SHARDS],
+    /// What came late.
+    pub(crate) late: LateHeads,
 }
 
 impl Default for Heads {
     fn default() -> Self {
-        Self { shards: std::array::from_fn(|_| Arc::default()) }
+        Self { shards: std::array::from_fn(|_| Arc::default()), late: LateHeads::default() }
     }
 }
 
@@ -256,7 +270,7 @@ impl Heads {
 
     /// Bytes of memory that all heads hold.
     pub(crate) fn byte_size(&self) -> usize {
-        self.iter().map(|(_, head)| head.byte_size()).fold(0, usize::saturating_add)
+        self.iter().map(|(_, head)| head.byte_size()).fold(self.late.byte_size(), usize::saturating_add)
     }
 }
 
@@ -285,6 +299,17 @@ pub(crate) fn out_of_order(time: Timestamp, last: Timestamp) -> Error {
         ErrorKind::OutOfOrder,
         format!(
             "sample at {time} is older than the last one in this series ({last}); samples must arrive in time order"
+        ),
+    )
+}
+
+/// `oldest`: what the out-of-order window still takes.
+pub(crate) fn too_old(time: Timestamp, oldest: Timestamp) -> Error {
+    Error::new(
+        ErrorKind::OutOfOrder,
+        format!(
+            "sample at {time} is too old: the out-of-order window takes samples from {oldest} on; raise \
+             out_of_order_window, or send samples sooner"
         ),
     )
 }

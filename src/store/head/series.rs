@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::chunk::{Chunk, LastValue, PackedSamples, SeriesRows, columns_range, columns_size, touches};
+use smallvec::SmallVec;
+
+use crate::chunk::{
+    Chunk, Hidden, LastValue, Masked, PackedSamples, SeriesRows, columns_range, columns_size, touches,
+};
 use crate::error::Result;
 use crate::model::{Sample, SampleBuffer, SampleValue, Timestamp, Window};
 
@@ -28,7 +32,7 @@ struct More {
     /// The newest samples, if they may be anything.
     columns: Option<Box<SampleBuffer>>,
     /// The newest sample, where it is no plain float in the tail.
-    newest: Option<Box<Sample>>,
+    newest: Option<Box<Newest>>,
 }
 
 /// What the log tells the next float relative to.
@@ -95,7 +99,7 @@ impl Newest {
 impl SeriesHead {
     pub(crate) fn newest(&self) -> Newest {
         match self.more.as_ref().and_then(|more| more.newest.as_ref()) {
-            Some(sample) => Newest::Other(sample.clone()),
+            Some(newest) => (**newest).clone(),
             None => self.tail.last().map_or(Newest::None, |(time, bits)| Newest::Float(time, bits)),
         }
     }
@@ -103,7 +107,7 @@ impl SeriesHead {
     /// The time of the newest sample.
     pub(crate) fn last_time(&self) -> Option<i64> {
         match self.more.as_ref().and_then(|more| more.newest.as_ref()) {
-            Some(sample) => Some(sample.timestamp.as_millis()),
+            Some(newest) => newest.time(),
             None => self.tail.last().map(|(time, _)| time),
         }
     }
@@ -112,9 +116,13 @@ impl SeriesHead {
     pub(crate) fn logged(&self) -> LastValue {
         let Logged::Newest(scale) = self.logged else { return LastValue::default() };
         let newest = self.more.as_ref().and_then(|more| more.newest.as_ref());
-        let bits = match newest.map(|sample| &sample.value) {
-            Some(SampleValue::Float(value)) => value.to_bits(),
-            Some(SampleValue::Histogram(_)) => 0,
+        let bits = match newest.map(|newest| &**newest) {
+            Some(Newest::Float(_, bits)) => *bits,
+            Some(Newest::Other(sample)) => match sample.value {
+                SampleValue::Float(value) => value.to_bits(),
+                SampleValue::Histogram(_) => 0,
+            },
+            Some(Newest::None | Newest::At(_)) => return LastValue::default(),
             None => self.tail.last().map_or(0, |(_, bits)| bits),
         };
         LastValue { bits, scale }
@@ -140,7 +148,7 @@ impl SeriesHead {
                 }
                 let more = self.more.get_or_insert_default();
                 push(more.columns.get_or_insert_default(), &sample);
-                more.newest = Some(Box::new(sample));
+                more.newest = Some(Box::new(Newest::Other(Box::new(sample))));
             }
         }
         if self.tail_count() >= CHUNK_SAMPLES {
@@ -207,6 +215,28 @@ impl SeriesHead {
         self.full().first().and_then(|chunk| chunk.time_range()).is_some_and(|(_, last)| last <= until)
     }
 
+    /// Takes out what is hidden. The next sample has to be later than the newest one all the same, and is told relative to 0
+    /// if that is hidden.
+    pub(crate) fn hide(&mut self, hidden: &Hidden) {
+        if self.tail_range().is_some_and(|range| hidden.touches(range)) {
+            self.finish_tail();
+        }
+        if let Some(time) = self.last_time().filter(|time| hidden.touches((*time, *time))) {
+            self.set_last_time(time);
+        }
+        let Some(more) = &mut self.more else { return };
+        let full = more.full.drain(..);
+        let left = full.filter_map(|chunk| Masked::without(chunk, SmallVec::from_iter([hidden.clone()])));
+        more.full = left.collect();
+        more.full_bytes = more.full.iter().map(|chunk| full_size(chunk)).fold(0, usize::saturating_add);
+    }
+
+    /// The next sample has to be later than this.
+    pub(super) fn set_last_time(&mut self, time: i64) {
+        self.logged = Logged::Zero;
+        self.more.get_or_insert_default().newest = Some(Box::new(Newest::At(time)));
+    }
+
     fn tail_range(&self) -> Option<(i64, i64)> {
         self.columns().map_or_else(|| self.tail.time_range(), columns_range)
     }
@@ -241,7 +271,8 @@ impl More {
         let columns = self.columns.as_ref();
         let columns =
             columns.map_or(0, |columns| columns_size(columns).saturating_add(size_of::<SampleBuffer>()));
-        let newest = self.newest.as_ref().map_or(0, |_| size_of::<Sample>());
+        let newest =
+            self.newest.as_ref().map_or(0, |_| size_of::<Newest>().saturating_add(size_of::<Sample>()));
         let full =
             self.full.capacity().saturating_mul(size_of::<Arc<Chunk>>()).saturating_add(self.full_bytes);
         columns.saturating_add(newest).saturating_add(full).saturating_add(size_of::<Self>())
@@ -262,7 +293,7 @@ fn push(columns: &mut SampleBuffer, sample: &Sample) {
     }
 }
 
-fn same_bits(a: &Sample, b: &Sample) -> bool {
+pub(crate) fn same_bits(a: &Sample, b: &Sample) -> bool {
     a.start == b.start
         && match (&a.value, &b.value) {
             (SampleValue::Float(a), SampleValue::Float(b)) => a.to_bits() == b.to_bits(),

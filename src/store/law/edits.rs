@@ -7,8 +7,8 @@ use super::super::file::HEADER;
 use super::super::manifest::{Manifest, checksum};
 use super::super::segment::Segment;
 use super::super::sync::RwLock;
-use super::{Content, Script, abandon, batch, content, open};
-use crate::model::{MatchOp, Matcher, Window};
+use super::{Content, Script, abandon, batch, content, deletion, open};
+use crate::model::{MatchOp, Matcher, Timestamp, Window};
 
 type Files = Vec<(FileName, Arc<Vec<u8>>)>;
 
@@ -19,24 +19,34 @@ struct Base {
 }
 
 const LOG_BYTES: u64 = 700;
+const WINDOW: u64 = 1 << 40;
 
 /// A store that was closed, and one that was not.
 fn base(closed: bool) -> &'static Base {
     static BASES: [OnceLock<Base>; 2] = [OnceLock::new(), OnceLock::new()];
     BASES[usize::from(closed)].get_or_init(|| {
         let disk = Arc::new(SimulatedDisk::new(11));
-        let store = open(&disk, LOG_BYTES).unwrap();
+        let store = open(&disk, LOG_BYTES, WINDOW).unwrap();
         let numbers: Vec<u8> =
             (0..4000_u32).map(|at| (at.wrapping_mul(at).wrapping_mul(2_654_435) >> 13) as u8).collect();
         let (mut script, mut now, mut counts) = (Script(&numbers), 1_000_000, [0.0; 5]);
         let mut contents = vec![Content::new()];
         for number in 0..24 {
             let mut appender = store.appender();
-            for (labels, sample) in batch(&mut script, &mut now, &mut counts) {
+            for (labels, mut sample) in batch(&mut script, &mut now, &mut counts) {
+                if number % 4 == 3 {
+                    sample.timestamp = sample.timestamp.minus_millis(100_000);
+                }
                 appender.append(&labels, sample).unwrap();
             }
             appender.commit().unwrap();
             contents.push(content(&store.snapshot()).unwrap());
+            if number % 9 == 8 {
+                let (matchers, start, end) = deletion(&mut script, now);
+                let (start, end) = (Timestamp::from_millis(start), Timestamp::from_millis(end));
+                store.delete_series(&matchers, start, end).unwrap();
+                contents.push(content(&store.snapshot()).unwrap());
+            }
             if number % 7 == 5 {
                 store.flush().unwrap();
             }
@@ -168,7 +178,7 @@ pub(crate) fn assert_store_opens(input: &[u8]) {
     let has_manifest = files.iter().any(|(name, _)| name.kind == FileKind::Manifest);
     let has_data = files.iter().any(|(name, _)| matches!(name.kind, FileKind::Log | FileKind::Segment));
     let disk = Arc::new(SimulatedDisk::from_files(3, files));
-    let Ok(store) = open(&disk, LOG_BYTES) else { return };
+    let Ok(store) = open(&disk, LOG_BYTES, WINDOW) else { return };
     assert!(has_manifest || !has_data, "a store without a manifest opens");
     let found = content(&store.snapshot());
     let whole = base.contents.last().unwrap();

@@ -24,7 +24,8 @@ use super::{Durability, Limits, Snapshot, Store, StoreOptions};
 use crate::codec::histogram::put_histogram;
 use crate::error::Result;
 use crate::model::{
-    Labels, NativeHistogram, Sample, SampleBuffer, SampleValue, Span, Timestamp, Window, stale_marker,
+    Labels, MatchOp, Matcher, NativeHistogram, Sample, SampleBuffer, SampleValue, Span, Timestamp, Window,
+    stale_marker,
 };
 use crate::source::{Item, SelectRequest, Source};
 
@@ -37,8 +38,9 @@ pub(crate) fn open_on(disk: &Arc<SimulatedDisk>, options: StoreOptions) -> Resul
     Store::open_on(backing, options)
 }
 
-fn open(disk: &Arc<SimulatedDisk>, log_bytes: u64) -> Result<Store> {
-    let limits = Limits { log_bytes, min_free_bytes: 0, ..Limits::default() };
+fn open(disk: &Arc<SimulatedDisk>, log_bytes: u64, window: u64) -> Result<Store> {
+    let out_of_order_window = std::time::Duration::from_millis(window);
+    let limits = Limits { log_bytes, min_free_bytes: 0, out_of_order_window, ..Limits::default() };
     open_on(disk, StoreOptions::new().limits(limits).durability(Durability::Each))
 }
 
@@ -121,6 +123,30 @@ fn series(index: usize) -> Labels {
         10 => Labels::from_pairs([("__name__", "up"), ("pod", "a")]),
         _ => Labels::from_pairs([("__name__", "d"), ("pod", "a")]),
     }
+}
+
+/// What is deleted: some matchers, and times around `now`.
+fn deletion(script: &mut Script<'_>, now: i64) -> (Vec<Matcher>, i64, i64) {
+    let matches = |name: &str, pattern: &str| Matcher::new(name, MatchOp::Matches, pattern);
+    let matchers = match script.byte() % 8 {
+        0 => vec![Matcher::equal("__name__", "d_bucket")],
+        1 => vec![Matcher::equal("le", "1")],
+        2 => vec![Matcher::equal("pod", "a")],
+        3 => vec![Matcher::equal("__name__", "up")],
+        4 => vec![matches("__name__", "d_(sum|count)").unwrap(), Matcher::equal("pod", "a")],
+        5 => vec![matches("__name__", ".+").unwrap()],
+        6 => vec![matches("__name__", "d.*").unwrap(), Matcher::new("le", MatchOp::NotEqual, "1").unwrap()],
+        _ => vec![matches("le", ".+").unwrap(), matches("pod", "a|b").unwrap()],
+    };
+    let start = match script.byte() % 4 {
+        0 => i64::MIN,
+        _ => now - script.below(200_000) as i64,
+    };
+    let end = match script.byte() % 4 {
+        0 => i64::MAX,
+        _ => start.saturating_add(script.below(200_000) as i64),
+    };
+    (matchers, start, end)
 }
 
 /// One batch: rows of the histogram as a scrape tells them, and samples of any series, times rising within the batch.

@@ -112,6 +112,20 @@ impl Segment {
         self.join_items(index, contents, &wanted)
     }
 
+    /// Has the index know what there is of one of its items.
+    pub(crate) fn join_item(&self, index: &RwLock<Index>, item: &Item) -> Result<()> {
+        let labels = match item {
+            Item::Family { labels, .. } => return self.join_histogram(index, labels),
+            Item::Single(labels) => labels,
+        };
+        if self.parts.read().complete {
+            return Ok(());
+        }
+        let contents = self.contents(index)?;
+        let found = contents.find(labels, PartKind::Single).ok_or_else(|| self.damaged())?;
+        self.join_items(index, contents, &found.into_iter().collect())
+    }
+
     fn join_items(&self, index: &RwLock<Index>, contents: &Contents, wanted: &RoaringBitmap) -> Result<()> {
         if wanted.is_subset(&self.parts.read().joined) {
             return Ok(());

@@ -38,6 +38,7 @@ use super::file::{FileHeader, HEADER, SEGMENT, corrupt};
 use super::index::{Index, SeriesRef};
 use super::manifest::{SegmentEntry, checksum};
 use super::sync::{Mutex, RwLock};
+use super::tombstone::Tombstone;
 use crate::chunk::{Chunk, Column, Loaded, Place, SealedChunk, SealedChunks};
 use crate::codec::times::take_times;
 use crate::codec::varint;
@@ -289,6 +290,27 @@ impl Segment {
         Ok(newest)
     }
 
+    /// How many bytes the chunks have of which a tombstone hides something.
+    pub(crate) fn hidden_by(&self, tombstone: &Tombstone, index: &RwLock<Index>) -> Result<u64> {
+        let contents = self.contents(index)?;
+        let mut bytes = 0_u64;
+        for number in &contents.candidates(tombstone.matchers()).ok_or_else(|| self.damaged())? {
+            let record = contents.items.get(number).ok_or_else(|| self.damaged())?;
+            let labels = record.labels(&contents.symbols).ok_or_else(|| self.damaged())?;
+            if !tombstone.accepts_labels(&labels, record.is_family()) {
+                continue;
+            }
+            let walked = contents.places(record.directory, record.is_family(), |place, layout| {
+                let hidden = tombstone.hidden_labels(&labels, layout.map(|layout| &**layout));
+                if hidden.is_some_and(|hidden| hidden.touches((place.first, place.last))) {
+                    bytes = bytes.saturating_add(u64::from(place.length));
+                }
+            });
+            walked.ok_or_else(|| self.damaged())?;
+        }
+        Ok(bytes)
+    }
+
     /// A section, verified.
     fn section(&self, section: Section, what: &str) -> Result<FilePart> {
         let end = section.offset.saturating_add(section.length);
@@ -364,17 +386,23 @@ pub(crate) fn newest_of_column(
     Ok(newest.max(newest_in(&rows, column)?))
 }
 
-/// The newest time at which a column has a value in these rows, which are in time order.
+/// The newest time at which a column has a value in these rows.
 pub(crate) fn newest_in(rows: &[Arc<Chunk>], column: &Column) -> Result<Option<i64>> {
-    for chunk in rows.iter().rev() {
+    let last = |chunk: &Arc<Chunk>| chunk.time_range().map(|(_, last)| last);
+    let mut rows: SmallVec<[&Arc<Chunk>; 4]> = rows.iter().collect();
+    rows.sort_by_key(|chunk| std::cmp::Reverse(last(chunk)));
+    let mut newest = None;
+    for chunk in rows {
+        // What came late may lie beside rows that end later and lack the column.
+        if newest >= last(chunk) {
+            break;
+        }
         let Some(place) = chunk.layout().and_then(|layout| layout.position(column)) else { continue };
         let mut samples = SampleBuffer::default();
         chunk.read(place, Window::ALL, &mut samples)?;
-        if let Some(last) = samples.times.last() {
-            return Ok(Some(*last));
-        }
+        newest = newest.max(samples.times.last().copied());
     }
-    Ok(None)
+    Ok(newest)
 }
 
 impl SealedChunks for Segment {

@@ -42,7 +42,7 @@ const CHUNK_OVERHEAD: usize = 9;
 
 impl Run {
     /// The times of all samples in order.
-    fn times(&self) -> Vec<i64> {
+    pub(crate) fn times(&self) -> Vec<i64> {
         match self {
             Self::Samples(samples) => merged_times(samples),
             Self::Rows(_, rows) => rows.times().to_vec(),

@@ -12,16 +12,18 @@
 //!   5    float, told relative to 0: the first of its item in a file of the log
 //!        the float after an entry of form 6 is told relative to 0 as well
 //!   6    start time varint zigzag, milliseconds, 0 unknown;  kind u8: 0 float of 8 bytes, 1 native histogram
+//!   7    late: see `late`
 //! ```
 
 use std::sync::Arc;
 
+use super::late::{LATE, apply_late};
 use super::tables::{NO_LAYOUT, ROWS, Tables};
-use crate::chunk::{LastRow, LastValue, Layout};
+use crate::chunk::{Column, LastRow, LastValue, Layout};
 use crate::codec::histogram::{put_histogram, take_histogram};
 use crate::codec::varint;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Labels, Sample, SampleValue, Timestamp};
+use crate::model::{Sample, SampleValue, Timestamp};
 
 use super::super::head::{FamilyHead, Heads, ItemHeadMut, Page, SeriesHead};
 use super::super::index::{Index, Item, SeriesRef};
@@ -30,10 +32,10 @@ use super::super::sync::RwLock;
 const ROW: u64 = 0;
 const ROW_TIME: u64 = 1;
 const ROW_LAYOUT: u64 = 2;
-const FLOAT: u64 = 3;
-const FLOAT_TIME: u64 = 4;
-const FLOAT_FIRST: u64 = 5;
-const OTHER: u64 = 6;
+pub(super) const FLOAT: u64 = 3;
+pub(super) const FLOAT_TIME: u64 = 4;
+pub(super) const FLOAT_FIRST: u64 = 5;
+pub(super) const OTHER: u64 = 6;
 
 /// Room that is kept from one batch to the next in any case.
 const KEPT_ROOM: usize = 1 << 16;
@@ -41,9 +43,9 @@ const KEPT_ROOM: usize = 1 << 16;
 /// A batch that is being written.
 #[derive(Debug, Default)]
 pub(crate) struct BatchWriter {
-    definitions: Vec<u8>,
-    defined: u64,
-    entries: Vec<u8>,
+    pub(super) definitions: Vec<u8>,
+    pub(super) defined: u64,
+    pub(super) entries: Vec<u8>,
     expected: u32,
     time: i64,
     samples: u64,
@@ -76,7 +78,7 @@ impl BatchWriter {
         into.extend_from_slice(&self.entries);
     }
 
-    fn put_head(&mut self, number: u32, time: i64, forms: (u64, u64)) {
+    pub(super) fn put_head(&mut self, number: u32, time: i64, forms: (u64, u64)) {
         let step = i64::from(number).wrapping_sub(i64::from(self.expected));
         self.expected = number.wrapping_add(1);
         let (same, other) = forms;
@@ -86,6 +88,14 @@ impl BatchWriter {
             varint::put_signed(&mut self.entries, time.wrapping_sub(self.time));
             self.time = time;
         }
+    }
+
+    /// The number of an item that is written as rows, or as a single series.
+    pub(super) fn define_item(&mut self, tables: &mut Tables, number: u32, item: &Item) -> u32 {
+        tables.item_number(number).unwrap_or_else(|| {
+            self.defined = self.defined.saturating_add(1);
+            tables.put_item(number, item, &mut self.definitions)
+        })
     }
 
     /// Appends a row that increments of its item's newest one lead to, if the tables have item and layout. `false`: nothing was
@@ -121,10 +131,7 @@ impl BatchWriter {
         time: i64,
         row: RowValues<'_>,
     ) {
-        let logged = tables.item_number(number).unwrap_or_else(|| {
-            self.defined = self.defined.saturating_add(1);
-            tables.put_item(number, item, &mut self.definitions)
-        });
+        let logged = self.define_item(tables, number, item);
         if tables.has_layout(logged, layout) {
             self.put_head(logged, time, (ROW, ROW_TIME));
         } else {
@@ -146,7 +153,6 @@ impl BatchWriter {
         &mut self,
         tables: &mut Tables,
         (series, item): (SeriesRef, &Item),
-        labels: impl FnOnce() -> Labels,
         last: &mut LastValue,
         sample: &Sample,
     ) {
@@ -155,11 +161,12 @@ impl BatchWriter {
             Item::Family { .. } => tables.column_number(series),
         };
         let is_first = number.is_none();
-        let number = number.unwrap_or_else(|| {
-            self.defined = self.defined.saturating_add(1);
-            match item {
-                Item::Single(_) => tables.put_item(series.item, item, &mut self.definitions),
-                Item::Family { .. } => tables.put_column(series, &labels(), &mut self.definitions),
+        let number = number.unwrap_or_else(|| match item {
+            Item::Single(_) => self.define_item(tables, series.item, item),
+            Item::Family { columns, .. } => {
+                let column = columns.get(series.column as usize).unwrap_or(&Column::Count);
+                self.defined = self.defined.saturating_add(1);
+                tables.put_column(series, &item.series_labels(column), &mut self.definitions)
             }
         });
         if is_first {
@@ -172,21 +179,26 @@ impl BatchWriter {
                 self.put_head(number, time, forms);
                 last.put(*value, false, None, &mut self.entries);
             }
-            (value, start) => {
+            (_, _) => {
                 *last = LastValue::default();
                 self.put_head(number, time, (OTHER, OTHER));
-                varint::put_signed(&mut self.entries, start.map_or(0, Timestamp::as_millis));
-                match value {
-                    SampleValue::Float(value) => {
-                        self.entries.push(0);
-                        self.entries.extend_from_slice(&value.to_le_bytes());
-                    }
-                    SampleValue::Histogram(histogram) => {
-                        self.entries.push(1);
-                        put_histogram(&mut self.entries, histogram);
-                    }
-                }
+                put_other(sample, &mut self.entries);
             }
+        }
+    }
+}
+
+/// Appends the start time of a sample, and its value in full.
+pub(super) fn put_other(sample: &Sample, into: &mut Vec<u8>) {
+    varint::put_signed(into, sample.start.map_or(0, Timestamp::as_millis));
+    match &sample.value {
+        SampleValue::Float(value) => {
+            into.push(0);
+            into.extend_from_slice(&value.to_le_bytes());
+        }
+        SampleValue::Histogram(histogram) => {
+            into.push(1);
+            put_histogram(into, histogram);
         }
     }
 }
@@ -254,6 +266,15 @@ pub(crate) fn apply(
     let mut next = entries.next(&mut bytes, tables)?;
     let mut samples_before = 0;
     while let Some(entry) = next {
+        if entry.form == LATE {
+            // It lies beside the pages.
+            let logged = tables.items.get(entry.number).copied().ok_or_else(damaged)?;
+            let own = (logged, &*tables.layouts);
+            apply_late(&mut bytes, own, entries.time, index, heads, &mut applied).ok_or_else(damaged)??;
+            applied.newest = applied.newest.max(Some(entries.time));
+            next = entries.next(&mut bytes, tables)?;
+            continue;
+        }
         if applied.samples.saturating_sub(samples_before) >= MANY {
             heads.touch(entry.item);
         }
@@ -322,7 +343,7 @@ fn apply_page(
         apply_entry(page, entry, entries.time, bytes, tables, index, applied)?;
         applied.saw(entries.time);
         match entries.next(bytes, tables)? {
-            Some(next) if Heads::are_neighbours(next.item, entry.item) => entry = next,
+            Some(next) if next.form != LATE && Heads::are_neighbours(next.item, entry.item) => entry = next,
             next => return Ok(next),
         }
     }
@@ -449,12 +470,18 @@ fn apply_sample(series: &mut SeriesHead, form: u64, time: i64, bytes: &mut &[u8]
     Some(())
 }
 
-fn take_sample(form: u64, time: i64, last: &mut LastValue, bytes: &mut &[u8]) -> Option<Sample> {
+pub(super) fn take_sample(form: u64, time: i64, last: &mut LastValue, bytes: &mut &[u8]) -> Option<Sample> {
     let timestamp = Timestamp::from_millis(time);
     if form != OTHER {
         let (value, flagged) = last.take(bytes)?;
         return flagged.is_none().then(|| Sample::float(timestamp, value));
     }
+    take_other(time, bytes)
+}
+
+/// Takes what [`put_other`] appends.
+pub(super) fn take_other(time: i64, bytes: &mut &[u8]) -> Option<Sample> {
+    let timestamp = Timestamp::from_millis(time);
     let start = varint::take_signed(bytes)?;
     let (kind, rest) = bytes.split_first()?;
     *bytes = rest;
@@ -470,7 +497,7 @@ fn take_sample(form: u64, time: i64, last: &mut LastValue, bytes: &mut &[u8]) ->
     Some(Sample { timestamp, value, start: (start != 0).then(|| Timestamp::from_millis(start)) })
 }
 
-fn restore_columns(index: &RwLock<Index>, item: u32, layout: &Layout) -> Result<()> {
+pub(super) fn restore_columns(index: &RwLock<Index>, item: u32, layout: &Layout) -> Result<()> {
     let labels = match index.read().item(item).map(|item| &**item) {
         Some(Item::Family { labels, columns }) => {
             let known = columns.layout();

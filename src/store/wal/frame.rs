@@ -4,7 +4,7 @@
 //!  0  length   u32   of the payload
 //!  4  sequence u64   1 more than that of the frame before, also across files
 //! 12  durable  u64   the newest sequence known to be synced when this frame was written
-//! 20  kind     u8    1 batch    2 mark    3 batch that begins anew: no number from before it holds
+//! 20  kind     u8    1 batch    2 mark    3 batch that begins anew: no number from before it holds    4 tombstone
 //! 21  checksum u32   CRC-32C of the file's salt, the 21 bytes before, and the payload
 //! 25  payload
 //! ```
@@ -31,6 +31,8 @@ pub(crate) enum FrameKind {
     Anew,
     /// Nothing: it vouches for the frames before it.
     Mark,
+    /// A deletion, see `tombstone`; no number means anything in it.
+    Tombstone,
 }
 
 /// A frame that verified.
@@ -60,6 +62,7 @@ impl<'a> Frame<'a> {
             FrameKind::Batch => 1,
             FrameKind::Anew => 3,
             FrameKind::Mark => 2,
+            FrameKind::Tombstone => 4,
         });
         let checksum = checksum(salt, into.get(start..).unwrap_or_default(), self.payload);
         into.extend_from_slice(&checksum.to_le_bytes());
@@ -94,6 +97,7 @@ impl<'a> Frame<'a> {
             1 => FrameKind::Batch,
             2 => FrameKind::Mark,
             3 => FrameKind::Anew,
+            4 => FrameKind::Tombstone,
             _ => return None,
         };
         let signed = head.get(..FRAME.saturating_sub(4))?;

@@ -2,6 +2,7 @@
 
 mod entry;
 mod frame;
+mod late;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod law;
 mod log;

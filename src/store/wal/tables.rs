@@ -48,6 +48,8 @@ pub(crate) struct Tables {
     /// By item: its number and 1 more, 0 without.
     item_numbers: Vec<u32>,
     column_numbers: HashMap<SeriesRef, u32>,
+    /// Of what late samples were written for; a single series and the rows of a histogram are column [`ROWS`].
+    pub(super) late_numbers: HashMap<SeriesRef, u32>,
 }
 
 fn next(length: usize) -> u32 {
@@ -88,6 +90,43 @@ impl Tables {
         self.add_item(LoggedItem { item: series.item, column: series.column, layout: NO_LAYOUT })
     }
 
+    fn put_one_column(&mut self, column: &Column, into: &mut Vec<u8>) {
+        match column {
+            Column::Bucket(bound) => {
+                into.push(0);
+                self.put_symbol(bound, into);
+            }
+            Column::Count => into.push(1),
+            Column::Sum => into.push(2),
+        }
+    }
+
+    /// Defines an item for late samples.
+    pub(super) fn put_late_item(&mut self, number: u32, item: &Item, into: &mut Vec<u8>) -> u32 {
+        let (kind, labels) = match item {
+            Item::Single(labels) => (1, labels),
+            Item::Family { labels, .. } => (2, labels),
+        };
+        into.push(kind);
+        self.put_labels(labels, into);
+        self.add_late(SeriesRef { item: number, column: ROWS })
+    }
+
+    /// Defines a column of a histogram for late samples.
+    pub(super) fn put_late_column(&mut self, series: SeriesRef, labels: &Labels, into: &mut Vec<u8>) -> u32 {
+        into.push(3);
+        self.put_labels(labels, into);
+        self.add_late(series)
+    }
+
+    fn add_late(&mut self, own: SeriesRef) -> u32 {
+        let number = next(self.items.len());
+        let SeriesRef { item, column } = own;
+        self.items.push(LoggedItem { item, column, layout: NO_LAYOUT });
+        self.late_numbers.insert(own, number);
+        number
+    }
+
     /// Whether the newest row of this item has this layout.
     pub(super) fn has_layout(&self, logged: u32, layout: &Arc<Layout>) -> bool {
         let known =
@@ -110,14 +149,7 @@ impl Tables {
         into.push(0);
         varint::put(into, layout.width() as u64);
         for column in layout.columns() {
-            match column {
-                Column::Bucket(bound) => {
-                    into.push(0);
-                    self.put_symbol(bound, into);
-                }
-                Column::Count => into.push(1),
-                Column::Sum => into.push(2),
-            }
+            self.put_one_column(column, into);
         }
         let number = next(self.layouts.len());
         self.layouts.push(layout.clone());
@@ -202,17 +234,21 @@ impl Tables {
         let width = usize::try_from(varint::take(bytes)?).ok().filter(|width| *width <= bytes.len())?;
         let mut columns = Vec::with_capacity(width);
         for _ in 0..width {
-            let (kind, rest) = bytes.split_first()?;
-            *bytes = rest;
-            columns.push(match kind {
-                0 => Column::Bucket(self.take_symbol(bytes)?),
-                1 => Column::Count,
-                2 => Column::Sum,
-                _ => return None,
-            });
+            columns.push(self.take_column(bytes)?);
         }
         let layout = index.layout(&columns);
         (layout.columns() == columns).then_some(layout)
+    }
+
+    fn take_column(&mut self, bytes: &mut &[u8]) -> Option<Column> {
+        let (kind, rest) = bytes.split_first()?;
+        *bytes = rest;
+        match kind {
+            0 => Some(Column::Bucket(self.take_symbol(bytes)?)),
+            1 => Some(Column::Count),
+            2 => Some(Column::Sum),
+            _ => None,
+        }
     }
 
     fn take_labels(&mut self, bytes: &mut &[u8]) -> Option<Labels> {

@@ -20,7 +20,11 @@ fn open(folder: &TempDir) -> FolderBacking {
 }
 
 fn positioned(folder: &TempDir) -> FolderBacking {
-    let options = FolderOptions { access: Access::ReadOnly, read_mode: ReadMode::Positioned, no_lock: false };
+    let options = FolderOptions {
+        access: Access::ReadOnly,
+        read_mode: ReadMode::Positioned,
+        ..FolderOptions::default()
+    };
     FolderBacking::open_with(folder.path(), options).unwrap()
 }
 
