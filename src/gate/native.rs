@@ -99,7 +99,7 @@ fn check(metric: &Metric, dry_run: bool) -> Result<CheckSpec> {
     let scalar = expr.value_type() == ValueType::Scalar;
     let reading = Reading::of(&metric.success_condition, &metric.failure_condition, scalar, &keeps);
     let derived = derive(&measured, &reading);
-    if derived.by.is_some() {
+    if derived.per_element {
         return Err(unsupported("a native gate does not judge each element for itself"));
     }
     let kind = kind(derived, name, &unsupported)?;
@@ -127,14 +127,6 @@ fn kind(derived: Derived, name: &str, unsupported: &dyn Fn(&str) -> Error) -> Re
                 missing_is_zero: false,
             })
         }
-        Kind::BurnRate { events, trials, budget, factor } => Ok(CheckKind::Ratio {
-            events,
-            trials,
-            threshold: budget * factor,
-            fail_threshold: budget * factor,
-            events_are_good: false,
-            missing_is_zero: false,
-        }),
         Kind::Quantile { phi, buckets, limit } => {
             if !(phi > 0.0 && phi < 1.0) {
                 return Err(invalid(format!(
@@ -151,12 +143,10 @@ fn kind(derived: Derived, name: &str, unsupported: &dyn Fn(&str) -> Error) -> Re
             }
             Ok(CheckKind::Volume { requests, rate: per_second })
         }
-        Kind::Count { .. } => Err(unsupported("a native gate does not judge counts")),
+        Kind::Count => Err(unsupported("a native gate does not judge counts")),
         Kind::Mean { .. } => Err(unsupported("a native gate does not judge means; ask for a quantile")),
-        Kind::Value { .. } => Err(unsupported("a native gate does not judge gauges")),
-        Kind::Comparison { .. } | Kind::Difference { .. } => {
-            Err(unsupported("a native gate does not compare versions"))
-        }
+        Kind::Value => Err(unsupported("a native gate does not judge gauges")),
+        Kind::Comparison => Err(unsupported("a native gate does not compare versions")),
         Kind::Opaque => Err(unsupported("what it measures cannot be told from its form")),
         Kind::Refused(sentence) => Err(invalid(format!("metric `{name}`: {sentence}"))),
     }
@@ -221,7 +211,7 @@ mod tests {
             ("sum(increase(errors[5m]))", "result[0] <= 10", ErrorKind::Unsupported, "counts"),
             ("max(memory)", "result[0] < 5", ErrorKind::Unsupported, "gauges"),
             ("topk(1, up)", "result[0] < 5", ErrorKind::Unsupported, "its form"),
-            ("rate(a[1m]) / rate(b[1m])", "result[0] < 0.5", ErrorKind::Unsupported, "its form"),
+            ("rate(a[1m]) / rate(b[1m])", "result[0] < 0.5", ErrorKind::Unsupported, "each element"),
             (
                 "sum by (pod) (rate(a[1m])) / sum by (pod) (rate(b[1m]))",
                 "result[0] < 0.5",

@@ -152,9 +152,6 @@ fn percent(read: &Read<'_>, notes: &mut Notes) {
         Numbers::Below { pass, .. } | Numbers::Above { pass, .. } => pass,
         _ => return,
     };
-    if read.measured.budget.is_some() {
-        return;
-    }
     let scale = read.measured.scale.abs();
     let text = if scale == 1.0 && compared >= LEAST_PERCENT {
         format!("the query answers a share between 0 and 1, which is compared with {compared}")

@@ -7,10 +7,8 @@ use crate::gate::spec::Selector;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Derived {
     pub(crate) kind: Kind,
-    /// The labels whose every combination is checked for itself.
-    pub(crate) by: Option<Vec<String>>,
-    /// From the metric's own unit, or from 0 to 1, to the number that the conditions compare.
-    pub(crate) unit_scale: f64,
+    /// Whether each element of the answer is to be checked for itself.
+    pub(crate) per_element: bool,
 }
 
 /// The kinds of check. Thresholds are in the metric's own unit, those of ratios in shares of bad events.
@@ -24,44 +22,26 @@ pub(crate) enum Kind {
         pass_below: f64,
         fail_above: f64,
     },
-    BurnRate {
-        events: Selector,
-        trials: Selector,
-        budget: f64,
-        factor: f64,
-    },
     Quantile {
         phi: f64,
         buckets: Selector,
         limit: f64,
     },
+    /// Events per second that are to be reached.
     Volume {
         requests: Selector,
         per_second: f64,
     },
-    Count {
-        events: Selector,
-        most: f64,
-        window_ms: Option<i64>,
-    },
+    /// At most so many events.
+    Count,
     Mean {
         sum: Selector,
-        count: Selector,
         limit: f64,
     },
-    Value {
-        limit: f64,
-    },
-    Comparison {
-        canary: Subject,
-        stable: Subject,
-        theta: f64,
-    },
-    Difference {
-        canary: Subject,
-        stable: Subject,
-        delta: f64,
-    },
+    /// A gauge, or another number without events behind it.
+    Value,
+    /// One version beside another.
+    Comparison,
     /// The conditions decide on the value; there is no evidence behind it.
     Opaque,
     /// What it is can be told, and it judges nothing.
@@ -76,18 +56,14 @@ enum Good {
 }
 
 pub(crate) fn derive(measured: &Measured, reading: &Reading) -> Derived {
-    let unit_scale = match measured.subject {
-        Subject::Quotient { .. } | Subject::Split { .. } => 1.0,
-        _ => measured.scale.abs(),
+    let per_element = match (&measured.subject, measured.subject.grouping()) {
+        (_, Some(Grouping::By(_) | Grouping::Without(_))) => true,
+        // Of a gauge nobody aggregates there is one, mostly.
+        (Subject::Gauge { .. }, Some(Grouping::Series)) => reading.elements == Elements::Every,
+        (_, Some(Grouping::Series)) => true,
+        _ => false,
     };
-    let by = match measured.subject.grouping() {
-        Some(Grouping::By(labels)) => Some(labels.clone()),
-        // All other labels: which, only the data tell.
-        Some(Grouping::Without(_)) => Some(Vec::new()),
-        Some(Grouping::Series) if reading.elements == Elements::Every => Some(Vec::new()),
-        _ => None,
-    };
-    Derived { kind: kind(measured, reading), by, unit_scale }
+    Derived { kind: kind(measured, reading), per_element }
 }
 
 fn kind(measured: &Measured, reading: &Reading) -> Kind {
@@ -99,30 +75,16 @@ fn kind(measured: &Measured, reading: &Reading) -> Kind {
     }
     let Some(good) = good(measured, &reading.numbers) else { return Kind::Opaque };
     match (&measured.subject, good) {
-        (Subject::Ratio { numerator, denominator }, good) => ratio(numerator, denominator, measured, &good),
-        (Subject::Quantile { phi, buckets, .. }, Good::Below { pass, .. }) => {
+        (Subject::Ratio { numerator, denominator }, good) => ratio(numerator, denominator, &good),
+        // Between two limits a quantile would have to be inconclusive, which no one count of requests tells.
+        (Subject::Quantile { phi, buckets, .. }, Good::Below { pass, fail }) if pass == fail => {
             Kind::Quantile { phi: *phi, buckets: buckets.clone(), limit: pass }
         }
-        (Subject::Mean { sum, count, .. }, Good::Below { pass, .. }) => {
-            Kind::Mean { sum: sum.clone(), count: count.clone(), limit: pass }
-        }
+        (Subject::Mean { sum, .. }, Good::Below { pass, .. }) => Kind::Mean { sum: sum.clone(), limit: pass },
         (Subject::Events(events), good) => counted(events, &good),
-        (Subject::Gauge { .. } | Subject::Split { .. }, good) => Kind::Value { limit: good.limit() },
-        (Subject::Quotient { canary, stable }, Good::Below { pass, .. }) => {
-            Kind::Comparison { canary: (**canary).clone(), stable: (**stable).clone(), theta: pass }
-        }
-        (Subject::Difference { canary, stable }, Good::Below { pass, .. }) => {
-            Kind::Difference { canary: (**canary).clone(), stable: (**stable).clone(), delta: pass }
-        }
+        (Subject::Gauge { .. } | Subject::Split { .. }, _) => Kind::Value,
+        (Subject::Quotient { .. } | Subject::Difference { .. }, Good::Below { .. }) => Kind::Comparison,
         _ => Kind::Opaque,
-    }
-}
-
-impl Good {
-    fn limit(&self) -> f64 {
-        match self {
-            Self::Below { pass, .. } | Self::Above { pass, .. } | Self::Exactly(pass) => *pass,
-        }
     }
 }
 
@@ -140,17 +102,11 @@ fn good(measured: &Measured, numbers: &Numbers) -> Option<Good> {
     })
 }
 
-fn ratio(numerator: &Events, denominator: &Events, measured: &Measured, good: &Good) -> Kind {
+fn ratio(numerator: &Events, denominator: &Events, good: &Good) -> Kind {
     let Some(trials) = denominator.single() else { return Kind::Opaque };
     if numerator.by != denominator.by || denominator.by == Grouping::Series {
         // Series that meet one by one, or not at all, are no events among events.
         return Kind::Opaque;
-    }
-    if let (Some(budget), Some(events), Good::Below { pass, .. }) =
-        (measured.budget, numerator.single(), good)
-    {
-        let (events, trials) = (events.clone(), trials.clone());
-        return Kind::BurnRate { events, trials, budget, factor: pass / budget };
     }
     let (events_are_good, pass_below, fail_above) = match *good {
         Good::Below { pass, fail } => (false, pass, fail),
@@ -167,9 +123,7 @@ fn counted(events: &Events, good: &Good) -> Kind {
     let Some(selector) = events.single().cloned() else { return Kind::Opaque };
     match (events.per_second, good) {
         (true, Good::Above { pass, .. }) => Kind::Volume { requests: selector, per_second: *pass },
-        (false, Good::Below { pass, .. } | Good::Exactly(pass)) => {
-            Kind::Count { events: selector, most: *pass, window_ms: events.window_ms }
-        }
-        (_, good) => Kind::Value { limit: good.limit() },
+        (false, Good::Below { .. } | Good::Exactly(_)) => Kind::Count,
+        _ => Kind::Value,
     }
 }

@@ -5,12 +5,9 @@ use crate::gate::spec::Selector;
 use crate::model::{MatchOp, Matcher};
 use crate::promql::ast::{
     Aggregate, AggregateOp, Binary, BinaryOp, Call, DurationExpr, Expr, MatrixSelector, UnaryOp,
-    VectorSelector,
+    VectorMatching, VectorSelector,
 };
 use crate::promql::signature::Function;
-
-/// Divisors up to here are taken for an error budget, the rest of a service level objective: `1 - 0.999`.
-const LARGEST_BUDGET: f64 = 0.5;
 
 /// What a query measures.
 pub(crate) fn measured(expr: &Expr) -> Measured {
@@ -105,9 +102,8 @@ fn counter(matrix: &MatrixSelector, per_second: bool) -> Measured {
 
 fn quantile(phi: f64, inner: Measured) -> Measured {
     // A factor on all buckets changes no quantile.
-    let (Subject::Events(events), true) = (inner.subject, inner.offset == 0.0 && inner.scale > 0.0) else {
-        return Measured::opaque();
-    };
+    let plain = inner.offset == 0.0 && inner.scale > 0.0 && inner.filter.is_none();
+    let (Subject::Events(events), true) = (inner.subject, plain) else { return Measured::opaque() };
     let [(_, buckets)] = events.terms.as_slice() else { return Measured::opaque() };
     let classic = buckets.metric().is_some_and(|name| name.ends_with("_bucket"));
     let by = match events.by {
@@ -147,11 +143,12 @@ fn aggregate(node: &Aggregate) -> Measured {
         }
         _ => Subject::Opaque,
     };
-    Measured { subject, filter: None, budget: None, ..inner }
+    Measured { subject, ..inner }
 }
 
 fn binary(node: &Binary) -> Measured {
-    if node.return_bool || node.matching.as_ref().is_some_and(|matching| matching.fill_left.is_some()) {
+    let fills = |matching: &VectorMatching| matching.fill_left.is_some() || matching.fill_right.is_some();
+    if node.return_bool || node.matching.as_ref().is_some_and(fills) {
         return Measured::opaque();
     }
     let (left, right) = (measured(&node.lhs), measured(&node.rhs));
@@ -170,12 +167,7 @@ fn binary(node: &Binary) -> Measured {
         },
         BinaryOp::Div => match as_constant(&right) {
             Some(0.0) => Measured::opaque(),
-            Some(divisor) => {
-                let is_ratio = matches!(left.subject, Subject::Ratio { .. });
-                let budget = (is_ratio && divisor > 0.0 && divisor < LARGEST_BUDGET).then_some(divisor);
-                let quotient = affine(left, divisor.recip(), 0.0);
-                Measured { budget: budget.or(quotient.budget), ..quotient }
-            }
+            Some(divisor) => affine(left, divisor.recip(), 0.0),
             None => divided(left, right),
         },
         _ => Measured::opaque(),
@@ -306,6 +298,10 @@ fn ratio(mut numerator: Events, mut denominator: Events, mut scale: f64) -> Meas
         }
         Some(numerator) if is_split(numerator, trials) => {
             Subject::Split { numerator: numerator.clone(), denominator: trials.clone() }
+        }
+        // A sum of a histogram counts nothing, of whatever it is a share.
+        _ if numerator.terms.iter().any(|(_, of)| of.metric().is_some_and(|name| name.ends_with("_sum"))) => {
+            Subject::Opaque
         }
         _ => Subject::Ratio { numerator, denominator },
     };

@@ -24,8 +24,6 @@ pub(crate) struct Measured {
     pub(crate) subject: Subject,
     pub(crate) scale: f64,
     pub(crate) offset: f64,
-    /// What the subject was divided by where that is a small share, as an error budget is.
-    pub(crate) budget: Option<f64>,
     /// The comparison that lets only some answers through.
     pub(crate) filter: Option<Filter>,
     /// Whether silence is given a number, by `or vector(0)` or `clamp_min`.
@@ -116,7 +114,7 @@ pub(crate) enum Grouping {
 
 impl Measured {
     pub(crate) fn of(subject: Subject) -> Self {
-        Self { subject, scale: 1.0, offset: 0.0, budget: None, filter: None, guarded: false }
+        Self { subject, scale: 1.0, offset: 0.0, filter: None, guarded: false }
     }
 
     pub(crate) fn opaque() -> Self {

@@ -62,12 +62,15 @@ fn what_is_computed_from_answers_that_may_be_dropped_is_opaque() {
     for query in [
         format!("({ERRORS} / {ALL} > 0.05) * 100"),
         format!("{ERRORS} * {ALL}"),
-        format!("{ERRORS} / {ALL} offset 5m"),
+        format!("{ERRORS} / sum(rate(requests[2m] offset 5m))"),
         format!("{ERRORS} / sum(increase(requests[2m]))"),
+        format!("{ERRORS} / on() {ALL} or up"),
+        r#"sum(rate(d_sum{a="1"}[2m])) / sum(rate(d_count[2m]))"#.to_owned(),
+        r"histogram_quantile(0.9, sum by (le) (rate(d_bucket[2m])) < 5)".to_owned(),
         "topk(1, up)".to_owned(),
         "absent(up)".to_owned(),
     ] {
-        let Ok(expr) = parse(&query, &ParseOptions::default()) else { continue };
+        let expr = parse(&query, &ParseOptions::default()).unwrap();
         assert!(measured(&expr).is_opaque(), "{query}");
     }
 }
@@ -100,4 +103,22 @@ fn one_element_or_every_element_is_looked_at() {
     assert_eq!(read("result[0] < 0.05"), Elements::First);
     assert_eq!(read("all(result, # < 0.05)"), Elements::Every);
     assert_eq!(read("result[0] < 0.05 && len(result) < 2"), Elements::Every);
+}
+
+#[test]
+fn elements_that_nobody_aggregates_are_each_a_check() {
+    let quantile = |by: &str| format!("histogram_quantile(0.9, {by}(rate(d_bucket[2m])))");
+    assert!(!derived(&quantile("sum by (le) "), "result[0] < 1", "").per_element);
+    assert!(derived(&quantile("sum by (le, pod) "), "result[0] < 1", "").per_element);
+    assert!(derived(&quantile(""), "result[0] < 1", "").per_element);
+    assert!(derived("rate(requests[2m])", "result[0] >= 1", "").per_element);
+    assert!(!derived("up", "result[0] == 1", "").per_element);
+    assert!(derived("up", "all(result, # == 1)", "").per_element);
+}
+
+#[test]
+fn a_quantile_with_two_limits_has_no_check() {
+    let query = "histogram_quantile(0.9, sum by (le) (rate(d_bucket[2m])))";
+    assert!(matches!(derived(query, "result[0] < 1", "").kind, Kind::Quantile { .. }));
+    assert_eq!(derived(query, "result[0] < 1", "result[0] > 2").kind, Kind::Opaque);
 }
