@@ -9,10 +9,9 @@ use crate::error::Result;
 use crate::model::{Sample, SampleBuffer, SampleValue, Timestamp, Window};
 
 use super::super::index::ColumnList;
+use super::CHUNK_ROWS;
 use super::series::{SeriesHead, full_size};
 
-/// Rows in a chunk.
-const CHUNK_ROWS: u32 = 128;
 /// Rows that are no increments stay together for as long, whatever comes.
 const FEW_ROWS: u32 = 16;
 
@@ -55,7 +54,7 @@ impl FamilyHead {
                 self.tail.push(time, bytes)?;
             }
         }
-        if self.tail.count() >= CHUNK_ROWS {
+        if self.tail.count() as usize >= CHUNK_ROWS {
             self.finish_tail();
         }
         Some(())

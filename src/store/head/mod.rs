@@ -21,6 +21,9 @@ use page::PAGE_ITEMS;
 pub(crate) use page::Page;
 pub(crate) use series::{Newest, SeriesHead, same_bits};
 
+/// Samples of a series, or rows of a histogram, in a full chunk of a head.
+pub(super) const CHUNK_ROWS: usize = 120;
+
 /// What became of a sample that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {

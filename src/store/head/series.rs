@@ -10,10 +10,7 @@ use crate::chunk::{
 use crate::error::Result;
 use crate::model::{Sample, SampleBuffer, SampleValue, Timestamp, Window};
 
-use super::{Taken, duplicate, out_of_order};
-
-/// Samples in a chunk.
-const CHUNK_SAMPLES: usize = 128;
+use super::{CHUNK_ROWS, Taken, duplicate, out_of_order};
 
 /// A single series' samples.
 #[derive(Clone, Debug, Default)]
@@ -151,7 +148,7 @@ impl SeriesHead {
                 more.newest = Some(Box::new(Newest::Other(Box::new(sample))));
             }
         }
-        if self.tail_count() >= CHUNK_SAMPLES {
+        if self.tail_count() >= CHUNK_ROWS {
             self.finish_tail();
         }
     }

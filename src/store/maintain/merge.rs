@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::super::Inner;
 use super::super::backing::FileKind;
 use super::super::disk::Disk;
+use super::super::head::CHUNK_ROWS;
 use super::super::index::{Index, SeriesRef};
 use super::super::segment::{PartKind, Run, Segment, SegmentWriter};
 use super::super::sync::RwLock;
@@ -22,7 +23,7 @@ const MERGE: usize = 4;
 /// The highest level.
 const TOP_LEVEL: u8 = 3;
 /// Rows of a chunk in a segment of level 1; of each further level four times as many.
-const MERGED_ROWS: usize = 512;
+const MERGED_ROWS: usize = MERGE * CHUNK_ROWS;
 
 /// Segments on their way into one.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 use super::backing::error_of;
 use super::disk::Disk;
+use super::head::CHUNK_ROWS;
 use super::options::Durability;
 use super::wal::FrameKind;
 use super::{Inner, Store};
@@ -23,11 +24,11 @@ use merge::Merge;
 const STEP_ITEMS: usize = 1024;
 /// Samples of every series after which the heads are sealed: as many as a full chunk of a head has, so that what is sealed
 /// can leave memory at once.
-const FLUSH_ROWS: u64 = 128;
+const FLUSH_ROWS: u64 = CHUNK_ROWS as u64;
 /// Jobs that a flush waits for: to seal, to forget, and to merge on every level.
 const FLUSH_JOBS: u32 = 16;
 /// Samples of every series after which a commit does a part of the upkeep.
-const BEHIND_ROWS: u64 = 256;
+const BEHIND_ROWS: u64 = 2 * FLUSH_ROWS;
 /// Files of the log that wait to be sealed before a commit does it.
 const MAX_LOGS: usize = 4;
 /// Without appends for as long, the newest batch is vouched for by a mark.
