@@ -1,12 +1,10 @@
 //! A native gate from an Argo template: the checks that its metrics mean, decided by evidence.
 
 use super::argo::{AnalysisRun, AnalysisTemplate, Argument, IntOrText, Metric, Profile, parse_duration};
-use super::shape::{Derived, Kind, Reading, derive, measured};
+use super::shape::{Derived, Kind, Shape};
 use super::spec::{CheckKind, CheckSpec, GateSpec, Selector};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Timestamp;
-use crate::promql::ast::ValueType;
-use crate::promql::parse::{ParseOptions, parse};
 
 impl GateSpec {
     /// The gate that an AnalysisTemplate means: its metrics become checks on counted evidence, and guards against silence
@@ -90,15 +88,11 @@ fn check(metric: &Metric, dry_run: bool) -> Result<CheckSpec> {
     if metric.effective_count() == Some(1) && metric.interval.is_empty() {
         return Err(unsupported("it is measured once, where a native gate looks until it knows"));
     }
-    let expr = parse(&prometheus.query, &ParseOptions::default()).map_err(|error| {
+    let shape = Shape::of(&prometheus.query, &metric.success_condition, &metric.failure_condition);
+    let derived = shape.map(|shape| shape.derived).map_err(|error| {
         let message = format!("metric `{name}`: {error}");
         Error::new(error.kind(), message).caused_by(error)
     })?;
-    let measured = measured(&expr);
-    let keeps = |number| measured.filter.is_none_or(|filter| filter.keeps(number));
-    let scalar = expr.value_type() == ValueType::Scalar;
-    let reading = Reading::of(&metric.success_condition, &metric.failure_condition, scalar, &keeps);
-    let derived = derive(&measured, &reading);
     if derived.per_element {
         return Err(unsupported("a native gate does not judge each element for itself"));
     }

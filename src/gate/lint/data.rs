@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::arguments::Resolved;
 use super::metric::{QUERY, Read};
 use super::query::{is_success_code, tells_versions};
 use super::{Note, Notes};
@@ -20,9 +19,8 @@ const RECENT_MS: i64 = 600_000;
 /// Scrapes that a window must hold, so that a rate has data when some are missed.
 const LEAST_SCRAPES: i64 = 4;
 
-pub(super) fn lint(metric: &Resolved, source: &dyn Source, now: Timestamp, notes: &mut Notes) -> Result<()> {
-    let Some(read) = Read::of(metric) else { return Ok(()) };
-    let selectors = read.measured.subject.selectors();
+pub(super) fn lint(read: &Read, source: &dyn Source, now: Timestamp, notes: &mut Notes) -> Result<()> {
+    let selectors = read.shape.measured.subject.selectors();
     let mut found: Vec<(&Selector, Vec<Series>)> = Vec::new();
     for selector in selectors {
         let series = select(source, selector, now)?;
@@ -32,17 +30,17 @@ pub(super) fn lint(metric: &Resolved, source: &dyn Source, now: Timestamp, notes
         found.push((selector, series));
     }
     if let Some((_, trials)) = found.last() {
-        scrapes(&read, trials, now, notes)?;
-        versions(&read, trials, notes);
+        scrapes(read, trials, now, notes)?;
+        versions(read, trials, notes);
         foreign_traffic(trials, notes);
     }
-    if let Subject::Ratio { numerator, denominator } = &read.measured.subject {
+    if let Subject::Ratio { numerator, denominator } = &read.shape.measured.subject {
         if numerator.by == Grouping::Series && denominator.by == Grouping::Series {
             join(&found, notes);
         }
-        narrow(&read, &found, notes);
+        narrow(read, &found, notes);
     }
-    buckets(&read, &found, notes);
+    buckets(read, &found, notes);
     Ok(())
 }
 
@@ -66,8 +64,8 @@ fn absent(selector: &Selector, source: &dyn Source, now: Timestamp, notes: &mut 
 }
 
 /// Whether the window holds enough scrapes.
-fn scrapes(read: &Read<'_>, series: &[Series], now: Timestamp, notes: &mut Notes) -> Result<()> {
-    let window_ms = read.measured.subject.window_ms();
+fn scrapes(read: &Read, series: &[Series], now: Timestamp, notes: &mut Notes) -> Result<()> {
+    let window_ms = read.shape.measured.subject.window_ms();
     let (Some(window_ms), Some(first)) = (window_ms, series.first()) else { return Ok(()) };
     let mut samples = SampleBuffer::default();
     first.read(Window::new(now.minus_millis(RECENT_MS), now), &mut samples)?;
@@ -98,11 +96,11 @@ fn values<'a>(labels: impl Iterator<Item = &'a Labels>) -> BTreeMap<String, BTre
 }
 
 /// How many versions the series belong to.
-fn versions(read: &Read<'_>, series: &[Series], notes: &mut Notes) {
-    if matches!(read.measured.subject, Subject::Quotient { .. } | Subject::Difference { .. }) {
+fn versions(read: &Read, series: &[Series], notes: &mut Notes) {
+    if matches!(read.shape.measured.subject, Subject::Quotient { .. } | Subject::Difference { .. }) {
         return;
     }
-    let grouped = match read.measured.subject.grouping() {
+    let grouped = match read.shape.measured.subject.grouping() {
         Some(Grouping::By(labels)) => labels.clone(),
         Some(Grouping::Without(_)) => return,
         _ => Vec::new(),
@@ -185,8 +183,8 @@ fn join(found: &[(&Selector, Vec<Series>)], notes: &mut Notes) {
 }
 
 /// The codes that are neither good nor the server's fault.
-fn narrow(read: &Read<'_>, found: &[(&Selector, Vec<Series>)], notes: &mut Notes) {
-    let Kind::Ratio { events_are_good: true, .. } = read.derived.kind else { return };
+fn narrow(read: &Read, found: &[(&Selector, Vec<Series>)], notes: &mut Notes) {
+    let Kind::Ratio { events_are_good: true, .. } = read.shape.derived.kind else { return };
     let [(good, _), (_, trials)] = found else { return };
     let Some(matcher) = good.matchers.iter().find(|matcher| is_success_code(matcher)) else { return };
     let values = values(trials.iter().map(Series::labels));
@@ -204,8 +202,8 @@ fn narrow(read: &Read<'_>, found: &[(&Selector, Vec<Series>)], notes: &mut Notes
 }
 
 /// How a latency threshold lies among the buckets.
-fn buckets(read: &Read<'_>, found: &[(&Selector, Vec<Series>)], notes: &mut Notes) {
-    let Kind::Quantile { limit, .. } = read.derived.kind else { return };
+fn buckets(read: &Read, found: &[(&Selector, Vec<Series>)], notes: &mut Notes) {
+    let Kind::Quantile { limit, .. } = read.shape.derived.kind else { return };
     let Some((_, series)) = found.first() else { return };
     let values = values(series.iter().map(Series::labels));
     let mut bounds: Vec<f64> = values

@@ -5,74 +5,63 @@ use super::elements::{Elements, elements};
 use super::repair::repair;
 use super::silence::{without_movement, without_series};
 use super::{Note, Notes, query, schedule};
-use crate::gate::argo::{Phase, QueryValue};
-use crate::gate::shape::{self, Derived, Measured, Numbers, Reading, Subject, derive, measured};
-use crate::promql::ast::{Expr, ValueType};
-use crate::promql::parse::{ParseOptions, parse};
-use crate::promql::{Engine, Query};
+use crate::gate::argo::{Metric, Phase, QueryValue};
+use crate::gate::shape::{self, Numbers, Shape, Subject};
+use crate::promql::Engine;
+use crate::promql::ast::ValueType;
 
 pub(super) const QUERY: &str = "provider.prometheus.query";
 pub(super) const SUCCESS: &str = "successCondition";
 pub(super) const FAILURE: &str = "failureCondition";
 
 /// A metric that has been read.
-pub(super) struct Read<'a> {
-    pub(super) metric: &'a Resolved,
-    pub(super) expr: Expr,
-    pub(super) measured: Measured,
-    pub(super) reading: Reading,
-    pub(super) derived: Derived,
+pub(super) struct Read {
+    pub(super) resolved: Resolved,
+    pub(super) shape: Shape,
 }
 
-impl<'a> Read<'a> {
-    /// Reads a metric whose query parses.
-    pub(super) fn of(metric: &'a Resolved) -> Option<Self> {
-        let expr = parse(metric.query()?, &ParseOptions::default()).ok()?;
-        let measured = measured(&expr);
-        let keeps = |number| measured.filter.is_none_or(|filter| filter.keeps(number));
-        let scalar = expr.value_type() == ValueType::Scalar;
-        let conditions = &metric.metric;
-        let reading =
-            Reading::of(&conditions.success_condition, &conditions.failure_condition, scalar, &keeps);
-        let derived = derive(&measured, &reading);
-        Some(Self { metric, expr, measured, reading, derived })
+impl Read {
+    /// Reads a metric, and notes why where its query does not parse.
+    pub(super) fn of(resolved: Resolved, notes: &mut Notes) -> Option<Self> {
+        let (query, metric) = (resolved.query()?, &resolved.metric);
+        match Shape::of(query, &metric.success_condition, &metric.failure_condition) {
+            Ok(shape) => Some(Self { resolved, shape }),
+            Err(error) => {
+                let note = Note::error("query-error", QUERY, error.to_string());
+                notes.add(match repair(query, &error.to_string()) {
+                    Some(repair) => note.suggest(repair),
+                    None => note,
+                });
+                None
+            }
+        }
+    }
+
+    pub(super) fn metric(&self) -> &Metric {
+        &self.resolved.metric
     }
 
     fn phase(&self, value: &QueryValue) -> Result<Phase, String> {
-        let metric = &self.metric.metric;
+        let metric = self.metric();
         shape::phase(&metric.success_condition, &metric.failure_condition, value)
     }
 
     /// The condition that is there, for what is about both.
     fn condition(&self) -> &'static str {
-        if self.metric.metric.success_condition.is_empty() { FAILURE } else { SUCCESS }
+        if self.metric().success_condition.is_empty() { FAILURE } else { SUCCESS }
     }
 }
 
-pub(super) fn lint(metric: &Resolved, notes: &mut Notes) {
-    let Some(text) = metric.query() else { return };
-    let engine = Engine::new();
-    let prepared = match engine.prepare(text) {
-        Ok(prepared) => prepared,
-        Err(error) => {
-            let note = Note::error("query-error", QUERY, error.to_string());
-            notes.add(match repair(text, &error.to_string()) {
-                Some(repair) => note.suggest(repair),
-                None => note,
-            });
-            return;
-        }
-    };
-    let Some(read) = Read::of(metric) else { return };
-    conditions(&read, notes);
-    on_silence(&read, &engine, &prepared, notes);
-    count_of_elements(&read, notes);
-    query::lint(&read, notes);
-    schedule::metric(&read, notes);
+pub(super) fn lint(read: &Read, notes: &mut Notes) {
+    conditions(read, notes);
+    on_silence(read, notes);
+    count_of_elements(read, notes);
+    query::lint(read, notes);
+    schedule::metric(read, notes);
 }
 
-fn conditions(read: &Read<'_>, notes: &mut Notes) {
-    let metric = &read.metric.metric;
+fn conditions(read: &Read, notes: &mut Notes) {
+    let metric = read.metric();
     for (field, text) in [(SUCCESS, &metric.success_condition), (FAILURE, &metric.failure_condition)] {
         let cut = text.trim_end().ends_with(['(', ',', '<', '>', '=', '&', '|', '+', '-', '*', '/', '!']);
         let open = text.matches('(').count() > text.matches(')').count();
@@ -82,7 +71,7 @@ fn conditions(read: &Read<'_>, notes: &mut Notes) {
             notes.add(note.suggest("in YAML a # behind a blank begins a comment; quote the condition"));
         }
     }
-    match &read.reading.numbers {
+    match &read.shape.reading.numbers {
         Numbers::Broken(sentence) => {
             let note = Note::error("type-error", read.condition(), sentence.clone());
             notes.add(match indexed(&metric.success_condition, &metric.failure_condition) {
@@ -104,7 +93,9 @@ fn conditions(read: &Read<'_>, notes: &mut Notes) {
         let text = "without a successCondition everything that is not bad is good";
         notes.add(Note::information("no-success-condition", FAILURE, text));
     }
-    if read.expr.value_type() == ValueType::Vector && read.phase(&QueryValue::Vector(Vec::new())).is_err() {
+    if read.shape.expr.value_type() == ValueType::Vector
+        && read.phase(&QueryValue::Vector(Vec::new())).is_err()
+    {
         let text = "where the query answers nothing the measurement is an Error, as an element is read that is not there";
         let note = Note::information("index-without-length", read.condition(), text);
         notes.add(note.suggest("a guard that passes instead would hide silence"));
@@ -134,19 +125,23 @@ fn indexed(success: &str, failure: &str) -> Option<String> {
 }
 
 /// Whether an answer without any evidence is good.
-fn on_silence(read: &Read<'_>, engine: &Engine, query: &Query, notes: &mut Notes) {
-    let counts_only = matches!(read.measured.subject, Subject::Events(_) | Subject::Gauge { .. });
+fn on_silence(read: &Read, notes: &mut Notes) {
+    let engine = Engine::new();
+    let Some(Ok(query)) = read.resolved.query().map(|text| engine.prepare(text)) else { return };
+    let counts_only = matches!(read.shape.measured.subject, Subject::Events(_) | Subject::Gauge { .. });
     let states = [
-        ("where there are no series", without_series(engine, query)),
+        ("where there are no series", without_series(&engine, &query)),
         (
             "where nothing happens",
             // A counter of errors that stands still, and a gauge, are evidence.
-            if counts_only { None } else { without_movement(engine, query) },
+            if counts_only { None } else { without_movement(&engine, &query) },
         ),
     ];
     for (when, value) in states {
         let Some(value) = value else { continue };
-        if read.phase(&value) != Ok(Phase::Successful) || matches!(read.reading.numbers, Numbers::All(_)) {
+        if read.phase(&value) != Ok(Phase::Successful)
+            || matches!(read.shape.reading.numbers, Numbers::All(_))
+        {
             continue;
         }
         let text = format!("{when} the query answers {}, which is good by the conditions", value.text());
@@ -161,10 +156,10 @@ fn on_silence(read: &Read<'_>, engine: &Engine, query: &Query, notes: &mut Notes
     }
 }
 
-fn count_of_elements(read: &Read<'_>, notes: &mut Notes) {
-    let reads_all = read.reading.elements == shape::Elements::Every;
-    let judges = !matches!(read.reading.numbers, Numbers::Broken(_) | Numbers::All(_));
-    if elements(&read.expr) != Elements::Many || reads_all || !judges {
+fn count_of_elements(read: &Read, notes: &mut Notes) {
+    let reads_all = read.shape.reading.elements == shape::Elements::Every;
+    let judges = !matches!(read.shape.reading.numbers, Numbers::Broken(_) | Numbers::All(_));
+    if elements(&read.shape.expr) != Elements::Many || reads_all || !judges {
         return;
     }
     let note = Note::warning(

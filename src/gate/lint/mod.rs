@@ -21,6 +21,8 @@ use super::argo::{AnalysisTemplate, Argument};
 use crate::error::Result;
 use crate::model::Timestamp;
 use crate::source::Source;
+use arguments::Resolved;
+use metric::Read;
 
 /// How much a [`Lint`] matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,7 +68,7 @@ impl LintSeverity {
 /// | `mean-hides-tail`, `averaged-quantile` | the number says little about slow requests |
 /// | `depends-on-traffic-split` | the share of the traffic is judged, not the canary |
 /// | `not-canary-specific` | the query does not tell the canary from the rest |
-/// | `empty-argument`, `unknown-argument`, `unused-argument` | arguments |
+/// | `empty-argument`, `unknown-argument`, `unused-argument`, `dropped-argument` | arguments |
 /// | `limit-not-a-number`, `limit-unreachable`, `limits-swallow-count`, `negative-count`, `negative-interval` | limits and counts |
 /// | `overlapping-windows`, `delay-shorter-than-window`, `order-hides-traffic`, `too-few-by-design` | times |
 /// | `dry-run-star`, `dry-run-unanchored` | which metrics decide nothing |
@@ -127,13 +129,7 @@ impl AnalysisTemplate {
     /// ```
     pub fn lint(&self, args: &[Argument]) -> Vec<Lint> {
         let mut notes = Notes::default();
-        let metrics = arguments::resolved(self, args, &mut notes);
-        schedule::template(self, &mut notes);
-        for metric in &metrics {
-            notes.metric = Some((metric.index, metric.metric.name.clone()));
-            metric::lint(metric, &mut notes);
-        }
-        schedule::order(&metrics, &mut notes);
+        self.read(args, &mut notes);
         notes.into_lints()
     }
 
@@ -143,12 +139,29 @@ impl AnalysisTemplate {
     ///
     /// What the source fails with.
     pub fn lint_with(&self, args: &[Argument], source: &dyn Source, now: Timestamp) -> Result<Vec<Lint>> {
-        let mut notes = Notes { lints: self.lint(args), metric: None };
-        for metric in arguments::resolved(self, args, &mut Notes::default()) {
-            notes.metric = Some((metric.index, metric.metric.name.clone()));
-            data::lint(&metric, source, now, &mut notes)?;
+        let mut notes = Notes::default();
+        for read in self.read(args, &mut notes) {
+            notes.look_at(&read.resolved);
+            data::lint(&read, source, now, &mut notes)?;
         }
         Ok(notes.into_lints())
+    }
+
+    /// Notes what the template tells by itself.
+    fn read(&self, args: &[Argument], notes: &mut Notes) -> Vec<Read> {
+        let mut reads = Vec::new();
+        for resolved in arguments::resolved(self, args, notes) {
+            notes.look_at(&resolved);
+            reads.extend(Read::of(resolved, notes));
+        }
+        for read in &reads {
+            notes.look_at(&read.resolved);
+            metric::lint(read, notes);
+        }
+        notes.metric = None;
+        schedule::template(self, notes);
+        schedule::order(&reads, notes);
+        reads
     }
 
     /// Reads a YAML file as [`from_yaml`](Self::from_yaml) does and lints every template in it; findings know their lines.
@@ -200,6 +213,11 @@ struct Notes {
 }
 
 impl Notes {
+    /// What is noted from now on is about this metric.
+    fn look_at(&mut self, resolved: &Resolved) {
+        self.metric = Some((resolved.index, resolved.metric.name.clone()));
+    }
+
     /// Notes a weakness, once.
     fn add(&mut self, note: Note) {
         let mut path = match &self.metric {

@@ -13,8 +13,8 @@ const LEAST_PERCENT: f64 = 2.0;
 /// A percentage that is compared with less was meant as a share.
 const MOST_SHARE: f64 = 0.2;
 
-pub(super) fn lint(read: &Read<'_>, notes: &mut Notes) {
-    if let Some(filter) = read.measured.filter {
+pub(super) fn lint(read: &Read, notes: &mut Notes) {
+    if let Some(filter) = read.shape.measured.filter {
         let text = format!(
             "the query drops every answer that is not {} {}, so that no data and a breach look alike",
             filter.op.as_str(),
@@ -23,7 +23,7 @@ pub(super) fn lint(read: &Read<'_>, notes: &mut Notes) {
         let note = Note::warning("filter-hides-breach", QUERY, text);
         notes.add(note.suggest("compare in the condition: result[0] < …"));
     }
-    if is_joined_by_series(&read.expr) {
+    if is_joined_by_series(&read.shape.expr) {
         let note = Note::warning(
             "unaggregated-join",
             QUERY,
@@ -32,7 +32,7 @@ pub(super) fn lint(read: &Read<'_>, notes: &mut Notes) {
         );
         notes.add(note.suggest("sum both sides"));
     }
-    match &read.measured.subject {
+    match &read.shape.measured.subject {
         Subject::Ratio { numerator, denominator } => ratio(read, numerator, denominator, notes),
         Subject::Mean { .. } => {
             let text = "a mean hides slow requests behind many quick ones";
@@ -93,7 +93,7 @@ fn labels(selector: &Selector) -> Vec<&Matcher> {
     selector.matchers.iter().filter(|matcher| matcher.name() != "__name__").collect()
 }
 
-fn ratio(read: &Read<'_>, numerator: &Events, denominator: &Events, notes: &mut Notes) {
+fn ratio(read: &Read, numerator: &Events, denominator: &Events, notes: &mut Notes) {
     if let (Some(first), Some(second)) = (numerator.window_ms, denominator.window_ms)
         && first != second
     {
@@ -118,7 +118,7 @@ fn ratio(read: &Read<'_>, numerator: &Events, denominator: &Events, notes: &mut 
         let names = extra.iter().chain(&dropped).map(|matcher| matcher.name());
         notes.add(Note::warning("label-mismatch", QUERY, text).naming(names));
     }
-    let Kind::Ratio { events_are_good, .. } = read.derived.kind else { return };
+    let Kind::Ratio { events_are_good, .. } = read.shape.derived.kind else { return };
     if events_are_good {
         if let Some(matcher) = extra.iter().find(|matcher| is_success_code(matcher)) {
             let text =
@@ -126,7 +126,7 @@ fn ratio(read: &Read<'_>, numerator: &Events, denominator: &Events, notes: &mut 
             let note = Note::warning("good-is-narrow", QUERY, text).naming([matcher.name()]);
             notes.add(note.suggest(format!("count what is not bad: {}!~\"5..\"", matcher.name())));
         }
-    } else if same_metric && dropped.is_empty() && !extra.is_empty() && !read.measured.guarded {
+    } else if same_metric && dropped.is_empty() && !extra.is_empty() && !read.shape.measured.guarded {
         let text =
             format!("without a single series with {} there is no answer, however good", listed(&extra));
         let note = Note::warning("missing-numerator", QUERY, text);
@@ -147,12 +147,12 @@ pub(super) fn is_success_code(matcher: &Matcher) -> bool {
         && ["code", "status", "class"].iter().any(|part| matcher.name().contains(part))
 }
 
-fn percent(read: &Read<'_>, notes: &mut Notes) {
-    let compared = match read.reading.numbers {
+fn percent(read: &Read, notes: &mut Notes) {
+    let compared = match read.shape.reading.numbers {
         Numbers::Below { pass, .. } | Numbers::Above { pass, .. } => pass,
         _ => return,
     };
-    let scale = read.measured.scale.abs();
+    let scale = read.shape.measured.scale.abs();
     let text = if scale == 1.0 && compared >= LEAST_PERCENT {
         format!("the query answers a share between 0 and 1, which is compared with {compared}")
     } else if scale == 100.0 && (compared < MOST_SHARE || (is_above(read) && compared <= 1.0)) {
@@ -163,13 +163,13 @@ fn percent(read: &Read<'_>, notes: &mut Notes) {
     notes.add(Note::warning("percent-or-ratio", QUERY, text).suggest("use one unit on both sides"));
 }
 
-fn is_above(read: &Read<'_>) -> bool {
-    matches!(read.reading.numbers, Numbers::Above { .. })
+fn is_above(read: &Read) -> bool {
+    matches!(read.shape.reading.numbers, Numbers::Above { .. })
 }
 
 /// A threshold of a duration that looks like that of another unit.
-fn unit(read: &Read<'_>, notes: &mut Notes) {
-    let (selector, limit) = match &read.derived.kind {
+fn unit(read: &Read, notes: &mut Notes) {
+    let (selector, limit) = match &read.shape.derived.kind {
         Kind::Quantile { buckets, limit, .. } => (buckets, *limit),
         Kind::Mean { sum, limit, .. } => (sum, *limit),
         _ => return,
@@ -204,15 +204,15 @@ fn tells_replicas(label: &str) -> bool {
 }
 
 /// Whether the query tells the canary from what runs beside it.
-fn whose(read: &Read<'_>, notes: &mut Notes) {
-    let selectors = read.measured.subject.selectors();
+fn whose(read: &Read, notes: &mut Notes) {
+    let selectors = read.shape.measured.subject.selectors();
     let specific = |selector: &&Selector| {
         labels(selector).iter().any(|matcher| {
             let value = String::from_utf8_lossy(matcher.value());
             tells_versions(matcher.name()) || tells_replicas(matcher.name()) || tells_versions(&value)
         })
     };
-    let by_version = match read.measured.subject.grouping() {
+    let by_version = match read.shape.measured.subject.grouping() {
         Some(Grouping::By(labels)) => {
             labels.iter().any(|label| tells_versions(label) || tells_replicas(label))
         }
@@ -220,7 +220,7 @@ fn whose(read: &Read<'_>, notes: &mut Notes) {
         _ => false,
     };
     let asked = read
-        .metric
+        .resolved
         .written
         .split("{{")
         .skip(1)

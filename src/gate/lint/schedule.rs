@@ -1,6 +1,5 @@
 //! When and how often a metric is measured, and what is tolerated.
 
-use super::arguments::Resolved;
 use super::metric::Read;
 use super::{Note, Notes};
 use crate::gate::argo::{AnalysisTemplate, IntOrText, parse_duration};
@@ -49,16 +48,15 @@ pub(super) fn template(template: &AnalysisTemplate, notes: &mut Notes) {
 }
 
 /// A check of traffic that begins after others.
-pub(super) fn order(metrics: &[Resolved], notes: &mut Notes) {
-    let reads: Vec<Read<'_>> = metrics.iter().filter_map(Read::of).collect();
-    let delay = |read: &Read<'_>| nanos(&read.metric.metric.initial_delay).unwrap_or(0);
-    for read in reads.iter().filter(|read| matches!(read.derived.kind, Kind::Volume { .. })) {
-        let earlier = reads
-            .iter()
-            .filter(|other| delay(other) < delay(read) && !matches!(other.derived.kind, Kind::Volume { .. }));
-        let names: Vec<&str> = earlier.map(|other| other.metric.metric.name.as_str()).collect();
+pub(super) fn order(reads: &[Read], notes: &mut Notes) {
+    let delay = |read: &Read| nanos(&read.metric().initial_delay).unwrap_or(0);
+    for read in reads.iter().filter(|read| matches!(read.shape.derived.kind, Kind::Volume { .. })) {
+        let earlier = reads.iter().filter(|other| {
+            delay(other) < delay(read) && !matches!(other.shape.derived.kind, Kind::Volume { .. })
+        });
+        let names: Vec<&str> = earlier.map(|other| other.metric().name.as_str()).collect();
         if !names.is_empty() {
-            notes.metric = Some((read.metric.index, read.metric.metric.name.clone()));
+            notes.look_at(&read.resolved);
             let text =
                 format!("traffic is looked at later than {}, which end the run before", names.join(", "));
             let note = Note::warning("order-hides-traffic", "initialDelay", text).naming(names);
@@ -66,25 +64,25 @@ pub(super) fn order(metrics: &[Resolved], notes: &mut Notes) {
         }
     }
     notes.metric = None;
-    let required = reads.iter().find_map(|read| match read.derived.kind {
+    let required = reads.iter().find_map(|read| match read.shape.derived.kind {
         Kind::Volume { per_second, .. } if per_second > 0.0 => Some(per_second),
         _ => None,
     });
     if let Some(per_second) = required {
-        for read in &reads {
+        for read in reads {
             too_few(read, per_second, notes);
         }
     }
 }
 
 /// Whether the traffic that is asked for cannot settle a threshold in the time that there is.
-fn too_few(read: &Read<'_>, per_second: f64, notes: &mut Notes) {
-    let threshold = match read.derived.kind {
+fn too_few(read: &Read, per_second: f64, notes: &mut Notes) {
+    let threshold = match read.shape.derived.kind {
         Kind::Ratio { pass_below, .. } => pass_below,
         Kind::Quantile { phi, .. } => 1.0 - phi,
         _ => return,
     };
-    let metric = &read.metric.metric;
+    let metric = read.metric();
     let Some(count) = metric.effective_count().filter(|count| *count > 0) else { return };
     if !(threshold > 0.0 && threshold < 1.0) {
         return;
@@ -94,7 +92,7 @@ fn too_few(read: &Read<'_>, per_second: f64, notes: &mut Notes) {
     let Some(needed) = trials_needed(0.0, 0.0, threshold, ALPHA) else { return };
     let seen = per_second * span;
     if seen < needed {
-        notes.metric = Some((read.metric.index, metric.name.clone()));
+        notes.look_at(&read.resolved);
         let text = format!(
             "at the {per_second} requests per second that the gate asks for it sees {seen:.0}; {needed} without a bad one \
              are needed to tell {:.1} % from less with 95 % confidence",
@@ -106,12 +104,12 @@ fn too_few(read: &Read<'_>, per_second: f64, notes: &mut Notes) {
 }
 
 /// Nanoseconds that the query looks back.
-fn window(read: &Read<'_>) -> Option<i64> {
-    read.measured.subject.window_ms().and_then(|millis| millis.checked_mul(1_000_000))
+fn window(read: &Read) -> Option<i64> {
+    read.shape.measured.subject.window_ms().and_then(|millis| millis.checked_mul(1_000_000))
 }
 
-pub(super) fn metric(read: &Read<'_>, notes: &mut Notes) {
-    let metric = &read.metric.metric;
+pub(super) fn metric(read: &Read, notes: &mut Notes) {
+    let metric = read.metric();
     let limits = [
         ("count", &metric.count),
         ("failureLimit", &metric.failure_limit),

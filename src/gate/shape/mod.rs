@@ -1,7 +1,7 @@
 //! What a query measures, told by its form; what a condition makes of the number; and the check that both mean together.
 //!
 //! People write the same few measurements in many ways: with factors, guards against silence, comparisons inside the query.
-//! [`measured`] takes those apart from what is counted, [`Reading`] finds by trial which numbers a condition takes, and
+//! [`Measured`] has those apart from what is counted, [`Reading`] finds by trial which numbers a condition takes, and
 //! [`Derived`] puts them together. What has no known form stays opaque.
 
 mod derive;
@@ -11,12 +11,39 @@ mod reading;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use derive::{Derived, Kind, derive};
-pub(crate) use fold::measured;
+pub(crate) use derive::{Derived, Kind};
 pub(crate) use reading::{Elements, Numbers, Reading, phase};
 
+use crate::error::Result;
 use crate::gate::spec::Selector;
-use crate::promql::ast::BinaryOp;
+use crate::promql::ast::{BinaryOp, Expr, ValueType};
+use crate::promql::parse::{ParseOptions, parse};
+
+/// What a metric's query and conditions mean together.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    pub(crate) expr: Expr,
+    pub(crate) measured: Measured,
+    pub(crate) reading: Reading,
+    pub(crate) derived: Derived,
+}
+
+impl Shape {
+    /// Reads a query and its conditions, empty where not given.
+    ///
+    /// # Errors
+    ///
+    /// The parser's.
+    pub(crate) fn of(query: &str, success: &str, failure: &str) -> Result<Self> {
+        let expr = parse(query, &ParseOptions::default())?;
+        let measured = fold::measured(&expr);
+        let keeps = |number| measured.filter.is_none_or(|filter| filter.keeps(number));
+        let scalar = expr.value_type() == ValueType::Scalar;
+        let reading = Reading::of(success, failure, scalar, &keeps);
+        let derived = derive::derive(&measured, &reading);
+        Ok(Self { expr, measured, reading, derived })
+    }
+}
 
 /// What a query answers: `scale` times the subject plus `offset`.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,14 +1,8 @@
 use super::*;
 use crate::gate::argo::Phase;
-use crate::promql::parse::{ParseOptions, parse};
 
 fn derived(query: &str, success: &str, failure: &str) -> Derived {
-    let expr = parse(query, &ParseOptions::default()).unwrap();
-    let measured = measured(&expr);
-    let filter = measured.filter;
-    let reading =
-        Reading::of(success, failure, false, &|number| filter.is_none_or(|filter| filter.keeps(number)));
-    derive(&measured, &reading)
+    Shape::of(query, success, failure).unwrap().derived
 }
 
 const ERRORS: &str = r#"sum(rate(requests{code="500"}[2m]))"#;
@@ -70,8 +64,8 @@ fn what_is_computed_from_answers_that_may_be_dropped_is_opaque() {
         "topk(1, up)".to_owned(),
         "absent(up)".to_owned(),
     ] {
-        let expr = parse(&query, &ParseOptions::default()).unwrap();
-        assert!(measured(&expr).is_opaque(), "{query}");
+        let shape = Shape::of(&query, "result[0] < 1", "").unwrap();
+        assert!(shape.measured.is_opaque(), "{query}");
     }
 }
 
