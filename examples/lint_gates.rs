@@ -21,6 +21,10 @@ const USAGE: &str =
     "usage: lint_gates [--format text|json|sarif] [--arg NAME=VALUE]... [--recording FILE] PATH...";
 
 fn main() -> ExitCode {
+    if std::env::args().any(|word| word == "--help" || word == "-h") {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     match run() {
         Ok(code) => code,
         Err(error) => {
@@ -81,7 +85,6 @@ fn options() -> Result<Options, Box<dyn Error>> {
                 options.args.push(Argument::new(name, value));
             }
             "--recording" => options.recording = Some(value()?.into()),
-            "--help" | "-h" => return Err(USAGE.into()),
             path => options.paths.push(path.into()),
         }
     }
