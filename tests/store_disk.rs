@@ -327,6 +327,27 @@ fn segments_read_by_position_hold_the_same() {
 }
 
 #[test]
+fn one_batch_from_one_end_of_time_to_the_other_is_replayed_and_sealed() {
+    let folder = tempfile::tempdir().unwrap();
+    let ends = [Timestamp::from_millis(i64::MIN + 1), Timestamp::MAX];
+    let store = Store::open(folder.path(), options(1 << 20)).unwrap();
+    let mut appender = store.appender();
+    for (name, time) in ["up", "down"].into_iter().flat_map(|name| ends.map(|time| (name, time))) {
+        appender.append(&series(name), Sample::float(time, 1.0)).unwrap();
+    }
+    assert_eq!(appender.commit().unwrap().appended, 4);
+    let held = content(&store.snapshot());
+    assert_eq!(held.len(), 4);
+    drop(store);
+    let store = Store::open(folder.path(), options(1 << 20)).unwrap();
+    assert_eq!(content(&store.snapshot()), held);
+    store.flush().unwrap();
+    drop(store);
+    let store = Store::open(folder.path(), options(1 << 20)).unwrap();
+    assert_eq!((store.stats().sealed_samples, content(&store.snapshot())), (4, held));
+}
+
+#[test]
 fn a_closed_store_is_read_and_takes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), options(1 << 20)).unwrap();

@@ -145,6 +145,20 @@ fn the_ends_of_time_are_times_like_others() {
 }
 
 #[test]
+fn one_batch_may_reach_from_one_end_of_time_to_the_other() {
+    let store = store(|_| {});
+    let (up, down) = (Labels::from_pairs([("__name__", "up")]), Labels::from_pairs([("__name__", "down")]));
+    let mut appender = store.appender();
+    for labels in [&up, &down] {
+        for time in [i64::MIN + 1, i64::MAX] {
+            appender.append(labels, Sample::float(Timestamp::from_millis(time), 1.0)).unwrap();
+        }
+    }
+    assert_eq!(appender.commit().unwrap().appended, 4);
+    assert_eq!(store.stats().samples, 4);
+}
+
+#[test]
 fn a_label_without_a_name_is_refused_and_any_text_is_a_value() {
     let store = store(|_| {});
     for labels in [Labels::empty(), Labels::from_pairs([("", "v")])] {

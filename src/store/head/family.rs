@@ -10,7 +10,7 @@ use crate::model::{Sample, SampleBuffer, SampleValue, Timestamp, Window};
 
 use super::super::index::ColumnList;
 use super::CHUNK_ROWS;
-use super::series::{SeriesHead, full_size};
+use super::series::{SeriesHead, full_size, full_sizes};
 
 /// Rows that are no increments stay together for as long, whatever comes.
 const FEW_ROWS: u32 = 16;
@@ -31,6 +31,17 @@ impl FamilyHead {
     /// The time of the newest row.
     pub(crate) fn last_time(&self) -> Option<i64> {
         self.tail.last_time()
+    }
+
+    /// Whether the newest row was deleted, or is none of this layout.
+    fn lacks_newest(&self) -> bool {
+        self.tail.last().present(self.tail.layout()) == 0
+    }
+
+    /// Whether a row of this time may be the next one that a log tells; see [`SeriesHead::may_follow`].
+    #[inline]
+    pub(crate) fn may_follow(&self, time: i64) -> bool {
+        self.last_time().is_none_or(|last| time > last) || self.lacks_newest()
     }
 
     /// The layout of the newest rows, and the newest row.
@@ -105,7 +116,7 @@ impl FamilyHead {
     /// Forgets full chunks that end at `until` or before.
     pub(crate) fn forget(&mut self, until: i64) {
         self.full.retain(|chunk| chunk.time_range().is_some_and(|(_, last)| last > until));
-        self.full_bytes = self.full.iter().map(|chunk| full_size(chunk)).fold(0, usize::saturating_add);
+        self.full_bytes = full_sizes(&self.full);
     }
 
     /// Whether there is a full chunk that ends at `until` or before.
@@ -131,12 +142,12 @@ impl FamilyHead {
                 None => Some(chunk),
             });
         self.full = left.collect();
-        self.full_bytes = self.full.iter().map(|chunk| full_size(chunk)).fold(0, usize::saturating_add);
+        self.full_bytes = full_sizes(&self.full);
     }
 
     /// The same samples, each column as a series of its own: for what rows cannot hold.
     pub(crate) fn to_columns(&self, columns: &ColumnList) -> Result<Vec<SeriesHead>> {
-        let deleted = self.last_time().filter(|_| self.tail.last().present(self.tail.layout()) == 0);
+        let deleted = self.last_time().filter(|_| self.lacks_newest());
         columns
             .iter()
             .map(|column| {

@@ -9,8 +9,9 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use super::super::SHARDS;
+use super::series::{full_sizes, push};
 use crate::chunk::{Chunk, FamilyRows, Hidden, LastRow, Layout, Masked, SeriesRows, touches};
-use crate::model::{Sample, SampleBuffer, SampleValue, Timestamp, Window};
+use crate::model::{Sample, SampleBuffer, SampleValue, Window};
 
 /// Rows or samples that are kept in order one by one; as many are sealed into a chunk of their own.
 const BUFFERED: usize = 32;
@@ -38,8 +39,7 @@ struct LateSeries {
 }
 
 fn chunks_size(chunks: &[Arc<Chunk>]) -> usize {
-    let sizes = chunks.iter().map(|chunk| chunk.byte_size().saturating_add(size_of::<Chunk>()));
-    sizes.fold(0, |all, size| all.saturating_add(size).saturating_add(24))
+    full_sizes(chunks).saturating_add(size_of_val(chunks))
 }
 
 impl LateRows {
@@ -121,15 +121,7 @@ impl LateSeries {
             return Some(Arc::new(Chunk::Samples(Arc::new(rows))));
         }
         let mut columns = SampleBuffer::default();
-        for (time, sample) in &self.buffer {
-            let start = sample.start.map_or(0, Timestamp::as_millis);
-            match &sample.value {
-                SampleValue::Float(value) => columns.push_float(*time, *value, start),
-                SampleValue::Histogram(histogram) => {
-                    columns.histograms.push((*time, histogram.clone(), start))
-                }
-            }
-        }
+        self.buffer.values().for_each(|sample| push(&mut columns, sample));
         Some(Arc::new(Chunk::Columns(Box::new(columns))))
     }
 

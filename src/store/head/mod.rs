@@ -64,9 +64,9 @@ impl ItemHead<'_> {
     /// The time that a next sample has to be later than; what was deleted counts as well.
     pub(crate) fn last_time(&self) -> Option<i64> {
         match self {
-            Self::Series(head) => head.newest().time(),
+            Self::Series(head) => head.last_time(),
             Self::Family(head) => head.last_time(),
-            Self::Columns(heads) => heads.iter().filter_map(|head| head.newest().time()).max(),
+            Self::Columns(heads) => heads.iter().filter_map(SeriesHead::last_time).max(),
         }
     }
 

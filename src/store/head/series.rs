@@ -109,6 +109,13 @@ impl SeriesHead {
         }
     }
 
+    /// Whether a sample of this time may be the next one that a log tells. Of a series whose newest sample was deleted that may
+    /// be any: who wrote the log may have let go of the head, and of that time with it.
+    pub(crate) fn may_follow(&self, time: i64) -> bool {
+        let newest = self.more.as_ref().and_then(|more| more.newest.as_deref());
+        self.last_time().is_none_or(|last| time > last) || matches!(newest, Some(Newest::At(_)))
+    }
+
     /// What the log tells the next float relative to.
     pub(crate) fn logged(&self) -> LastValue {
         let Logged::Newest(scale) = self.logged else { return LastValue::default() };
@@ -198,7 +205,7 @@ impl SeriesHead {
     pub(crate) fn forget(&mut self, until: i64) {
         let Some(more) = &mut self.more else { return };
         more.full.retain(|chunk| chunk.time_range().is_some_and(|(_, last)| last > until));
-        more.full_bytes = more.full.iter().map(|chunk| full_size(chunk)).fold(0, usize::saturating_add);
+        more.full_bytes = full_sizes(&more.full);
         if more.full.is_empty() {
             more.full = Vec::new();
             if more.columns.is_none() && more.newest.is_none() {
@@ -225,7 +232,7 @@ impl SeriesHead {
         let full = more.full.drain(..);
         let left = full.filter_map(|chunk| Masked::without(chunk, SmallVec::from_iter([hidden.clone()])));
         more.full = left.collect();
-        more.full_bytes = more.full.iter().map(|chunk| full_size(chunk)).fold(0, usize::saturating_add);
+        more.full_bytes = full_sizes(&more.full);
     }
 
     /// The next sample has to be later than this.
@@ -281,7 +288,11 @@ pub(super) fn full_size(chunk: &Chunk) -> usize {
     chunk.byte_size().saturating_add(size_of::<Chunk>()).saturating_add(16)
 }
 
-fn push(columns: &mut SampleBuffer, sample: &Sample) {
+pub(super) fn full_sizes(chunks: &[Arc<Chunk>]) -> usize {
+    chunks.iter().map(|chunk| full_size(chunk)).fold(0, usize::saturating_add)
+}
+
+pub(super) fn push(columns: &mut SampleBuffer, sample: &Sample) {
     let time = sample.timestamp.as_millis();
     let start = sample.start.map_or(0, Timestamp::as_millis);
     match &sample.value {

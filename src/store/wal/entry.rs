@@ -231,6 +231,11 @@ impl Applied {
         self.oldest = oldest;
     }
 
+    /// A head has so many bytes, and had as many before.
+    fn grew(&mut self, before: usize, after: usize) {
+        self.grown = self.grown.saturating_add_unsigned(after).saturating_sub_unsigned(before);
+    }
+
     fn saw(&mut self, time: i64) {
         self.newest = self.newest.max(Some(time));
         self.oldest = Some(self.oldest.map_or(time, |oldest| oldest.min(time)));
@@ -321,7 +326,8 @@ impl Entries {
         self.expected = number.checked_add(1)?;
         let form = head & 7;
         if !matches!(form, ROW | FLOAT) {
-            self.time = self.time.checked_add(varint::take_signed(bytes)?)?;
+            // Between the ends of time it wraps around, as it did when it was written.
+            self.time = self.time.wrapping_add(varint::take_signed(bytes)?);
         }
         let number = usize::try_from(number).ok()?;
         let logged = tables.items.get(number)?;
@@ -362,14 +368,15 @@ fn apply_entry(
     match (entry.form, page.get_mut(entry.item)) {
         // The usual case.
         (ROW | ROW_TIME, Some(ItemHeadMut::Family(family))) => {
-            let is_laid_out = tables.items.get(entry.number).is_some_and(|logged| logged.layout != NO_LAYOUT);
-            apply_row(family, is_laid_out, time, bytes, applied).ok_or_else(damaged)
+            let before = family.byte_size();
+            apply_row(family, entry, time, bytes, tables, applied).ok_or_else(damaged)?;
+            applied.grew(before, family.byte_size());
+            Ok(())
         }
         (_, Some(head)) => {
             let before = head.byte_size();
             apply_any(page, entry, time, bytes, tables, index, applied)?;
-            let after = page.get_mut(entry.item).map_or(0, |head| head.byte_size());
-            applied.grown = applied.grown.saturating_add_unsigned(after).saturating_sub_unsigned(before);
+            applied.grew(before, page.get_mut(entry.item).map_or(0, |head| head.byte_size()));
             Ok(())
         }
         (_, None) => {
@@ -380,8 +387,7 @@ fn apply_entry(
             let item = index.read().item(entry.item).cloned().ok_or_else(damaged)?;
             page.insert(entry.item, &item);
             apply_any(page, entry, time, bytes, tables, index, applied)?;
-            let after = page.get_mut(entry.item).map_or(0, |head| head.byte_size());
-            applied.grown = applied.grown.saturating_add_unsigned(after);
+            applied.grew(0, page.get_mut(entry.item).map_or(0, |head| head.byte_size()));
             Ok(())
         }
     }
@@ -390,18 +396,17 @@ fn apply_entry(
 #[inline]
 fn apply_row(
     family: &mut FamilyHead,
-    is_laid_out: bool,
+    entry: Entry,
     time: i64,
     bytes: &mut &[u8],
+    tables: &Tables,
     applied: &mut Applied,
 ) -> Option<()> {
-    if !is_laid_out || family.last_time().is_some_and(|last| time <= last) {
+    let is_laid_out = tables.items.get(entry.number).is_some_and(|logged| logged.layout != NO_LAYOUT);
+    if !is_laid_out || !family.may_follow(time) {
         return None;
     }
-    let before = family.byte_size();
     family.push(time, bytes)?;
-    let after = family.byte_size();
-    applied.grown = applied.grown.saturating_add_unsigned(after).saturating_sub_unsigned(before);
     let (layout, row) = family.newest();
     applied.samples = applied.samples.saturating_add(row.present(layout) as u64);
     Some(())
@@ -420,18 +425,16 @@ fn apply_any(
     match (entry.form, head) {
         (ROW | ROW_TIME | ROW_LAYOUT, ItemHeadMut::Family(family)) => {
             if entry.form == ROW_LAYOUT {
+                if !family.may_follow(time) {
+                    return Err(damaged());
+                }
                 let layout = take_layout(entry, bytes, tables).ok_or_else(damaged)?;
                 restore_columns(index, entry.item, layout)?;
                 if !Arc::ptr_eq(family.newest().0, layout) {
                     family.set_layout(layout.clone());
                 }
             }
-            let is_laid_out = tables.items.get(entry.number).is_some_and(|logged| logged.layout != NO_LAYOUT);
-            // Whoever called counts the bytes.
-            let mut row = Applied::default();
-            apply_row(family, is_laid_out, time, bytes, &mut row).ok_or_else(damaged)?;
-            applied.samples = applied.samples.saturating_add(row.samples);
-            Ok(())
+            apply_row(family, entry, time, bytes, tables, applied).ok_or_else(damaged)
         }
         (FLOAT | FLOAT_TIME | FLOAT_FIRST | OTHER, head) => {
             let series = match (head, entry.column) {
@@ -463,7 +466,7 @@ fn apply_sample(series: &mut SeriesHead, form: u64, time: i64, bytes: &mut &[u8]
         _ => series.logged(),
     };
     let sample = take_sample(form, time, &mut logged, bytes)?;
-    if series.last_time().is_some_and(|last| time <= last) {
+    if !series.may_follow(time) {
         return None;
     }
     series.append(sample, logged);
