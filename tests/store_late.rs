@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use promgate::{
-    AppendReport, Engine, ErrorKind, Evaluation, Item, Labels, Limits, MatchOp, Matcher, Sample,
+    AppendReport, Engine, ErrorKind, Evaluation, Item, Labels, Limits, Maintained, MatchOp, Matcher, Sample,
     SampleBuffer, SelectRequest, Snapshot, Source, Store, StoreOptions, Timestamp, Value, Window,
 };
 use proptest::prelude::*;
@@ -231,6 +231,62 @@ fn as_many_deletions_may_wait_as_are_allowed_and_no_more() {
     assert!(error.to_string().contains("1025 asked, 1024 allowed"), "{error}");
     store.clean_tombstones().unwrap();
     store.delete_series(&a, at(0), at(10)).unwrap();
+}
+
+#[test]
+fn deletions_together_are_no_longer_than_what_is_read_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), options(0)).unwrap();
+    append(&store, &up("a"), 1, 1.0);
+    let long = |length: usize| [Matcher::new("job", MatchOp::NotEqual, vec![b'a'; length]).unwrap()];
+    store.delete_series(&long(10 << 20), at(5), at(6)).unwrap();
+    let error = store.delete_series(&long(7 << 20), at(5), at(6)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    assert!(error.to_string().starts_with("tombstone bytes limit: 178"), "{error}");
+    store.flush().unwrap();
+    drop(store);
+    assert_eq!(times(&Store::open(folder.path(), options(0)).unwrap()), [1]);
+}
+
+#[test]
+fn deleting_again_and_again_leaves_nothing_behind() {
+    let store = Store::in_memory(options(0));
+    for time in 0..200 {
+        append(&store, &up("a"), time, 1.0);
+    }
+    let a = [Matcher::equal("job", "a")];
+    let one = |time: i64| store.delete_series(&a, at(time), at(time)).unwrap();
+    (10..60).for_each(one);
+    let bytes = store.stats().sample_bytes;
+    (0..50_000).for_each(|round| one(10 + round % 50));
+    assert_eq!(store.stats().sample_bytes, bytes);
+    assert_eq!(times(&store), (0..10).chain(60..200).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_comes_before_a_deleted_sample_of_a_series_at_rest_is_there_when_the_store_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let hour = 3_600_000;
+    let mut limits = Limits::default();
+    limits.min_free_bytes = 0;
+    let open = || Store::open(folder.path(), StoreOptions::new().limits(limits.clone())).unwrap();
+    let store = open();
+    for time in 0..130 {
+        append(&store, &up("a"), time, 1.0);
+        append(&store, &up("b"), time, 1.0);
+    }
+    // The heads are taken for a segment.
+    assert_eq!(store.maintain().unwrap(), Maintained::Step);
+    append(&store, &up("a"), 500, 1.0);
+    store.delete_series(&[Matcher::equal("job", "a")], at(0), at(1_000)).unwrap();
+    append(&store, &up("b"), 3 * hour, 1.0);
+    while store.maintain().unwrap() == Maintained::Step {}
+    let before = append(&store, &up("a"), 400, 2.0);
+    let held = content(&store.snapshot());
+    assert_eq!(held.len(), 131 + before.appended);
+    store.close().unwrap();
+    drop(store);
+    assert_eq!(content(&open().snapshot()), held);
 }
 
 fn on_disk(folder: &Path, set: impl FnOnce(&mut Limits)) -> promgate::Result<Store> {

@@ -31,6 +31,18 @@ impl Hidden {
         self.columns.is_none() && self.times.0 <= first && last <= self.times.1
     }
 
+    /// Takes in another one of the same columns that overlaps this one or begins where it ends. `false`: there is more between
+    /// them, or it is not that of the same columns.
+    fn join(&mut self, other: &Self) -> bool {
+        let (first, last) = other.times;
+        let is_near = first <= self.times.1.saturating_add(1) && self.times.0 <= last.saturating_add(1);
+        let joins = is_near && self.columns == other.columns;
+        if joins {
+            self.times = (self.times.0.min(first), self.times.1.max(last));
+        }
+        joins
+    }
+
     /// Whether there may be a hidden sample between these times, both included.
     pub(crate) fn touches(&self, (first, last): (i64, i64)) -> bool {
         self.times.0 <= last && first <= self.times.1
@@ -48,12 +60,18 @@ impl Masked {
     /// The chunk without what is hidden; `None` if nothing is left.
     pub(crate) fn without(chunk: Arc<Chunk>, hidden: SmallVec<[Hidden; 1]>) -> Option<Arc<Chunk>> {
         let range = chunk.time_range()?;
-        if hidden.iter().any(|hidden| hidden.covers_all(range)) {
-            return None;
-        }
         let hidden: SmallVec<[Hidden; 1]> =
             hidden.into_iter().filter(|hidden| hidden.touches(range)).collect();
-        if hidden.is_empty() { Some(chunk) } else { Some(Arc::new(Chunk::Masked(Self { chunk, hidden }))) }
+        if hidden.is_empty() {
+            return Some(chunk);
+        }
+        let (chunk, all) = match &*chunk {
+            // A mask over a mask is one mask: deletions must not make chunks ever deeper.
+            Chunk::Masked(masked) => (masked.chunk.clone(), joined(masked.hidden.clone(), hidden)),
+            _ => (chunk, hidden),
+        };
+        let is_gone = all.iter().any(|hidden| hidden.covers_all(range));
+        (!is_gone).then(|| Arc::new(Chunk::Masked(Self { chunk, hidden: all })))
     }
 
     pub(super) fn read(&self, column: usize, window: Window, into: &mut SampleBuffer) -> Result<()> {
@@ -105,4 +123,16 @@ impl Masked {
     pub(super) fn time_range(&self) -> Option<(i64, i64)> {
         self.chunk.time_range()
     }
+}
+
+/// What both hide.
+fn joined(mut all: SmallVec<[Hidden; 1]>, more: SmallVec<[Hidden; 1]>) -> SmallVec<[Hidden; 1]> {
+    for mut new in more {
+        // What it has joined may reach to others.
+        while let Some(place) = all.iter().position(|known| new.join(known)) {
+            all.swap_remove(place);
+        }
+        all.push(new);
+    }
+    all
 }
