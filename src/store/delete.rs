@@ -17,6 +17,8 @@ use crate::model::{Matcher, Timestamp};
 
 /// Deletions that are not merged away yet.
 const MOST_TOMBSTONES: usize = 1024;
+/// Bytes of them all: every manifest repeats them.
+const MOST_BYTES: usize = 16 << 20;
 
 impl Store {
     /// Deletes the samples from `start` to `end`, both included, of the series that all matchers accept: Prometheus's
@@ -33,7 +35,7 @@ impl Store {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`] if every matcher accepts the empty string, which would select all series, and if
-    /// `start` is later than `end`. [`ErrorKind::Limit`] when too many deletions wait to be merged away. Else as
+    /// `start` is later than `end`. [`ErrorKind::Limit`] when too many deletions wait to be merged away, or take too many bytes. Else as
     /// [`commit`](crate::Appender::commit).
     ///
     /// ```
@@ -66,12 +68,15 @@ impl Inner {
         put_tombstone(times, matchers, &mut payload);
         let sequence = {
             let mut writer = self.writer.lock();
-            let waiting = self.view.read().tombstones.len();
-            if waiting >= MOST_TOMBSTONES {
-                let asked = waiting.saturating_add(1);
-                let text = format!(
-                    "tombstones limit: {asked} asked, {MOST_TOMBSTONES} allowed; clean_tombstones makes room"
-                );
+            let waiting = self.view.read().tombstones.clone();
+            let bytes = waiting.iter().map(|tombstone| tombstone.entry.payload.len());
+            let limits = [
+                ("tombstones", waiting.len().saturating_add(1), MOST_TOMBSTONES),
+                ("tombstone bytes", bytes.fold(payload.len(), usize::saturating_add), MOST_BYTES),
+            ];
+            if let Some((what, asked, allowed)) = limits.iter().find(|(_, asked, allowed)| asked > allowed) {
+                let text =
+                    format!("{what} limit: {asked} asked, {allowed} allowed; clean_tombstones makes room");
                 return Err(Error::new(ErrorKind::Limit, text));
             }
             let (mut sequence, mut before) = (0, 0);
@@ -95,15 +100,13 @@ impl Inner {
 
     /// Takes out of the heads what a tombstone hides, and keeps it for the segments. The caller holds the writer.
     fn hide(&self, tombstone: Arc<Tombstone>) {
-        let (hit, sealing) = {
+        let hit = {
             let view = self.view.read();
-            let hit = view.heads.hit_by(&self.index, &tombstone);
-            let sealing = view.sealing.as_ref().filter(|heads| !heads.late.is_empty());
-            (hit, sealing.map(|heads| heads.late_hit_by(&self.index, &tombstone)))
+            view.heads.hit_by(&self.index, view.sealing.as_deref(), &tombstone)
         };
         let mut view = self.view.write();
         let mut grown = view.heads.hide(&hit, &tombstone);
-        if let (Some(hit), Some(heads)) = (sealing, view.sealing.as_mut()) {
+        if let Some(heads) = view.sealing.as_mut().filter(|heads| !heads.late.is_empty()) {
             // The seal itself goes on with what it began with; its segment is older than the tombstone.
             let mut without = Heads::clone(heads);
             grown = grown.saturating_add(without.hide_late(&hit, &tombstone));
@@ -138,7 +141,7 @@ impl Opening {
         let entry = TombstoneEntry { before, payload: frame.payload.into() };
         let damaged = || corrupt(format!("{name}, frame {}: the tombstone does not decode", frame.sequence));
         let tombstone = Tombstone::read(entry, frame.sequence).ok_or_else(damaged)?;
-        let hit = self.view.heads.hit_by(index, &tombstone);
+        let hit = self.view.heads.hit_by(index, None, &tombstone);
         self.view.heads.hide(&hit, &tombstone);
         self.view.tombstones = self.view.tombstones.iter().cloned().chain([Arc::new(tombstone)]).collect();
         Ok(())

@@ -4,7 +4,7 @@
 //! header (see `file`), number = generation
 //! length u32, checksum u32   CRC-32C of salt and payload
 //! payload, varints:
-//!   next file number, next sequence
+//!   next file number
 //!   logs      count;  each: number, first sequence, 0 while it grows, else its length and the sequence behind its last frame
 //!   segments  count;  each: number, level, length, footer checksum, first and last time (zigzag)
 //!   tombstones  count;  each: before, length of the payload, payload
@@ -12,7 +12,7 @@
 //! ```
 
 use crate::codec::varint;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 use super::backing::{Backing, FileKind, FileName, error_of, read_exact_at, write_all_at};
 use super::file::{FileHeader, HEADER, MANIFEST, corrupt};
@@ -21,7 +21,7 @@ use super::tombstone::TombstoneEntry;
 use super::wal::failed;
 use crate::model::{Loss, Lost, Timestamp};
 
-/// The largest manifest that is read.
+/// The largest manifest that is written or read.
 const MAX_LENGTH: u64 = 64 << 20;
 
 /// A file of the log.
@@ -173,13 +173,18 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// `Full`, `Io`: the one before is in place. `Failed`: which of the two is, nobody knows.
+    /// `Full`, `Io`, `Limit`: the one before is in place. `Failed`: which of the two is, nobody knows.
     pub(crate) fn publish(&mut self, backing: &dyn Backing) -> Result<()> {
         let mut next = self.clone();
         next.generation = next.generation.saturating_add(1);
         let salt = backing.random();
         let header = FileHeader { magic: MANIFEST, store: next.store, number: next.generation, salt };
         let payload = next.payload();
+        let asked = payload.len().saturating_add(HEADER).saturating_add(8) as u64;
+        if asked > MAX_LENGTH {
+            let text = format!("manifest bytes limit: {asked} bytes asked, {MAX_LENGTH} allowed");
+            return Err(Error::new(ErrorKind::Limit, text));
+        }
         let mut bytes = header.to_bytes().to_vec();
         bytes.extend_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
         bytes.extend_from_slice(&checksum(salt, &payload).to_le_bytes());
@@ -263,7 +268,6 @@ pub(crate) fn read_whole(backing: &dyn Backing, file: super::backing::FileId, li
 mod tests {
     use super::super::backing::MemoryBacking;
     use super::*;
-    use crate::error::ErrorKind;
 
     fn manifest() -> Manifest {
         Manifest {

@@ -9,20 +9,26 @@ use super::late::LateHead;
 use super::{Heads, ItemHeadMut};
 
 impl Heads {
-    /// The items of which a tombstone hides something.
-    pub(crate) fn hit_by(&self, index: &RwLock<Index>, tombstone: &Tombstone) -> Vec<(u32, Arc<Item>)> {
+    /// The items of which a tombstone hides something here, or may hide something that came late; also of what is being sealed,
+    /// which comes back where that fails.
+    pub(crate) fn hit_by(
+        &self,
+        index: &RwLock<Index>,
+        sealing: Option<&Self>,
+        tombstone: &Tombstone,
+    ) -> Vec<(u32, Arc<Item>)> {
         let heads = self.iter().filter(|(_, head)| {
             let range = head.time_range();
             range.is_some_and(|range| tombstone.overlaps(range))
         });
         let mut items: Vec<u32> = heads.map(|(item, _)| item).collect();
-        items.extend(self.late.iter().map(|(item, _)| item));
-        accepted(items, index, tombstone)
-    }
-
-    /// The same of what came late.
-    pub(crate) fn late_hit_by(&self, index: &RwLock<Index>, tombstone: &Tombstone) -> Vec<(u32, Arc<Item>)> {
-        accepted(self.late.iter().map(|(item, _)| item).collect(), index, tombstone)
+        let late = sealing.into_iter().chain([self]).flat_map(|heads| heads.late.iter());
+        items.extend(late.map(|(item, _)| item));
+        items.sort_unstable();
+        items.dedup();
+        let index = index.read();
+        let known = items.into_iter().filter_map(|item| Some((item, index.item(item)?.clone())));
+        known.filter(|(_, item)| tombstone.accepts(item)).collect()
     }
 
     /// Takes out of these items what a tombstone hides. Says by how many bytes they grew.
@@ -59,14 +65,6 @@ impl Heads {
         }
         grown
     }
-}
-
-fn accepted(mut items: Vec<u32>, index: &RwLock<Index>, tombstone: &Tombstone) -> Vec<(u32, Arc<Item>)> {
-    items.sort_unstable();
-    items.dedup();
-    let index = index.read();
-    let known = items.into_iter().filter_map(|item| Some((item, index.item(item)?.clone())));
-    known.filter(|(_, item)| tombstone.accepts(item)).collect()
 }
 
 impl ItemHeadMut<'_> {
