@@ -61,8 +61,10 @@ impl Handles {
     pub(super) fn keep(&self, path: &Path) -> io::Result<()> {
         let known = self.state.lock().files.remove(path);
         if let Some(handle) = known.and_then(|handle| handle.upgrade()) {
-            let file = self.get(&handle)?;
-            *handle.kept.lock() = Some(file);
+            // Whoever is about to read has the file before its name can go.
+            let mut kept = handle.kept.lock();
+            *kept = Some(self.get(&handle)?);
+            self.state.lock().open.remove(&handle.number);
         }
         Ok(())
     }
@@ -96,8 +98,10 @@ impl Handles {
 
 impl ReadExactAt for Handle {
     fn read_exact_at(&self, at: u64, into: &mut [u8]) -> io::Result<()> {
-        let kept = self.kept.lock().clone();
-        let file = kept.map_or_else(|| self.handles.get(self), Ok)?;
+        let file = match &*self.kept.lock() {
+            Some(kept) => kept.clone(),
+            None => self.handles.get(self)?,
+        };
         let read = |at, into: &mut [u8]| {
             system::read_at(&file, at, into).map_err(|error| failed("read", &self.path, error))
         };
