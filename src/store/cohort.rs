@@ -37,6 +37,12 @@ pub(super) struct Cohorts {
 impl Cohorts {
     fn starting_with(&mut self, labels: &Labels) -> Option<Arc<Cohort>> {
         self.batches = self.batches.wrapping_add(1);
+        if self.batches.is_multiple_of(UNUSED.saturating_mul(self.known.len() as u64 + 1)) {
+            // No batch begins any more with labels that only the cohort has.
+            let begins = |cohort: &Cohort| cohort.series.first().is_some_and(|(first, _)| first.is_shared());
+            self.known.retain(|_, (cohort, _)| begins(cohort));
+            self.count_series();
+        }
         let (cohort, used) = self.known.get_mut(&labels.address())?;
         *used = self.batches;
         Some(cohort.clone())
@@ -57,12 +63,16 @@ impl Cohorts {
         self.known.remove(&first);
         let oldest = self.batches.saturating_sub(UNUSED.saturating_mul(self.known.len() as u64 + 1));
         self.known.retain(|_, (_, used)| *used >= oldest);
-        self.series = self.known.values().map(|(cohort, _)| cohort.series.len()).sum();
+        self.count_series();
         let together = self.series.saturating_add(count);
         if together <= most {
             self.series = together;
             self.known.insert(first, (Arc::new(cohort), self.batches));
         }
+    }
+
+    fn count_series(&mut self) {
+        self.series = self.known.values().map(|(cohort, _)| cohort.series.len()).sum();
     }
 
     /// Bytes of memory, but for the labels, which somebody else holds as well.
@@ -176,6 +186,20 @@ mod tests {
         }
         assert_eq!(store.stats().series, 40);
         assert_eq!(store.stats().samples, 39 * 40);
+    }
+
+    #[test]
+    fn labels_that_were_dropped_are_let_go_of() {
+        let store = Store::in_memory(StoreOptions::new());
+        let series = labels(40);
+        (1..4).for_each(|time| append(&store, &series, time));
+        assert_eq!(known(&store), 40);
+        (4..40).for_each(|time| append(&store, &series, time));
+        assert_eq!(known(&store), 40);
+        drop(series);
+        let others = labels(20);
+        (40..60).for_each(|time| append(&store, &others, time));
+        assert_eq!(known(&store), 20);
     }
 
     #[test]
