@@ -7,10 +7,10 @@ use smallvec::SmallVec;
 use super::super::head::{FamilyHead, Heads, ItemHead, Newest, SeriesHead, Taken, duplicate, out_of_order};
 use super::super::index::{ColumnList, Item, SeriesRef};
 use super::super::wal::RowValues;
-use super::{Encoder, Row, Rows};
+use super::{Encoder, Row, Rows, labels_of};
 use crate::chunk::{Column, LastRow, LastValue, Layout};
 use crate::error::Result;
-use crate::model::{Labels, Sample, SampleValue, Timestamp};
+use crate::model::{Sample, SampleValue, Timestamp};
 
 /// The newest row of a family, the rows of this batch included.
 struct Newer {
@@ -19,21 +19,6 @@ struct Newer {
     time: Option<i64>,
     /// Whether it is in memory, or deleted from there.
     is_held: bool,
-}
-
-impl Newer {
-    fn of(head: Option<&FamilyHead>, columns: &ColumnList, sealed: Option<i64>) -> Self {
-        match head {
-            Some(head) => {
-                let (layout, row) = head.newest();
-                Self { layout: layout.clone(), row: row.clone(), time: head.last_time(), is_held: true }
-            }
-            None => {
-                let layout = columns.layout().clone();
-                Self { layout, row: LastRow::default(), time: sealed, is_held: false }
-            }
-        }
-    }
 }
 
 /// So many rows in a page let the next one be read ahead: it will have as many.
@@ -122,18 +107,26 @@ impl Encoder<'_> {
         is_told
     }
 
+    /// The newest row of a family that a sample at `time` is for; `None`: its columns are series of their own.
+    fn newer(&self, item: u32, columns: &ColumnList, time: Timestamp) -> Result<Option<Newer>> {
+        Ok(match self.view.heads.get(item) {
+            Some(ItemHead::Family(head)) => {
+                let (layout, row) = head.newest();
+                let time = head.last_time();
+                Some(Newer { layout: layout.clone(), row: row.clone(), time, is_held: true })
+            }
+            Some(_) => None,
+            None => {
+                let time = self.view.newest_sealed(self.index, item, time)?;
+                let layout = columns.layout().clone();
+                Some(Newer { layout, row: LastRow::default(), time, is_held: false })
+            }
+        })
+    }
+
     fn add_rows_of(&mut self, item: &Item, columns: &ColumnList, rows: &[Row<'_>]) -> Result<()> {
         let Some(first) = rows.first() else { return Ok(()) };
-        let head = self.view.heads.get(first.item);
-        let sealed = match head {
-            Some(_) => None,
-            None => self.view.newest_sealed(self.index, first.item, first.time)?,
-        };
-        let mut newer = match head {
-            Some(ItemHead::Family(head)) => Some(Newer::of(Some(&head), columns, None)),
-            Some(_) => None,
-            None => Some(Newer::of(None, columns, sealed)),
-        };
+        let mut newer = self.newer(first.item, columns, first.time)?;
         let rising = rows.is_sorted_by(|a, b| a.time < b.time);
         if let Some(newer) = newer
             .as_mut()
@@ -166,20 +159,16 @@ impl Encoder<'_> {
         let Some((series, first)) = samples.first() else { return Ok(()) };
         let number = series.item;
         let head = self.view.heads.get(number);
-        let sealed = match head {
-            Some(_) => None,
-            None => self.view.newest_sealed(self.index, number, first.timestamp)?,
-        };
+        if let Some(ItemHead::Columns(heads)) = head {
+            let mut states: Vec<(Newest, LastValue)> =
+                heads.iter().map(|head| (head.newest(), head.logged())).collect();
+            return self.add_columns(item, columns, &mut states, samples);
+        }
+        let Some(mut newer) = self.newer(number, columns, first.timestamp)? else { return Ok(()) };
         let rows = match head {
             Some(ItemHead::Family(head)) => Some(head),
-            Some(ItemHead::Columns(heads)) => {
-                let mut states: Vec<(Newest, LastValue)> =
-                    heads.iter().map(|head| (head.newest(), head.logged())).collect();
-                return self.add_columns(item, columns, &mut states, samples);
-            }
             _ => None,
         };
-        let mut newer = Newer::of(rows.as_deref(), columns, sealed);
         let mut rest = samples;
         for instant in samples.chunk_by(|(_, a), (_, b)| a.timestamp == b.timestamp) {
             if self.add_instant(item, columns, &mut newer, instant).is_err() {
@@ -233,7 +222,7 @@ impl Encoder<'_> {
             self.put_part((number, item), newer, all, time, &row);
         }
         for ((series, sample), outcome) in instant.iter().zip(outcomes) {
-            self.record(outcome, || labels_of(item, columns, *series), sample.timestamp);
+            self.record(outcome, || labels_of(item, *series), sample.timestamp);
         }
         Ok(())
     }
@@ -304,7 +293,7 @@ impl Encoder<'_> {
             for (series, sample) in instant {
                 if !self.leave_late(*series, sample, &known) {
                     let outcome = known.check(sample);
-                    self.record(outcome, || labels_of(item, columns, *series), sample.timestamp);
+                    self.record(outcome, || labels_of(item, *series), sample.timestamp);
                 }
             }
             return Ok(());
@@ -338,7 +327,7 @@ impl Encoder<'_> {
         for ((series, sample), outcome) in instant.iter().zip(outcomes) {
             match outcome {
                 Some(outcome) => {
-                    self.record(outcome, || labels_of(item, columns, *series), sample.timestamp);
+                    self.record(outcome, || labels_of(item, *series), sample.timestamp);
                 }
                 None => {
                     self.leave_late(*series, sample, &Newest::At(last));
@@ -371,7 +360,7 @@ impl Encoder<'_> {
             if outcome.is_err() && self.leave_late(*series, sample, newest) {
                 continue;
             }
-            let labels = || labels_of(item, columns, *series);
+            let labels = || labels_of(item, *series);
             if matches!(outcome, Ok(Taken::New)) {
                 self.batch.put_sample(self.tables, (*series, item), logged, sample);
                 newest.set(sample);
@@ -403,8 +392,4 @@ fn states_of(
         }
     }
     Ok(states)
-}
-
-fn labels_of(item: &Item, columns: &ColumnList, series: SeriesRef) -> Labels {
-    columns.get(series.column as usize).map_or_else(Labels::empty, |column| item.series_labels(column))
 }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use smallvec::SmallVec;
 
 use super::super::head::{Newest, Taken, duplicate, out_of_order, same_bits, too_old};
-use super::super::index::{ColumnList, Item, SeriesRef};
+use super::super::index::{Item, SeriesRef};
 use super::super::snapshot::Found;
-use super::Encoder;
+use super::{Encoder, labels_of};
 use crate::error::Result;
-use crate::model::{Labels, Sample, SampleBuffer, SampleValue, Timestamp, Window};
+use crate::model::{Sample, SampleBuffer, SampleValue, Timestamp, Window};
 
 /// What the out-of-order window is at this moment.
 #[derive(Clone, Copy, Debug)]
@@ -132,8 +133,8 @@ struct Known {
     /// The window that was looked at.
     window: Option<Window>,
     columns: HashMap<u32, SampleBuffer>,
-    /// What of this batch was taken.
-    taken: HashMap<u32, Vec<Sample>>,
+    /// By column, the newest that was taken of this batch: candidates come in the order of time.
+    taken: HashMap<u32, Sample>,
 }
 
 impl Known {
@@ -143,19 +144,17 @@ impl Known {
     fn check(&mut self, item: &Item, late: &Candidate, rule: LateRule) -> Result<Result<Taken>> {
         let column = late.series.column;
         let (sample, time) = (&late.sample, late.sample.timestamp);
-        if !self.columns.contains_key(&column) {
-            let read = self.read(item, column)?;
-            self.columns.insert(column, read);
-        }
-        let Some(known) = self.columns.get(&column) else { return Ok(Ok(Taken::New)) };
-        let taken = self.taken.entry(column).or_default();
-        let same_time = taken.iter().find(|taken| taken.timestamp == time).cloned();
-        if let Some(same) = same_time.or_else(|| sample_at(known, time)) {
+        let taken = self.taken.get(&column).filter(|taken| taken.timestamp == time).cloned();
+        let same = match taken {
+            Some(taken) => Some(taken),
+            None => sample_at(self.known(item, column)?, time),
+        };
+        if let Some(same) = same {
             let is_same = same_bits(&same, sample);
             return Ok(if is_same { Ok(Taken::Duplicate) } else { Err(duplicate(time)) });
         }
         if rule.window > 0 && time.as_millis() >= rule.oldest {
-            taken.push(sample.clone());
+            self.taken.insert(column, sample.clone());
             return Ok(Ok(Taken::New));
         }
         let last = Timestamp::from_millis(late.last);
@@ -165,26 +164,35 @@ impl Known {
         }))
     }
 
-    fn read(&self, item: &Item, column: u32) -> Result<SampleBuffer> {
-        let mut read = SampleBuffer::default();
-        let Some(window) = self.window else { return Ok(read) };
-        match item {
-            Item::Single(_) => {
-                for chunk in &self.found.chunks {
-                    chunk.read(0, window, &mut read)?;
-                }
+    /// What a column has, read once.
+    fn known(&mut self, item: &Item, column: u32) -> Result<&SampleBuffer> {
+        let Self { found, window, columns, .. } = self;
+        Ok(match columns.entry(column) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(read(found, *window, item, column)?),
+        })
+    }
+}
+
+fn read(found: &Found, window: Option<Window>, item: &Item, column: u32) -> Result<SampleBuffer> {
+    let mut read = SampleBuffer::default();
+    let Some(window) = window else { return Ok(read) };
+    match item {
+        Item::Single(_) => {
+            for chunk in &found.chunks {
+                chunk.read(0, window, &mut read)?;
             }
-            Item::Family { columns, .. } => {
-                let position = column as usize;
-                if let Some(own) = columns.get(position) {
-                    for part in self.found.column(position, own) {
-                        part.chunk.read(part.column, window, &mut read)?;
-                    }
+        }
+        Item::Family { columns, .. } => {
+            let position = column as usize;
+            if let Some(own) = columns.get(position) {
+                for part in found.column(position, own) {
+                    part.chunk.read(part.column, window, &mut read)?;
                 }
             }
         }
-        Ok(read)
     }
+    Ok(read)
 }
 
 fn sample_at(samples: &SampleBuffer, timestamp: Timestamp) -> Option<Sample> {
@@ -198,15 +206,4 @@ fn sample_at(samples: &SampleBuffer, timestamp: Timestamp) -> Option<Sample> {
     let place = samples.histograms.binary_search_by_key(&time, |(time, ..)| *time).ok()?;
     let (_, histogram, own) = samples.histograms.get(place)?;
     Some(Sample { timestamp, value: SampleValue::Histogram(Arc::clone(histogram)), start: start(*own) })
-}
-
-fn labels_of(item: &Item, series: SeriesRef) -> Labels {
-    match item {
-        Item::Single(labels) => labels.clone(),
-        Item::Family { columns, .. } => column_labels(item, columns, series),
-    }
-}
-
-fn column_labels(item: &Item, columns: &ColumnList, series: SeriesRef) -> Labels {
-    columns.get(series.column as usize).map_or_else(Labels::empty, |column| item.series_labels(column))
 }

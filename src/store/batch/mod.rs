@@ -95,3 +95,13 @@ impl Encoder<'_> {
         }
     }
 }
+
+/// The labels of one series of an item.
+fn labels_of(item: &Item, series: SeriesRef) -> Labels {
+    match item {
+        Item::Single(labels) => labels.clone(),
+        Item::Family { columns, .. } => columns
+            .get(series.column as usize)
+            .map_or_else(Labels::empty, |column| item.series_labels(column)),
+    }
+}
