@@ -102,8 +102,7 @@ impl Appender {
     /// # Errors
     ///
     /// [`ErrorKind::Limit`] when the batch is full; it can still be committed. [`ErrorKind::InvalidArgument`] for the
-    /// very first instant, which no window can hold, for one beyond 2^53 milliseconds, and for one too far ahead of
-    /// [`now`](Self::now).
+    /// very first instant, which no window can hold, and for one too far ahead of [`now`](Self::now).
     pub fn append(&mut self, labels: &Labels, sample: Sample) -> Result<()> {
         self.check_room(1)?;
         self.check_time(sample.timestamp)?;

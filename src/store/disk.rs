@@ -113,11 +113,14 @@ impl Disk {
         if !planted(Bug::LogNameNotSynced) {
             self.backing.sync_names().map_err(|error| failed(&format!("syncing names failed: {error}")))?;
         }
+        // Once published, the file that grew so far counts as one of those that grow no more: never as both.
+        let growing = self.growing_bytes.swap(0, Ordering::Relaxed);
         let published = self.publish(&mut manifest, |next| {
             end_log(next, writer);
             next.logs.push(LogEntry { number, first: log.first, end: None });
         });
         if let Err(error) = published {
+            self.growing_bytes.store(growing, Ordering::Relaxed);
             if error.kind() != ErrorKind::Failed {
                 let _gone = self.backing.remove(FileName::new(FileKind::Log, number));
             }
