@@ -93,6 +93,21 @@ pub(crate) fn take_signed(bytes: &mut &[u8]) -> Option<i64> {
     take(bytes).map(unzigzag)
 }
 
+/// Appends bytes behind their length.
+pub(crate) fn put_bytes(into: &mut Vec<u8>, bytes: &[u8]) {
+    put(into, bytes.len() as u64);
+    into.extend_from_slice(bytes);
+}
+
+/// Reads what [`put_bytes`] wrote.
+#[inline]
+pub(crate) fn take_bytes<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = usize::try_from(take(bytes)?).ok()?;
+    let (taken, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some(taken)
+}
+
 /// Small magnitudes as small numbers.
 pub(crate) const fn zigzag(value: i64) -> u64 {
     (value.wrapping_shl(1) ^ (value >> 63)) as u64
@@ -110,12 +125,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_put_is_taken(value: u64, signed: i64) {
+        fn what_was_put_is_taken(value: u64, signed: i64, text: Vec<u8>) {
             let mut bytes = Vec::new();
             put(&mut bytes, value);
+            put_bytes(&mut bytes, &text);
             put_signed(&mut bytes, signed);
             let mut rest = bytes.as_slice();
             prop_assert_eq!(take(&mut rest), Some(value));
+            prop_assert_eq!(take_bytes(&mut rest), Some(text.as_slice()));
             prop_assert_eq!(take_signed(&mut rest), Some(signed));
             prop_assert!(rest.is_empty());
         }

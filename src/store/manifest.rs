@@ -106,8 +106,7 @@ impl Manifest {
         varint::put(&mut into, self.tombstones.len() as u64);
         for tombstone in &self.tombstones {
             varint::put(&mut into, tombstone.before);
-            varint::put(&mut into, tombstone.payload.len() as u64);
-            into.extend_from_slice(&tombstone.payload);
+            varint::put_bytes(&mut into, &tombstone.payload);
         }
         varint::put(&mut into, self.losses.len() as u64);
         for loss in &self.losses {
@@ -117,8 +116,7 @@ impl Manifest {
             varint::put(&mut into, loss.frames);
             varint::put(&mut into, loss.why.number());
             varint::put(&mut into, u64::from(loss.acknowledged));
-            varint::put(&mut into, loss.file.len() as u64);
-            into.extend_from_slice(loss.file.as_bytes());
+            varint::put_bytes(&mut into, loss.file.as_bytes());
         }
         into
     }
@@ -143,19 +141,14 @@ impl Manifest {
             });
         }
         for _ in 0..varint::take(bytes)? {
-            let before = varint::take(bytes)?;
-            let length = usize::try_from(varint::take(bytes)?).ok()?;
-            let (payload, rest) = bytes.split_at_checked(length)?;
-            *bytes = rest;
-            manifest.tombstones.push(TombstoneEntry { before, payload: payload.into() });
+            let (before, payload) = (varint::take(bytes)?, varint::take_bytes(bytes)?.into());
+            manifest.tombstones.push(TombstoneEntry { before, payload });
         }
         for _ in 0..varint::take(bytes)? {
             let (from, until) = (varint::take_signed(bytes)?, varint::take_signed(bytes)?);
             let (lost_bytes, frames) = (varint::take(bytes)?, varint::take(bytes)?);
             let (why, acknowledged) = (Lost::from_number(varint::take(bytes)?)?, varint::take(bytes)? != 0);
-            let length = usize::try_from(varint::take(bytes)?).ok()?;
-            let (file, rest) = bytes.split_at_checked(length)?;
-            *bytes = rest;
+            let file = varint::take_bytes(bytes)?;
             manifest.losses.push(Loss {
                 from: Timestamp::from_millis(from),
                 until: Timestamp::from_millis(until),

@@ -51,18 +51,9 @@ pub(crate) fn put_tombstone(times: (i64, i64), matchers: &[Matcher], into: &mut 
     varint::put(into, matchers.len() as u64);
     for matcher in matchers {
         into.push((0..).zip(OPS).find(|(_, op)| *op == matcher.op()).map_or(0, |(number, _)| number));
-        for text in [matcher.name().as_bytes(), matcher.value()] {
-            varint::put(into, text.len() as u64);
-            into.extend_from_slice(text);
-        }
+        varint::put_bytes(into, matcher.name().as_bytes());
+        varint::put_bytes(into, matcher.value());
     }
-}
-
-fn take_text<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let length = usize::try_from(varint::take(bytes)?).ok()?;
-    let (text, rest) = bytes.split_at_checked(length)?;
-    *bytes = rest;
-    Some(text)
 }
 
 impl Tombstone {
@@ -76,8 +67,8 @@ impl Tombstone {
             let (op, rest) = bytes.split_first()?;
             *bytes = rest;
             let op = *OPS.get(usize::from(*op))?;
-            let name = std::str::from_utf8(take_text(bytes)?).ok()?;
-            matchers.push(Matcher::new(name, op, take_text(bytes)?).ok()?);
+            let name = std::str::from_utf8(varint::take_bytes(bytes)?).ok()?;
+            matchers.push(Matcher::new(name, op, varint::take_bytes(bytes)?).ok()?);
         }
         bytes.is_empty().then_some(Self { entry, sequence, hidden_bytes: Mutex::default(), times, matchers })
     }

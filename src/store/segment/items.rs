@@ -92,9 +92,9 @@ impl ItemTable {
     pub(super) fn get(&self, number: u32) -> Option<Record<'_>> {
         let (mut rest, end) = self.records.block(number / BLOCK)?;
         for _ in 0..number % BLOCK {
-            take_record(&mut rest)?;
+            varint::take_bytes(&mut rest)?;
         }
-        let record = take_record(&mut rest)?;
+        let record = varint::take_bytes(&mut rest)?;
         let end = u32::try_from((end as usize).checked_sub(rest.len())?).ok()?;
         read_record(record, end)
     }
@@ -146,13 +146,6 @@ fn read_record(record: &[u8], end: u32) -> Option<Record<'_>> {
     }
     let start = end.checked_sub(u32::try_from(rest.len()).ok()?)?;
     Some(Record { kind, pairs, directory: rest, place: (start, end) })
-}
-
-fn take_record<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let length = usize::try_from(varint::take(bytes)?).ok()?;
-    let (record, rest) = bytes.split_at_checked(length)?;
-    *bytes = rest;
-    Some(record)
 }
 
 /// The layouts of a segment, as the index has them.

@@ -56,7 +56,7 @@ pub(super) fn put_symbols(names: TextWriter, values: TextWriter, into: &mut Vec<
     let (names, name_numbers) = names.sorted();
     varint::put(into, names.len() as u64);
     for name in names {
-        put_text(name.as_bytes(), into);
+        varint::put_bytes(into, name.as_bytes());
     }
     let (values, value_numbers) = values.sorted();
     let (mut blocks, mut before) = (BlockWriter::default(), &[][..]);
@@ -67,24 +67,12 @@ pub(super) fn put_symbols(names: TextWriter, values: TextWriter, into: &mut Vec<
             if !is_first {
                 varint::put(into, shared as u64);
             }
-            put_text(value.get(if is_first { 0 } else { shared }..).unwrap_or_default(), into);
+            varint::put_bytes(into, value.get(if is_first { 0 } else { shared }..).unwrap_or_default());
         });
         before = value;
     }
     blocks.put(into);
     (name_numbers, value_numbers)
-}
-
-fn put_text(text: &[u8], into: &mut Vec<u8>) {
-    varint::put(into, text.len() as u64);
-    into.extend_from_slice(text);
-}
-
-fn take_text<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let length = usize::try_from(varint::take(bytes)?).ok()?;
-    let (text, rest) = bytes.split_at_checked(length)?;
-    *bytes = rest;
-    Some(text)
 }
 
 /// The texts of a segment. `None` from its functions: the section does not decode.
@@ -100,7 +88,7 @@ impl Symbols {
         let count = usize::try_from(varint::take(&mut rest)?).ok().filter(|count| *count <= rest.len())?;
         let mut names: Vec<Arc<str>> = Vec::with_capacity(count);
         for _ in 0..count {
-            let name: Arc<str> = std::str::from_utf8(take_text(&mut rest)?).ok()?.into();
+            let name: Arc<str> = std::str::from_utf8(varint::take_bytes(&mut rest)?).ok()?.into();
             if names.last().is_some_and(|before| *before >= name) {
                 return None;
             }
@@ -138,7 +126,7 @@ impl Symbols {
         let (mut low, mut high) = (0, self.values.len());
         while low < high {
             let middle = low.midpoint(high);
-            let first = take_text(&mut self.values.block(middle)?.0)?;
+            let first = varint::take_bytes(&mut self.values.block(middle)?.0)?;
             if first <= text.as_bytes() { low = middle.checked_add(1)? } else { high = middle }
         }
         let Some(block) = low.checked_sub(1) else { return Some((0, false)) };
@@ -199,7 +187,7 @@ impl Values<'_> {
                 return None;
             }
             self.text.truncate(shared);
-            self.text.extend_from_slice(take_text(&mut self.rest)?);
+            self.text.extend_from_slice(varint::take_bytes(&mut self.rest)?);
             self.next = self.next.checked_add(1)?;
         }
         std::str::from_utf8(&self.text).ok()

@@ -131,10 +131,7 @@ impl TableWriter {
                 }
             }
             record.extend_from_slice(&item.directory);
-            items.push(|_, into| {
-                varint::put(into, record.len() as u64);
-                into.extend_from_slice(&record);
-            });
+            items.push(|_, into| varint::put_bytes(into, &record));
             tables.known.push(item.series);
         }
         items.put(&mut tables.items);

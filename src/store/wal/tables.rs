@@ -267,10 +267,7 @@ impl Tables {
     fn take_symbol(&mut self, bytes: &mut &[u8]) -> Option<Arc<str>> {
         match varint::take(bytes)? {
             0 => {
-                let length = usize::try_from(varint::take(bytes)?).ok()?;
-                let (text, rest) = bytes.split_at_checked(length)?;
-                *bytes = rest;
-                let symbol: Arc<str> = std::str::from_utf8(text).ok()?.into();
+                let symbol: Arc<str> = std::str::from_utf8(varint::take_bytes(bytes)?).ok()?.into();
                 self.symbols.push(symbol.clone());
                 Some(symbol)
             }
