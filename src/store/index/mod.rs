@@ -1,8 +1,11 @@
 //! What the store holds, by labels: items, their columns, and postings.
 
 mod columns;
+mod item;
+mod limits;
 mod postings;
 mod resolve;
+mod restore;
 mod symbols;
 
 use std::hash::{BuildHasher, Hash, Hasher};
@@ -10,114 +13,22 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use roaring::RoaringBitmap;
-use smallvec::SmallVec;
 
 use crate::chunk::{Column, Layout};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::label::{BUCKET_BOUND, METRIC_NAME};
-use crate::model::{Label, Labels, LabelsBuilder, Timestamp};
+use crate::model::{Label, Labels};
 
 use super::options::Limits;
-use super::segment::PartKind;
 pub(crate) use columns::ColumnList;
 use columns::ColumnLists;
+pub(crate) use item::{Item, SeriesRef, column_name, histogram_column, shared_labels};
+use item::{is_shared, split_name};
+use limits::check_labels;
 pub(crate) use postings::LabelLists;
 use postings::NamePostings;
 pub(crate) use resolve::{Items, Selection, accepts_column, candidates};
 use symbols::Symbols;
-
-/// A series: an item, and which of its columns. A single series is column 0 of its item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct SeriesRef {
-    pub(crate) item: u32,
-    pub(crate) column: u32,
-}
-
-/// What is indexed as one thing.
-#[derive(Clone, Debug)]
-pub(crate) enum Item {
-    /// One series with these labels.
-    Single(Labels),
-    /// A classic histogram: the labels that its series share, under the base name, and its columns in the order
-    /// in which they came.
-    Family { labels: Labels, columns: Arc<ColumnList> },
-}
-
-impl Item {
-    /// The labels of one column's series.
-    pub(crate) fn series_labels(&self, column: &Column) -> Labels {
-        let bound = match column {
-            Column::Bucket(bound) => Some(Label { name: BUCKET_BOUND.into(), value: bound.clone() }),
-            Column::Count | Column::Sum => None,
-        };
-        self.column_labels(column, bound)
-    }
-
-    /// The labels that all series of the column's kind share: those of `x_bucket` without `le`.
-    pub(crate) fn shared_labels(&self, column: &Column) -> Labels {
-        self.column_labels(column, None)
-    }
-
-    fn column_labels(&self, column: &Column, mut bound: Option<Label>) -> Labels {
-        let labels = match self {
-            Self::Single(labels) => return labels.clone(),
-            Self::Family { labels, .. } => labels,
-        };
-        let mut pairs: SmallVec<[Label; 24]> = SmallVec::with_capacity(labels.len().saturating_add(1));
-        for label in labels {
-            if let Some(bound) = bound.take_if(|bound| bound.name < label.name) {
-                pairs.push(bound);
-            }
-            pairs.push(match &*label.name {
-                METRIC_NAME => {
-                    let value = column_name(&label.value, column).into();
-                    Label { name: label.name.clone(), value }
-                }
-                _ => label.clone(),
-            });
-        }
-        pairs.extend(bound);
-        Labels::from_sorted(pairs.into_iter().collect::<Arc<[Label]>>())
-    }
-}
-
-/// The metric name of the column's series.
-pub(crate) fn column_name(base: &str, column: &Column) -> String {
-    let mut name = String::with_capacity(base.len().saturating_add(7));
-    name.push_str(base);
-    name.push_str(column.suffix());
-    name
-}
-
-/// How a metric name splits into a classic histogram's base name and the suffix of one of its columns.
-fn split_name<'a>(labels: &'a Labels, bound: Option<&Label>) -> Option<(&'a str, &'static str)> {
-    let name = labels.metric_name();
-    let suffixes: &[&'static str] = if bound.is_some() { &["_bucket"] } else { &["_count", "_sum"] };
-    let (base, suffix) = suffixes.iter().find_map(|suffix| Some((name.strip_suffix(suffix)?, *suffix)))?;
-    (!base.is_empty()).then_some((base, suffix))
-}
-
-/// The column that labels name and its base name, if they look like a classic histogram's.
-pub(crate) fn histogram_column(labels: &Labels) -> Option<(Column, &str)> {
-    let bound = labels.label(BUCKET_BOUND);
-    let (base, suffix) = split_name(labels, bound)?;
-    let column = match (bound, suffix) {
-        (Some(bound), _) => {
-            bound.value.parse::<f64>().ok().filter(|bound| !bound.is_nan())?;
-            Column::Bucket(bound.value.clone())
-        }
-        (None, "_count") => Column::Count,
-        (None, _) => Column::Sum,
-    };
-    Some((column, base))
-}
-
-/// The labels that a series of a histogram with this base name shares with its others.
-pub(crate) fn shared_labels(labels: &Labels, base: &str) -> Labels {
-    let mut shared = LabelsBuilder::from_labels(labels);
-    shared.set(METRIC_NAME, base).remove(BUCKET_BOUND);
-    shared.build()
-}
 
 /// Everything that is known about what the store holds, but for the samples.
 #[derive(Debug, Default)]
@@ -264,7 +175,7 @@ impl Index {
             return Ok(series);
         }
         check_labels(labels, limits)?;
-        self.check_series(1, limits, labels)?;
+        self.check_series(limits, labels)?;
         let series = match histogram_column(labels) {
             Some((column, base)) => match self.family_column(labels, &column, base, limits)? {
                 Some(series) => series,
@@ -274,17 +185,6 @@ impl Index {
         };
         self.series_count = self.series_count.saturating_add(1);
         Ok(series)
-    }
-
-    fn check_series(&self, more: usize, limits: &Limits, labels: &Labels) -> Result<()> {
-        let asked = self.active_count().saturating_add(more);
-        if asked > limits.series {
-            return Err(Error::new(
-                ErrorKind::Limit,
-                format!("series limit: {asked} series asked, {} allowed; not added: {labels}", limits.series),
-            ));
-        }
-        Ok(())
     }
 
     /// A new column of the family that these labels belong to. `None`: it is better a single series.
@@ -336,74 +236,6 @@ impl Index {
     pub(crate) fn layout(&mut self, columns: &[Column]) -> Arc<Layout> {
         let columns = columns.iter().map(|column| self.interned_column(column)).collect();
         self.columns.layout(columns)
-    }
-
-    /// The series of these labels as a column of its family, both of which are made if they are not there, without a look at the
-    /// limits. `None`: no family has such a column.
-    pub(crate) fn restore_column(&mut self, labels: &Labels) -> Option<Result<SeriesRef>> {
-        let (column, base) = histogram_column(labels)?;
-        let item = match self.restore_family(&shared_labels(labels, base), std::slice::from_ref(&column)) {
-            Ok(item) => item,
-            Err(error) => return Some(Err(error)),
-        };
-        let Some(Item::Family { columns, .. }) = self.item(item).map(|item| &**item) else { return None };
-        let place = columns.iter().position(|own| *own == column)?;
-        Some(Ok(SeriesRef { item, column: u32::try_from(place).ok()? }))
-    }
-
-    /// The family whose series share these labels, with at least these columns; what it lacks is made without a look at the
-    /// limits: for what a store holds already.
-    pub(crate) fn restore_family(&mut self, shared: &Labels, wanted: &[Column]) -> Result<u32> {
-        let known = self.find_family(shared, shared.metric_name());
-        let item = match known {
-            Some(item) => item,
-            None => self.create_family(shared)?,
-        };
-        let Some(Item::Family { columns, .. }) = self.item(item).map(|item| &**item) else { return Ok(item) };
-        let columns = columns.clone();
-        let missing: Vec<Column> =
-            wanted.iter().filter(|column| !columns.contains(column)).cloned().collect();
-        if missing.is_empty() {
-            return Ok(item);
-        }
-        let missing: Vec<Column> = missing.iter().map(|column| self.interned_column(column)).collect();
-        if self.idle.contains(item) {
-            self.idle_series = self.idle_series.saturating_add(missing.len());
-        }
-        self.series_count = self.series_count.saturating_add(missing.len());
-        let metric_name = self.symbols.intern(METRIC_NAME);
-        let (mut suffixes, mut suspects): (SmallVec<[&str; 3]>, SmallVec<[&str; 3]>) = Default::default();
-        for column in &missing {
-            if !suffixes.contains(&column.suffix()) {
-                suffixes.push(column.suffix());
-                let name = self.symbols.intern(&column_name(shared.metric_name(), column));
-                let named = self.postings.get(METRIC_NAME).and_then(|names| names.equal(name.as_bytes())?);
-                if named.is_some_and(|named| !named.is_subset(&self.families)) {
-                    suspects.push(column.suffix());
-                }
-                self.post(&metric_name, &name, item);
-            }
-        }
-        let is_single = |column: &Column| {
-            let known = self.item(item).map(|item| item.series_labels(column));
-            known.is_some_and(|labels| self.find_single(&labels).is_some())
-        };
-        self.split |= missing.iter().filter(|column| suspects.contains(&column.suffix())).any(is_single);
-        let list = self.columns.list(columns.iter().cloned().chain(missing).collect());
-        self.set_columns(item, list);
-        Ok(item)
-    }
-
-    /// The single series with these labels, whatever histogram they look like; made without a look at the limits.
-    pub(crate) fn restore_single(&mut self, labels: &Labels) -> Result<SeriesRef> {
-        if let Some(series) = self.find_single(labels) {
-            return Ok(series);
-        }
-        check_labels(labels, &Limits::unlimited())?;
-        self.split |= self.find(labels).is_some();
-        let series = self.create_single(labels)?;
-        self.series_count = self.series_count.saturating_add(1);
-        Ok(series)
     }
 
     fn create_family(&mut self, shared: &Labels) -> Result<u32> {
@@ -464,92 +296,8 @@ impl Index {
         state.finish()
     }
 
-    /// Whether a histogram has all columns of a layout.
-    pub(crate) fn has_columns(&self, item: u32, layout: &Arc<Layout>) -> bool {
-        let Some(Item::Family { columns, .. }) = self.item(item).map(|item| &**item) else { return false };
-        let known = columns.layout();
-        Arc::ptr_eq(known, layout) || layout.columns().iter().all(|column| known.position(column).is_some())
-    }
-
-    /// An item of a segment, which is made here if it is not there; with the columns of these layouts if it is a histogram. What
-    /// is made is not appended to. `None`: there can be no such item.
-    pub(crate) fn restore(
-        &mut self,
-        labels: &Labels,
-        kind: PartKind,
-        layouts: &[&Arc<Layout>],
-    ) -> Option<Result<SeriesRef>> {
-        let known = self.items.len();
-        let restored = match kind {
-            PartKind::Single => self.restore_single(labels),
-            PartKind::Column => self.restore_column(labels)?,
-            PartKind::Family => {
-                let mut item = self.restore_family(labels, &[]);
-                for layout in layouts {
-                    item = item.and_then(|_| self.restore_family(labels, layout.columns()));
-                }
-                item.map(|item| SeriesRef { item, column: 0 })
-            }
-        };
-        if let Ok(series) = &restored
-            && series.item as usize >= known
-        {
-            self.rest(series.item);
-        }
-        Some(restored)
-    }
-
     pub(crate) fn item(&self, item: u32) -> Option<&Arc<Item>> {
         self.items.get(item as usize)
-    }
-
-    /// How many series are appended to.
-    pub(crate) fn active_count(&self) -> usize {
-        self.series_count.saturating_sub(self.idle_series)
-    }
-
-    fn width(&self, item: u32) -> usize {
-        match self.item(item).map(|item| &**item) {
-            Some(Item::Family { columns, .. }) => columns.len(),
-            Some(Item::Single(_)) => 1,
-            None => 0,
-        }
-    }
-
-    /// Nothing is appended to the item any more: its series do not count against the limit.
-    pub(crate) fn rest(&mut self, item: u32) {
-        if self.idle.insert(item) {
-            self.idle_series = self.idle_series.saturating_add(self.width(item));
-        }
-    }
-
-    /// The item is appended to again.
-    pub(crate) fn wake(&mut self, item: u32) {
-        if self.idle.remove(item) {
-            self.idle_series = self.idle_series.saturating_sub(self.width(item));
-        }
-    }
-
-    /// Whether nothing has been appended to the item for long.
-    pub(crate) fn is_idle(&self, item: u32) -> bool {
-        self.idle.contains(item)
-    }
-
-    /// Counts a new series at the time `now`, if one more is allowed in its minute.
-    pub(crate) fn check_rate(&mut self, now: Timestamp, limits: &Limits, labels: &Labels) -> Result<()> {
-        let minute = now.as_millis().div_euclid(60_000);
-        if self.made.0 != minute {
-            self.made = (minute, 0);
-        }
-        let (made, allowed) = (self.made.1.saturating_add(1), limits.new_series_per_minute);
-        if made > allowed {
-            return Err(Error::new(
-                ErrorKind::Limit,
-                format!("new series per minute limit: {made} asked, {allowed} allowed; not added: {labels}"),
-            ));
-        }
-        self.made.1 = made;
-        Ok(())
     }
 
     /// How many series there are.
@@ -571,49 +319,6 @@ impl Index {
         let index = postings.fold(tables.saturating_mul(17), usize::saturating_add);
         (labels, index.saturating_add(items))
     }
-}
-
-/// Whether a family with the labels `own` is the one of a series with these labels, whose name splits into `base` and a suffix.
-fn is_shared(own: &Labels, labels: &Labels, base: &str) -> bool {
-    let mut own = own.iter();
-    let mut rest = labels.iter().filter(|label| *label.name != *BUCKET_BOUND);
-    let same = rest.all(|label| {
-        own.next().is_some_and(|own| match &*label.name {
-            METRIC_NAME => *own.name == *METRIC_NAME && *own.value == *base,
-            _ => own == label,
-        })
-    });
-    same && own.next().is_none()
-}
-
-/// Refuses labels that exceed a limit, or that cannot be stored.
-fn check_labels(labels: &Labels, limits: &Limits) -> Result<()> {
-    let refuse = |what: &str, asked: usize, allowed: usize| {
-        Err(Error::new(ErrorKind::Limit, format!("{what} limit: {asked} asked, {allowed} allowed")))
-    };
-    if labels.is_empty() {
-        return Err(Error::new(ErrorKind::InvalidArgument, "a series needs at least one label"));
-    }
-    if labels.len() > limits.labels_per_series {
-        return refuse("labels per series", labels.len(), limits.labels_per_series);
-    }
-    let mut total = 0_usize;
-    for label in labels {
-        if label.name.is_empty() {
-            return Err(Error::new(ErrorKind::InvalidArgument, "a label needs a name"));
-        }
-        if label.name.len() > limits.label_name_bytes {
-            return refuse("label name bytes", label.name.len(), limits.label_name_bytes);
-        }
-        if label.value.len() > limits.label_value_bytes {
-            return refuse("label value bytes", label.value.len(), limits.label_value_bytes);
-        }
-        total = total.saturating_add(label.name.len()).saturating_add(label.value.len());
-    }
-    if total > limits.series_bytes {
-        return refuse("series bytes", total, limits.series_bytes);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::LabelsBuilder;
 use proptest::prelude::*;
 
 proptest! {

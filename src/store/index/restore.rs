@@ -1,0 +1,123 @@
+//! What a store holds already, and its index learns of: without a look at the limits.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::super::options::Limits;
+use super::super::segment::PartKind;
+use super::item::{column_name, histogram_column, shared_labels};
+use super::limits::check_labels;
+use super::{Index, Item, LabelLists, SeriesRef};
+use crate::chunk::{Column, Layout};
+use crate::error::Result;
+use crate::model::Labels;
+use crate::model::label::METRIC_NAME;
+
+impl Index {
+    /// The series of these labels as a column of its family, both of which are made if they are not there, without a look at the
+    /// limits. `None`: no family has such a column.
+    pub(crate) fn restore_column(&mut self, labels: &Labels) -> Option<Result<SeriesRef>> {
+        let (column, base) = histogram_column(labels)?;
+        let item = match self.restore_family(&shared_labels(labels, base), std::slice::from_ref(&column)) {
+            Ok(item) => item,
+            Err(error) => return Some(Err(error)),
+        };
+        let Some(Item::Family { columns, .. }) = self.item(item).map(|item| &**item) else { return None };
+        let place = columns.iter().position(|own| *own == column)?;
+        Some(Ok(SeriesRef { item, column: u32::try_from(place).ok()? }))
+    }
+
+    /// The family whose series share these labels, with at least these columns; what it lacks is made without a look at the
+    /// limits: for what a store holds already.
+    pub(crate) fn restore_family(&mut self, shared: &Labels, wanted: &[Column]) -> Result<u32> {
+        let known = self.find_family(shared, shared.metric_name());
+        let item = match known {
+            Some(item) => item,
+            None => self.create_family(shared)?,
+        };
+        let Some(Item::Family { columns, .. }) = self.item(item).map(|item| &**item) else { return Ok(item) };
+        let columns = columns.clone();
+        let missing: Vec<Column> =
+            wanted.iter().filter(|column| !columns.contains(column)).cloned().collect();
+        if missing.is_empty() {
+            return Ok(item);
+        }
+        let missing: Vec<Column> = missing.iter().map(|column| self.interned_column(column)).collect();
+        if self.idle.contains(item) {
+            self.idle_series = self.idle_series.saturating_add(missing.len());
+        }
+        self.series_count = self.series_count.saturating_add(missing.len());
+        let metric_name = self.symbols.intern(METRIC_NAME);
+        let (mut suffixes, mut suspects): (SmallVec<[&str; 3]>, SmallVec<[&str; 3]>) = Default::default();
+        for column in &missing {
+            if !suffixes.contains(&column.suffix()) {
+                suffixes.push(column.suffix());
+                let name = self.symbols.intern(&column_name(shared.metric_name(), column));
+                let named = self.postings.get(METRIC_NAME).and_then(|names| names.equal(name.as_bytes())?);
+                if named.is_some_and(|named| !named.is_subset(&self.families)) {
+                    suspects.push(column.suffix());
+                }
+                self.post(&metric_name, &name, item);
+            }
+        }
+        let is_single = |column: &Column| {
+            let known = self.item(item).map(|item| item.series_labels(column));
+            known.is_some_and(|labels| self.find_single(&labels).is_some())
+        };
+        self.split |= missing.iter().filter(|column| suspects.contains(&column.suffix())).any(is_single);
+        let list = self.columns.list(columns.iter().cloned().chain(missing).collect());
+        self.set_columns(item, list);
+        Ok(item)
+    }
+
+    /// The single series with these labels, whatever histogram they look like; made without a look at the limits.
+    pub(crate) fn restore_single(&mut self, labels: &Labels) -> Result<SeriesRef> {
+        if let Some(series) = self.find_single(labels) {
+            return Ok(series);
+        }
+        check_labels(labels, &Limits::unlimited())?;
+        self.split |= self.find(labels).is_some();
+        let series = self.create_single(labels)?;
+        self.series_count = self.series_count.saturating_add(1);
+        Ok(series)
+    }
+
+    /// Whether a histogram has all columns of a layout.
+    pub(crate) fn has_columns(&self, item: u32, layout: &Arc<Layout>) -> bool {
+        let Some(Item::Family { columns, .. }) = self.item(item).map(|item| &**item) else { return false };
+        let known = columns.layout();
+        Arc::ptr_eq(known, layout) || layout.columns().iter().all(|column| known.position(column).is_some())
+    }
+
+    /// An item of a segment, which is made here if it is not there; with the columns of these layouts if it is a histogram. What
+    /// is made is not appended to. `None`: there can be no such item.
+    pub(crate) fn restore(
+        &mut self,
+        labels: &Labels,
+        kind: PartKind,
+        layouts: &[&Arc<Layout>],
+    ) -> Option<Result<SeriesRef>> {
+        let known = self.items.len();
+        let restored = match kind {
+            PartKind::Single => self.restore_single(labels),
+            PartKind::Column => self.restore_column(labels)?,
+            PartKind::Family => {
+                let mut item = self.restore_family(labels, &[]);
+                for layout in layouts {
+                    // Most histograms are known by then, with all of their columns.
+                    if item.as_ref().is_ok_and(|item| !self.has_columns(*item, layout)) {
+                        item = self.restore_family(labels, layout.columns());
+                    }
+                }
+                item.map(|item| SeriesRef { item, column: 0 })
+            }
+        };
+        if let Ok(series) = &restored
+            && series.item as usize >= known
+        {
+            self.rest(series.item);
+        }
+        Some(restored)
+    }
+}
