@@ -105,6 +105,14 @@ impl Snapshot {
         let border = store.inner.retention_border();
         Self { store, view, failed, border }
     }
+
+    /// What is kept of a window.
+    fn window(&self, window: Window) -> Window {
+        match self.border {
+            Some(border) => Window::new(window.after.max(border), window.until),
+            None => window,
+        }
+    }
 }
 
 /// What one item has inside a window.
@@ -176,15 +184,6 @@ impl Found {
             } else {
                 self.chunks.push(chunk);
             }
-        }
-    }
-}
-
-impl Snapshot {
-    fn window(&self, window: Window) -> Window {
-        match self.border {
-            Some(border) => Window::new(window.after.max(border), window.until),
-            None => window,
         }
     }
 }

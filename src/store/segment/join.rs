@@ -1,5 +1,6 @@
 //! Which items of a segment the index has, and what is asked of those that it does not have yet.
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -21,22 +22,22 @@ use crate::model::{Labels, Matcher, Window};
 /// Questions whose answer is known to be in the index.
 const ANSWERED: usize = 256;
 
-/// An item of a segment as one of the index.
-#[derive(Clone, Copy, Debug)]
+/// An item of a segment as one of the index. In the order of series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Part {
     /// The series; of a histogram stored as one: its item.
     pub(super) series: SeriesRef,
-    /// Whether the chunks hold the columns of a histogram.
-    pub(super) is_family: bool,
     /// Where its directory lies.
     pub(super) directory: (u32, u32),
+    /// Whether the chunks hold the columns of a histogram.
+    pub(super) is_family: bool,
 }
 
 /// The items of a segment that the index has.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
-    /// Sorted by series.
-    parts: Vec<Part>,
+    /// Histograms of a scrape are joined one by one: whatever is moved for each of them would be moved as often.
+    parts: BTreeSet<Part>,
     /// The same by their number in the segment.
     joined: RoaringBitmap,
     /// Whether these are all.
@@ -63,7 +64,6 @@ impl Parts {
     fn extend(&mut self, new: Vec<(u32, Part)>, contents: &Contents) {
         self.joined.extend(new.iter().map(|(number, _)| *number));
         self.parts.extend(new.into_iter().map(|(_, part)| part));
-        self.parts.sort_by_key(|part| part.series);
         if self.joined.len() == u64::from(contents.items.count()) {
             self.complete = true;
             self.answered = HashMap::new();
@@ -72,12 +72,9 @@ impl Parts {
 
     /// What of the segment belongs to an item of the index.
     pub(super) fn of(&self, item: u32) -> impl Iterator<Item = &Part> {
-        let start = self.parts.partition_point(|part| part.series.item < item);
-        self.parts.get(start..).unwrap_or_default().iter().take_while(move |part| part.series.item == item)
-    }
-
-    pub(super) fn all(&self) -> &[Part] {
-        &self.parts
+        let series = SeriesRef { item, column: 0 };
+        let first = Part { series, directory: (0, 0), is_family: false };
+        self.parts.range(first..).take_while(move |part| part.series.item == item)
     }
 }
 
@@ -204,7 +201,7 @@ impl Segment {
         let contents = self.contents(index)?;
         let parts = self.parts.read();
         let by_place: HashMap<u32, SeriesRef> =
-            parts.all().iter().map(|part| (part.directory.0, part.series)).collect();
+            parts.parts.iter().map(|part| (part.directory.0, part.series)).collect();
         let mut known = Vec::with_capacity(contents.items.count() as usize);
         let mut has_columns = false;
         for number in 0..contents.items.count() {
