@@ -54,31 +54,30 @@ impl Inner {
         };
         let planned = self.plan(&heads).into_iter();
         let writer = self.new_segment(disk, number, 0);
-        let writer = writer.inspect_err(|_| self.end_sealing(false))?;
+        let writer = writer.inspect_err(|_| self.give_up_sealing())?;
         Ok(Job::Flush(Flush { heads, first_log, first_sequence, planned, writer }))
     }
 
-    /// What came late lies in a segment, or beside the heads again.
-    pub(super) fn end_sealing(&self, sealed: bool) {
+    /// What came late lies beside the heads again.
+    pub(super) fn give_up_sealing(&self) {
+        // A deletion has looked where late samples lie before it hides them: they stay there until it has.
+        let _writer = self.writer.lock();
         let mut view = self.view.write();
-        self.end_sealing_of(&mut view, sealed);
-    }
-
-    fn end_sealing_of(&self, view: &mut View, sealed: bool) {
         let Some(heads) = view.sealing.take() else { return };
         if heads.late.is_empty() {
             return;
         }
-        if !sealed {
-            let mut late = heads.late.clone();
-            self.grow(late.join(&view.heads.late));
-            view.heads.late = late;
-            return;
-        }
+        let mut late = heads.late.clone();
+        self.grow(late.join(&view.heads.late));
+        view.heads.late = late;
+    }
+
+    /// What came late lies in a segment; of which items, and the newest time of each.
+    fn end_sealing(&self, view: &mut View, late: Vec<(u32, i64)>) {
+        let Some(heads) = view.sealing.take().filter(|_| !late.is_empty()) else { return };
         self.grow(0_isize.saturating_sub_unsigned(heads.late.byte_size()));
         let known = Arc::make_mut(&mut view.late_sealed);
-        for (item, late) in heads.late.iter() {
-            let newest = late.newest().unwrap_or(i64::MIN);
+        for (item, newest) in late {
             known.entry(item).and_modify(|last| *last = newest.max(*last)).or_insert(newest);
         }
     }
@@ -126,6 +125,8 @@ impl Inner {
         }
         let Flush { heads, first_log, first_sequence, writer, .. } = job;
         let made = self.finish_segment(disk, writer)?;
+        // Looked at before anybody has to wait.
+        let late = heads.late.iter().filter_map(|(item, late)| Some((item, late.newest()?))).collect();
         let mut manifest = disk.manifest.lock();
         let first_log = if planted(Bug::FlushDropsNewLog) { first_log.saturating_add(1) } else { first_log };
         let dropped: Vec<u64> =
@@ -144,7 +145,9 @@ impl Inner {
             if !planted(Bug::FlushKeepsLogs) {
                 next.logs.retain(|log| log.number >= first_log);
             }
-            next.tombstones = tombstones;
+            if !planted(Bug::TombstonesLeftOut) {
+                next.tombstones = tombstones;
+            }
         })?;
         let stale = planted(Bug::StaleSwap).then(|| self.view.read().clone());
         {
@@ -153,7 +156,7 @@ impl Inner {
                 *view = stale;
             }
             view.segments = view.segments.iter().cloned().chain(made).collect();
-            self.end_sealing_of(&mut view, true);
+            self.end_sealing(&mut view, late);
         }
         drop(manifest);
         disk.remove(FileKind::Log, dropped);

@@ -143,7 +143,7 @@ impl Inner {
         self.settle_idle(disk, maintenance)?;
         let had_job = maintenance.job.is_some();
         let outcome = match maintenance.job.take() {
-            Some(Job::Flush(job)) => self.flush_step(disk, job).inspect_err(|_| self.end_sealing(false)),
+            Some(Job::Flush(job)) => self.flush_step(disk, job).inspect_err(|_| self.give_up_sealing()),
             Some(Job::Merge(job)) => self.merge_step(disk, job),
             Some(Job::Forget(items)) => self.forget_step(items),
             Some(Job::Look) => Ok(None),
