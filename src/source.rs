@@ -5,6 +5,8 @@
 //! [`Family`], whose buckets, count and sum are columns of one thing.
 
 mod custom_buckets;
+#[cfg(test)]
+pub(crate) mod fixture;
 
 use std::sync::Arc;
 

@@ -132,13 +132,24 @@ pub(crate) mod tests {
             Just(crate::model::stale_marker()),
             (0_u64..1000).prop_map(|n| n as f64),
             Just(-0.0),
+            Just(f64::INFINITY),
             Just(WHOLE)
         ]
     }
 
+    /// A schema, most often one that exists.
+    fn schema() -> impl Strategy<Value = i32> {
+        prop_oneof![Just(-53), -4..=8_i32, 9..=52_i32, any::<i32>()]
+    }
+
+    fn span() -> impl Strategy<Value = Span> {
+        let offset = prop_oneof![-3..9_i32, any::<i32>(), Just(i32::MIN), Just(i32::MAX)];
+        let length = prop_oneof![0..4_u32, any::<u32>(), Just(u32::MAX)];
+        (offset, length).prop_map(|(offset, length)| Span { offset, length })
+    }
+
     pub(crate) fn any_histogram() -> impl Strategy<Value = NativeHistogram> {
-        let spans =
-            || vec((any::<i32>(), any::<u32>()).prop_map(|(offset, length)| Span { offset, length }), 0..4);
+        let spans = || vec(span(), 0..4);
         let hint = prop::sample::select(vec![
             CounterResetHint::Unknown,
             CounterResetHint::Reset,
@@ -146,7 +157,7 @@ pub(crate) mod tests {
             CounterResetHint::Gauge,
         ]);
         let sides = (spans(), vec(number(), 0..9), spans(), vec(number(), 0..9), vec(number(), 0..5));
-        (hint, any::<i32>(), [number(), number(), number(), number()], sides).prop_map(
+        (hint, schema(), [number(), number(), number(), number()], sides).prop_map(
             |(hint, schema, [zero_threshold, zero_count, count, sum], sides)| NativeHistogram {
                 hint,
                 schema,

@@ -1,5 +1,6 @@
 //! Logarithms, and powers of two, bit for bit as Go's library computes them on x86-64 (the algorithms of FreeBSD's
-//! `e_log.c` and `e_exp.c`): quantiles of native histograms are made of them.
+//! `e_log.c` and `e_exp.c`): quantiles of native histograms are made of them. `libm` rounds about one power of two in nine
+//! and one logarithm to base 10 in three otherwise, and splits numbers near the root of one half elsewhere.
 
 const LN2_HI: f64 = 6.931_471_803_691_238e-1;
 const LN2_LO: f64 = 1.908_214_929_270_587_7e-10;
@@ -127,6 +128,24 @@ mod tests {
             assert_eq!(log(f64::INFINITY), f64::INFINITY);
             assert!(log(-1.0).is_nan() && log(f64::NAN).is_nan() && log(f64::NEG_INFINITY).is_nan());
             assert_eq!(log(1.0), 0.0);
+        }
+    }
+
+    #[test]
+    fn bits_are_go_s_where_other_libraries_round_otherwise() {
+        for (ours, x, bits) in [
+            (ln as fn(f64) -> f64, 0x3fe6_a09e_45fd_97e7, 0xbfd6_2e43_5aeb_6158),
+            (ln, 0x3fe6_a09e_0943_4ed9, 0xbfd6_2e44_06ae_ec39),
+            (ln, 0x0000_2e05_5c9a_3f6c, 0xc086_28a0_8c64_f6a8),
+            (log2, 0x3fe6_a09e_2f6f_a260, 0xbfe0_0000_7056_f4b2),
+            (log2, 0x0000_2e05_5c9a_3f6c, 0xc090_11e7_3337_e924),
+            (log10, 0x3ff1_9999_9999_999a, 0x3fa5_316c_0a18_add6),
+            (log10, 0x3ff6_a09e_667f_3bcc, 0x3fc3_4413_509f_79fe),
+            (exp2, 0x3fd4_b9b0_0000_0000, 0x3ff4_06c4_36ed_aca2),
+            (exp2, 0xc08c_1d68_ca00_0000, 0x07b4_06c4_36ed_aca2),
+        ] {
+            let x = f64::from_bits(x);
+            assert_eq!(ours(x).to_bits(), bits, "{x:e}");
         }
     }
 

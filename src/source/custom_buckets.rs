@@ -41,7 +41,8 @@ pub struct CustomBuckets<'a> {
     source: &'a dyn Source,
 }
 
-const SUFFIXES: [&str; 3] = ["_bucket", "_count", "_sum"];
+const BUCKET: &str = "_bucket";
+const SUFFIXES: [&str; 3] = [BUCKET, "_count", "_sum"];
 
 /// The series of one classic histogram.
 #[derive(Default)]
@@ -81,6 +82,10 @@ impl<'a> CustomBuckets<'a> {
         let exact = names.iter().find(|matcher| matcher.op() == MatchOp::Equal);
         let exact = exact.and_then(|matcher| std::str::from_utf8(matcher.value()).ok());
         for suffix in SUFFIXES {
+            // Only what has buckets is a histogram.
+            if suffix != BUCKET && found.is_empty() {
+                break;
+            }
             let name = match exact {
                 Some(name) => Matcher::equal(METRIC_NAME, &format!("{name}{suffix}")),
                 None => Matcher::new(METRIC_NAME, MatchOp::Matches, format!(".+{suffix}"))?,
@@ -100,12 +105,11 @@ impl<'a> CustomBuckets<'a> {
                 let labels = labels.build();
                 let mut samples = SampleBuffer::default();
                 match (suffix, bound) {
-                    ("_bucket", Ok(bound)) if bound > f64::NEG_INFINITY => {
+                    (BUCKET, Ok(bound)) if bound > f64::NEG_INFINITY => {
                         series.read(request.window, &mut samples)?;
                         found.entry(labels).or_default().buckets.push((bound, samples));
                     }
-                    ("_bucket", _) => {}
-                    // Only what has buckets is a histogram.
+                    (BUCKET, _) => {}
                     _ => {
                         if let Some(classic) = found.get_mut(&labels) {
                             series.read(request.window, &mut samples)?;
@@ -217,20 +221,7 @@ impl Source for CustomBuckets<'_> {
 mod tests {
     use super::*;
     use crate::model::Timestamp;
-
-    struct Fixture(Vec<Series>);
-
-    impl Source for Fixture {
-        fn select(&self, request: &SelectRequest<'_>) -> Result<SeriesSet> {
-            let accepts = |series: &&Series| {
-                request
-                    .matchers
-                    .iter()
-                    .all(|matcher| matcher.matches(series.labels().get(matcher.name()).unwrap_or("")))
-            };
-            Ok(SeriesSet { items: self.0.iter().filter(accepts).cloned().map(Item::Series).collect() })
-        }
-    }
+    use crate::source::fixture::Fixture;
 
     fn series(name: &str, bound: &str, values: &[f64]) -> Series {
         let mut samples = SampleBuffer::default();

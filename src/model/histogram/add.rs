@@ -187,6 +187,19 @@ mod tests {
     }
 
     #[test]
+    fn buckets_as_far_apart_as_they_can_be_stay_where_they_are() {
+        let low = exponential(0, &[span(-10, 1)], &[1.0]);
+        let high = exponential(0, &[span(i32::MAX - 1, 1)], &[2.0]);
+        assert_eq!((low.check(), high.check()), (Ok(()), Ok(())));
+        for (mut a, b) in [(low.clone(), &high), (high.clone(), &low)] {
+            a.add(b).unwrap();
+            a.compact();
+            let buckets: Vec<_> = indexed(&a.positive_spans, &a.positive_buckets).collect();
+            assert_eq!(buckets, [(-10, 1.0), (i64::from(i32::MAX) - 1, 2.0)]);
+        }
+    }
+
+    #[test]
     fn the_finer_one_is_made_coarser() {
         let fine = exponential(1, &[span(0, 3)], &[1.0, 2.0, 4.0]);
         let coarse = exponential(0, &[span(0, 2)], &[10.0, 20.0]);

@@ -79,9 +79,13 @@ impl<C> Buckets<C> {
         match self.spans.last_mut() {
             Some(last) if index == self.next => last.length = last.length.saturating_add(1),
             _ => {
-                let gap = index.saturating_sub(self.next);
-                let offset = i32::try_from(gap).unwrap_or(if gap < 0 { i32::MIN } else { i32::MAX });
-                self.spans.push(Span { offset, length: 1 });
+                let mut gap = index.saturating_sub(self.next);
+                // Between two buckets there can be more than an offset can tell: empty spans go as far as they can.
+                while gap > i64::from(i32::MAX) {
+                    self.spans.push(Span { offset: i32::MAX, length: 0 });
+                    gap = gap.saturating_sub(i32::MAX.into());
+                }
+                self.spans.push(Span { offset: i32::try_from(gap).unwrap_or(i32::MIN), length: 1 });
             }
         }
         self.counts.push(count);

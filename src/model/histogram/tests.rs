@@ -161,6 +161,7 @@ proptest! {
             a.multiply(at);
             a.divide(at);
             a.reduce_to_supported();
+            a.reduce_resolution(b.schema);
             a.compact();
         }
     }

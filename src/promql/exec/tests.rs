@@ -2,25 +2,12 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use crate::codec::histogram::tests::any_histogram;
 use crate::error::{ErrorKind, Result};
 use crate::model::{Labels, NativeHistogram, SampleBuffer, SampleValue, Span, Timestamp, stale_marker};
 use crate::promql::{Engine, QueryLimits, Value};
-use crate::source::{Item, SelectRequest, Series, SeriesSet, Source};
-
-/// Series in memory, in label order.
-struct Fixture(Vec<Series>);
-
-impl Source for Fixture {
-    fn select(&self, request: &SelectRequest<'_>) -> Result<SeriesSet> {
-        let accepts = |series: &&Series| {
-            request
-                .matchers
-                .iter()
-                .all(|matcher| matcher.matches(series.labels().get(matcher.name()).unwrap_or("")))
-        };
-        Ok(SeriesSet { items: self.0.iter().filter(accepts).cloned().map(Item::Series).collect() })
-    }
-}
+use crate::source::Series;
+use crate::source::fixture::Fixture;
 
 fn series(name: &str, label: &str, samples: &[(i64, f64)]) -> Series {
     let mut buffer = SampleBuffer::default();
@@ -344,6 +331,97 @@ fn a_histogram_that_is_none_is_an_error_that_names_it() {
     }
     // What does not look at it is answered.
     assert_eq!(answer(&source, "timestamp(h)", 60_000), ["{} 60"]);
+}
+
+/// Histograms with any numbers and any spans; most of them fit together, wherever the buckets then are.
+fn any_stored() -> impl Strategy<Value = NativeHistogram> {
+    (any_histogram(), -4..=52_i32, prop::bool::weighted(0.95)).prop_map(|(mut histogram, schema, fits)| {
+        if fits {
+            histogram.schema = schema;
+            histogram.custom_values.clear();
+            for (spans, buckets) in [
+                (&mut histogram.positive_spans, &histogram.positive_buckets),
+                (&mut histogram.negative_spans, &histogram.negative_buckets),
+            ] {
+                let offset = spans.first().map_or(0, |span| span.offset.min(i32::MAX - 9));
+                *spans = vec![Span { offset, length: buckets.len() as u32 }];
+            }
+        }
+        histogram
+    })
+}
+
+/// Everything that computes with histograms.
+const OF_HISTOGRAMS: [&str; 36] = [
+    "h",
+    "h smoothed",
+    "-h",
+    "h + on () group_left () h{a=\"1\"}",
+    "h - h offset 15s",
+    "h * -1e308",
+    "h / 0",
+    "h </ 1",
+    "h >/ -1",
+    "h == h offset 15s",
+    "h != bool h offset 15s",
+    "sum(h)",
+    "avg(h)",
+    "count_values(\"v\", h)",
+    "topk(1, h)",
+    "rate(h[1m])",
+    "rate(h[1m] anchored)",
+    "rate(h[1m] smoothed)",
+    "rate((h)[1m:5s])",
+    "increase(h[1m])",
+    "delta(h[1m])",
+    "irate(h[1m])",
+    "idelta(h[1m])",
+    "resets(h[1m])",
+    "changes(h[1m])",
+    "sum_over_time(h[1m])",
+    "avg_over_time(h[1m])",
+    "last_over_time(h[1m])",
+    "histogram_quantile(0.3, h)",
+    "histogram_quantile(0.9, sum(rate(h[1m])))",
+    "histogram_quantiles(h, \"q\", 0, 0.5, 1)",
+    "histogram_fraction(-1, 2, h)",
+    "histogram_stdvar(h)",
+    "histogram_stddev(h / 3)",
+    "histogram_avg(h)",
+    "histogram_count(rate(h[1m]))",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_histograms_are_stored_every_query_ends(
+        stored in prop::collection::vec(any_stored(), 1..8),
+    ) {
+        let buffers = [0, 1].map(|from| {
+            let mut buffer = SampleBuffer::default();
+            for (at, histogram) in (0_i64..).zip(stored.iter().skip(from).step_by(2)) {
+                buffer.histograms.push((at * 15_000, Arc::new(histogram.clone()), 0));
+            }
+            buffer
+        });
+        let labels = |a: &str| Labels::from_pairs([("__name__", "h"), ("a", a)]);
+        let series = ["1", "2"].into_iter().zip(buffers);
+        let source = Fixture(series.map(|(a, buffer)| Series::from_samples(labels(a), buffer)).collect());
+        let engine = Engine::new().experimental(true);
+        let (start, end) = (Timestamp::from_millis(0), Timestamp::from_millis(60_000));
+        for query in OF_HISTOGRAMS {
+            let query = engine.prepare(query).unwrap();
+            for answer in
+                [engine.instant(&source, &query, end), engine.range(&source, &query, start, end, 15_000)]
+            {
+                // The only complaint there is.
+                if let Err(error) = answer {
+                    prop_assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{}", error);
+                }
+            }
+        }
+    }
 }
 
 const QUERIES: [&str; 12] = [
