@@ -14,6 +14,7 @@
     reason = "a test program stops at the first surprise"
 )]
 
+mod answer;
 mod compare;
 mod data;
 mod gates;

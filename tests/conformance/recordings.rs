@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use crate::compare::Tolerance;
 use crate::report::{Outcome, Report};
-use crate::{data, file_name, goldens, skips, sorted_entries};
+use crate::{answer, data, file_name, skips, sorted_entries};
 
 /// Sums depend on the order of addition, which the recorded server chose.
 const TOLERANCE: Tolerance = Tolerance::Relative(1e-12);
@@ -90,7 +90,7 @@ impl Recorded {
             let outcome = judge(answer, |evaluation| {
                 same_vector(TOLERANCE, result, evaluation)?;
                 if measurement.get("warnings").is_some() || measurement.get("infos").is_some() {
-                    goldens::same_annotations(measurement, &evaluation.annotations)?;
+                    answer::check_annotations(measurement, &evaluation.annotations)?;
                 }
                 Ok(())
             });

@@ -10,7 +10,7 @@ pub(crate) const ROLLOUTS: &str = "rollouts through canary steps";
 pub(crate) const NATIVE_CHECKS: &str = "native checks of other kinds than ratio, quantile and volume";
 
 /// A histogram of Prometheus's storage has the empty buckets of its whole chunk, so that what tells empty buckets from none
-/// depends on when chunks are full.
+/// depends on when chunks are full. Over data that are written as the storage gives them back all of these pass.
 pub(crate) const CHUNK_LAYOUT: &str = "depends on the empty buckets that a chunk adds to its histograms";
 
 /// Golden answers with that reason: data set and id.
