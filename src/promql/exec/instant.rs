@@ -12,7 +12,7 @@ use crate::promql::text_range::TextRange;
 use crate::source::{Item, SelectRequest, Series};
 
 use super::Evaluator;
-use super::column::{Column, buffer_weight};
+use super::column::{Column, buffer_weight, histogram_weight};
 use super::hint::{Predecessors, prepare, reduce_to_statistics};
 use super::vector::{Vector, VectorSeries};
 
@@ -75,7 +75,7 @@ impl Evaluator<'_> {
             let mut column = Column::absent(steps.count());
             let labels = series.labels().clone();
             if selector.smoothed {
-                let notes = self.smooth(selector, steps, &buffer, &mut column);
+                let notes = self.smooth(selector, steps, &buffer, &mut column)?;
                 self.note_histograms(notes, labels.metric_name(), range);
             } else {
                 self.pick(selector, steps, &buffer, &mut column);
@@ -156,7 +156,7 @@ impl Evaluator<'_> {
         steps: Steps,
         buffer: &SampleBuffer,
         column: &mut Column,
-    ) -> Notes {
+    ) -> Result<Notes> {
         let lookback = self.settings.lookback;
         let rows: Vec<(i64, f64)> = buffer
             .times
@@ -168,6 +168,7 @@ impl Evaluator<'_> {
         let points: Vec<_> =
             buffer.histograms.iter().filter(|(_, histogram, _)| !is_stale(histogram.sum)).cloned().collect();
         let mut notes = Notes::NONE;
+        let mut pending = 0_u64;
         for (step, time) in steps.times().enumerate() {
             let reference = selector.reference.time(time);
             let oldest = reference.saturating_sub(lookback);
@@ -181,7 +182,11 @@ impl Evaluator<'_> {
             if !points.is_empty() {
                 if rows.is_empty() {
                     match smooth_histogram(points, reference, &mut notes) {
-                        Ok(Some(histogram)) => column.set_histogram(step, histogram),
+                        Ok(Some(histogram)) => {
+                            pending = pending.saturating_add(histogram_weight(&histogram));
+                            self.budget.check_samples(pending)?;
+                            column.set_histogram(step, histogram);
+                        }
                         Ok(None) => {}
                         Err(why) => notes = notes.with(why),
                     }
@@ -201,7 +206,7 @@ impl Evaluator<'_> {
                 (None, _) => {}
             }
         }
-        notes
+        Ok(notes)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::promql::signature::Function;
 use crate::promql::text_range::TextRange;
 
 use super::Evaluator;
-use super::column::{Column, buffer_weight};
+use super::column::{Column, buffer_weight, histogram_weight};
 use super::hint::{Predecessors, prepare, reduce_to_statistics};
 use super::unique::refuse_equal;
 use super::vector::{Vector, VectorSeries};
@@ -196,6 +196,7 @@ impl Evaluator<'_> {
             let mut noted = Notes::NONE;
             let mut overlaps = 0_u64;
             let mut any_float = false;
+            let mut pending = 0_u64;
             for (step, time) in steps.times().enumerate() {
                 let bounds = bounds(window, time);
                 let samples = slider.at(
@@ -258,7 +259,12 @@ impl Evaluator<'_> {
                         any_float = true;
                         column.set_float(step, value);
                     }
-                    Computed::Histogram(histogram) => column.set_histogram(step, histogram),
+                    Computed::Histogram(histogram) => {
+                        // Charged once the column is whole, but no more than may be is made before that.
+                        pending = pending.saturating_add(histogram_weight(&histogram));
+                        self.budget.check_samples(pending)?;
+                        column.set_histogram(step, histogram);
+                    }
                 }
                 if !notes.is_empty() {
                     noted = noted.with(notes);

@@ -320,6 +320,26 @@ fn native_histograms_are_computed() {
 }
 
 #[test]
+fn a_wide_histogram_that_meets_many_series_ends_at_the_limit_and_not_after_all_steps() {
+    let wide = |label: &str, at: i64| {
+        let mut buffer = SampleBuffer::default();
+        let spans = vec![Span { offset: 0, length: 4_000 }];
+        let histogram =
+            NativeHistogram { positive_spans: spans, positive_buckets: vec![1.0; 4_000], ..histogram(1.0) };
+        buffer.histograms.push((at, Arc::new(histogram), 0));
+        Series::from_samples(Labels::from_pairs([("__name__", "wide"), ("a", label)]), buffer)
+    };
+    let many = (0..50).map(|i| histograms("h", &format!("{i:02}"), &[(0, 1.0), (60_000, 1.0)]));
+    // At the second step there are two of them, which is an error of its own.
+    let source = Fixture(many.chain([wide("1", 0), wide("2", 60_000)]).collect());
+    let engine = Engine::new().limits(QueryLimits::default().samples(50_000));
+    let query = engine.prepare("h + on () group_left () wide").unwrap();
+    let end = Timestamp::from_millis(60_000);
+    let error = engine.range(&source, &query, Timestamp::from_millis(0), end, 60_000).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
+}
+
+#[test]
 fn a_histogram_that_is_none_is_an_error_that_names_it() {
     let mut buffer = SampleBuffer::default();
     let broken = NativeHistogram { schema: 99, ..histogram(1.0) };

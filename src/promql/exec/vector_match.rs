@@ -16,7 +16,7 @@ use crate::promql::plan::{Binary, Node};
 use super::Evaluator;
 use super::arith::{compare, compute};
 use super::budget::{Budget, Charge};
-use super::column::{Column, ColumnSample};
+use super::column::{Column, ColumnSample, histogram_weight};
 use super::histogram_arith::{OperandNote, Outcome, with_histogram};
 use super::signature::Signatures;
 use super::unique::same_labels;
@@ -51,6 +51,8 @@ struct Matching<'a> {
     budget: Budget,
     /// For the columns of outputs in the making.
     charge: Charge,
+    /// Weight of the histograms in them, which are charged once the columns are whole.
+    pending: u64,
     signatures: Signatures<'a>,
     many: Side,
     one: Side,
@@ -91,6 +93,7 @@ impl Evaluator<'_> {
             steps,
             budget: self.budget.clone(),
             charge: self.budget.charge(),
+            pending: 0,
             signatures,
             many,
             one,
@@ -240,7 +243,12 @@ impl Matching<'_> {
             scratch.collided |= output.column.is_present(step);
             match outcome {
                 Outcome::Float(value) => output.column.set_float(step, value),
-                Outcome::Histogram(histogram) => output.column.set_histogram(step, histogram),
+                Outcome::Histogram(histogram) => {
+                    // One wide histogram can meet many series: outputs can be far more than both inputs.
+                    self.pending = self.pending.saturating_add(histogram_weight(&histogram));
+                    self.budget.check_samples(self.pending)?;
+                    output.column.set_histogram(step, histogram);
+                }
                 Outcome::Filtered | Outcome::Dropped => {}
             }
         }
