@@ -178,7 +178,7 @@ fn add_to(number: &mut f64, c: &mut f64, x: f64) {
 }
 
 /// Counts with their compensation.
-fn pairs(counts: &[f64], compensation: &[f64]) -> Vec<Sum> {
+pub(super) fn pairs(counts: &[f64], compensation: &[f64]) -> Vec<Sum> {
     counts.iter().zip(compensation).map(|(sum, c)| Sum { sum: *sum, c: *c }).collect()
 }
 
@@ -188,7 +188,13 @@ fn with_both(mut sum: Sum, other: Sum) -> Sum {
     sum
 }
 
-fn store(buckets: Buckets<Sum>, spans: &mut Vec<Span>, counts: &mut Vec<f64>, compensation: &mut Vec<f64>) {
+/// Takes counts and compensation apart again.
+pub(super) fn store(
+    buckets: Buckets<Sum>,
+    spans: &mut Vec<Span>,
+    counts: &mut Vec<f64>,
+    compensation: &mut Vec<f64>,
+) {
     *spans = buckets.spans;
     *counts = buckets.counts.iter().map(|sum| sum.sum).collect();
     *compensation = buckets.counts.iter().map(|sum| sum.c).collect();

@@ -124,33 +124,31 @@ pub(super) fn union<C>(
     }
 }
 
-/// Whether the spans have no empty one and no two that touch.
-fn is_tight(spans: &[Span]) -> bool {
-    spans.iter().all(|span| span.length > 0) && spans.iter().skip(1).all(|span| span.offset > 0)
+/// Whether a side has no empty buckets or spans, and no spans that touch.
+fn is_compact(spans: &[Span], counts: &[f64]) -> bool {
+    spans.iter().all(|span| span.length > 0)
+        && spans.iter().skip(1).all(|span| span.offset > 0)
+        && !counts.contains(&0.0)
 }
 
-/// Removes the buckets for which `is_empty` holds, and empty spans.
-pub(super) fn compact<C: Copy>(spans: &mut Vec<Span>, counts: &mut Vec<C>, is_empty: impl Fn(&C) -> bool) {
-    if is_tight(spans) && !counts.iter().any(&is_empty) {
-        return;
+fn compact(spans: &mut Vec<Span>, counts: &mut Vec<f64>) {
+    if !is_compact(spans, counts) {
+        let kept: Buckets<f64> = indexed(spans, counts).filter(|(_, count)| *count != 0.0).collect();
+        (*spans, *counts) = (kept.spans, kept.counts);
     }
-    let kept: Buckets<C> = indexed(spans, counts).filter(|(_, count)| !is_empty(count)).collect();
-    (*spans, *counts) = (kept.spans, kept.counts);
 }
 
 impl NativeHistogram {
     /// Whether there are no empty buckets or spans, and no spans that touch.
     pub(crate) fn is_compact(&self) -> bool {
-        is_tight(&self.positive_spans)
-            && is_tight(&self.negative_spans)
-            && !self.positive_buckets.iter().chain(&self.negative_buckets).any(|count| *count == 0.0)
+        is_compact(&self.positive_spans, &self.positive_buckets)
+            && is_compact(&self.negative_spans, &self.negative_buckets)
     }
 
     /// Removes empty buckets and spans; those that touch become one.
     pub(crate) fn compact(&mut self) {
-        let is_empty = |count: &f64| *count == 0.0;
-        compact(&mut self.positive_spans, &mut self.positive_buckets, is_empty);
-        compact(&mut self.negative_spans, &mut self.negative_buckets, is_empty);
+        compact(&mut self.positive_spans, &mut self.positive_buckets);
+        compact(&mut self.negative_spans, &mut self.negative_buckets);
     }
 
     /// Merges the buckets into those of a coarser exponential schema; a histogram that is as coarse, or has custom bounds,

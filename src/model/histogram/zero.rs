@@ -3,7 +3,7 @@
 use crate::model::kahan::Sum;
 
 use super::NativeHistogram;
-use super::kahan::Compensation;
+use super::kahan::{Compensation, pairs, store};
 use super::layout::{Buckets, indexed};
 
 impl NativeHistogram {
@@ -103,14 +103,11 @@ impl NativeHistogram {
                 continue;
             };
             let compensation = if negative { &mut compensation.negative } else { &mut compensation.positive };
-            let pairs: Vec<Sum> =
-                counts.iter().zip(compensation.iter()).map(|(sum, c)| Sum { sum: *sum, c: *c }).collect();
-            let left =
-                indexed(spans, &pairs).skip(swallowed).filter(|(_, sum)| sum.sum != 0.0 || sum.c != 0.0);
-            let left: Buckets<Sum> = left.collect();
-            *spans = left.spans;
-            *counts = left.counts.iter().map(|sum| sum.sum).collect();
-            *compensation = left.counts.iter().map(|sum| sum.c).collect();
+            let left = indexed(spans, &pairs(counts, compensation))
+                .skip(swallowed)
+                .filter(|(_, sum)| sum.sum != 0.0 || sum.c != 0.0)
+                .collect();
+            store(left, spans, counts, compensation);
         }
     }
 }
