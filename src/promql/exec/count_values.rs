@@ -30,6 +30,7 @@ impl Evaluator<'_> {
         let mut counts: Vec<(Labels, Column)> = Vec::new();
         let mut charge = self.budget.charge();
         let column_bytes = (steps.count() as u64).saturating_mul(8);
+        let mut found: Vec<(usize, usize)> = Vec::new();
         for series in &input.series {
             let mut place_of = |text: String| -> Result<usize> {
                 self.budget.make_labels(text.len())?;
@@ -48,7 +49,6 @@ impl Evaluator<'_> {
             };
             // The same value leads to the same group; values of one series repeat more often than not.
             let mut known: HashMap<u64, usize> = HashMap::new();
-            let mut found = Vec::new();
             for (step, value) in series.column.floats() {
                 let place = match known.get(&value.to_bits()) {
                     Some(place) => *place,
@@ -63,7 +63,7 @@ impl Evaluator<'_> {
             for (step, histogram) in series.column.histograms() {
                 found.push((step, place_of(histogram.to_string())?));
             }
-            for (step, place) in found {
+            for (step, place) in found.drain(..) {
                 if let Some((_, column)) = counts.get_mut(place) {
                     let count = column.float(step).unwrap_or(0.0);
                     column.set_float(step, count + 1.0);

@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 
@@ -6,8 +7,8 @@ use crate::codec::histogram::tests::any_histogram;
 use crate::error::{ErrorKind, Result};
 use crate::model::{Labels, NativeHistogram, SampleBuffer, SampleValue, Span, Timestamp, stale_marker};
 use crate::promql::{Engine, QueryLimits, Value};
-use crate::source::Series;
 use crate::source::fixture::Fixture;
+use crate::source::{SelectRequest, Series, SeriesSet, Source};
 
 fn series(name: &str, label: &str, samples: &[(i64, f64)]) -> Series {
     let mut buffer = SampleBuffer::default();
@@ -316,6 +317,41 @@ fn native_histograms_are_computed() {
         ("max(h)", &[]),
     ] {
         assert_eq!(answer(&source, query, 30_000), answers, "{query}");
+    }
+}
+
+/// A source that counts what it is asked.
+struct Counted(Fixture, AtomicUsize);
+
+impl Source for Counted {
+    fn select(&self, request: &SelectRequest<'_>) -> Result<SeriesSet> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.select(request)
+    }
+}
+
+#[test]
+fn only_histograms_whose_hints_are_handed_on_make_a_selector_look_further_back() {
+    let samples: Vec<(i64, f64)> = (0..5).map(|i| (i * 15_000, i as f64)).collect();
+    let source = Counted(
+        Fixture(vec![histograms("h", "1", &samples), series("m_total", "1", &samples)]),
+        AtomicUsize::new(0),
+    );
+    let engine = Engine::new();
+    for (query, selects) in [
+        ("m_total", 1),
+        ("m_total[1m]", 1),
+        ("rate(m_total[1m])", 1),
+        ("avg_over_time(m_total[1m])", 1),
+        ("rate(h[1m])", 1),
+        ("timestamp(h)", 1),
+        ("h[1m]", 2),
+        ("avg_over_time(h[1m])", 2),
+    ] {
+        source.1.store(0, Ordering::Relaxed);
+        let query = engine.prepare(query).unwrap();
+        engine.instant(&source, &query, Timestamp::from_millis(60_000)).unwrap();
+        assert_eq!(source.1.load(Ordering::Relaxed), selects, "{query}");
     }
 }
 
