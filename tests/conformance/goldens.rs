@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use promgate::{Engine, QueryLimits, Snapshot, Timestamp};
+use promgate::Snapshot;
 use serde_json::Value as Json;
 
 use crate::compare::Tolerance;
 use crate::report::{Outcome, Report};
-use crate::{answer, data, file_name, skips, sorted_entries};
+use crate::{answer, data, file_name, request, skips, sorted_entries};
 
 pub(crate) fn run(folder: &Path, report: &mut Report) {
     for path in sorted_entries(folder) {
@@ -40,43 +40,8 @@ fn id(request: &Json) -> u64 {
     request["id"].as_u64().unwrap()
 }
 
-/// An engine with a Prometheus server's defaults, all syntax on, and then the request's own options.
-fn engine(request: &Json) -> Engine {
-    let config = &request["config"];
-    let mut engine = match config["preset"].as_str() {
-        Some("promqltest") => data::engine_for_scripts(),
-        Some("server-strict") => Engine::new().limits(QueryLimits::prometheus()),
-        _ => Engine::new().experimental(true).limits(QueryLimits::prometheus()),
-    };
-    if let Some(samples) = config["max_samples"].as_u64() {
-        engine = engine.limits(QueryLimits::prometheus().samples(samples));
-    }
-    if let Some(on) = config["delayed_name_removal"].as_bool() {
-        engine = engine.delayed_name_removal(on);
-    }
-    if let Some(on) = config["start_timestamps"].as_bool() {
-        engine = engine.start_timestamps(on);
-    }
-    if let Some(step) = config["subquery_step_ms"].as_i64() {
-        engine = engine.subquery_step_ms(step);
-    }
-    if let Some(lookback) = request["lookback_ms"].as_i64().or(config["lookback_ms"].as_i64()) {
-        engine = engine.lookback_ms(lookback);
-    }
-    engine
-}
-
 fn run_query(source: &Snapshot, request: &Json, expected: &Json) -> Outcome {
-    let engine = engine(request);
-    let time = |key: &str| Timestamp::from_millis(request[key].as_i64().unwrap());
-    let got = engine.prepare(request["query"].as_str().unwrap()).and_then(|query| {
-        if request["op"] == "range" {
-            let step = request["step_ms"].as_i64().unwrap();
-            engine.range(source, &query, time("start_ms"), time("end_ms"), step)
-        } else {
-            engine.instant(source, &query, time("time_ms"))
-        }
-    });
+    let got = request::evaluate(source, request);
     let tolerance = match request["tol"].as_str() {
         Some("ulp") => Tolerance::Relative(1e-12),
         Some("loose") => Tolerance::Loose { relative: 1e-6, absolute: 1e-9 },

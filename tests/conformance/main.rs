@@ -23,6 +23,7 @@ mod otel;
 mod promqltest;
 mod recordings;
 mod report;
+mod request;
 mod script;
 mod sequence;
 mod skips;

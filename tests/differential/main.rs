@@ -29,9 +29,11 @@ mod data;
 mod oracle;
 mod queries;
 mod random;
+#[path = "../conformance/request.rs"]
+mod request;
 mod series;
 
-use promgate::{Engine, Error, Evaluation, QueryLimits, Snapshot, Timestamp};
+use promgate::Snapshot;
 use serde_json::{Value as Json, json};
 
 use compare::Tolerance;
@@ -117,28 +119,11 @@ fn request(random: &mut Random, data: &series::Data) -> Json {
     json!({"op": "range", "query": query, "start_ms": from, "end_ms": until, "step_ms": step, "config": config})
 }
 
-fn evaluate(source: &Snapshot, request: &Json) -> Result<Evaluation, Error> {
-    let flag = |key: &str| request["config"][key] == true;
-    let engine = Engine::new()
-        .experimental(true)
-        .limits(QueryLimits::prometheus())
-        .delayed_name_removal(flag("delayed_name_removal"))
-        .start_timestamps(flag("start_timestamps"));
-    let query = engine.prepare(request["query"].as_str().unwrap())?;
-    let time = |key: &str| Timestamp::from_millis(request[key].as_i64().unwrap());
-    if request["op"] == "range" {
-        let step = request["step_ms"].as_i64().unwrap();
-        engine.range(source, &query, time("start_ms"), time("end_ms"), step)
-    } else {
-        engine.instant(source, &query, time("time_ms"))
-    }
-}
-
 fn compare_one(oracle: &mut Oracle, source: &Snapshot, request: &Json, set: u64, counts: &mut Counts) {
     let query = request["query"].as_str().unwrap();
     let ordered = ["sort", "topk", "bottomk"].iter().any(|name| query.starts_with(name));
     let expected = oracle.ask(request);
-    let got = evaluate(source, request);
+    let got = request::evaluate(source, request);
     counts.asked += 1;
     counts.errors += u64::from(expected["error"].is_string());
     counts.with_series += u64::from(expected["series"].as_array().is_some_and(|series| !series.is_empty()));
