@@ -185,8 +185,12 @@ pub(super) fn walk(mut bytes: &[u8], is_family: bool, mut each: impl FnMut(u64, 
     let (mut time, mut end) = (0_i64, 0_u64);
     for _ in 0..count {
         let layout = if is_family { varint::take(&mut bytes)? } else { 0 };
-        let first = time.checked_add(varint::take_signed(&mut bytes)?)?;
-        let last = first.checked_add(i64::try_from(varint::take(&mut bytes)?).ok()?)?;
+        // Between the ends of time a step wraps around, as it did when it was written.
+        let first = time.wrapping_add(varint::take_signed(&mut bytes)?);
+        let last = first.wrapping_add_unsigned(varint::take(&mut bytes)?);
+        if last < first {
+            return None;
+        }
         let offset = end.checked_add_signed(varint::take_signed(&mut bytes)?)?;
         let length = u32::try_from(varint::take(&mut bytes)?).ok()?;
         (time, end) = (last, offset.checked_add(u64::from(length))?);
