@@ -20,8 +20,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use gate::GateFile;
 pub use gate::argo;
 pub use gate::{
-    Check, CheckReport, Evidence, Finding, Gate, GateSpec, GateSpecBuilder, GateState, Interval, Lint,
-    LintSeverity, MissingSamples, Mode, Reason, Report, Severity, Tick, Verdict,
+    BesideBaseline, Check, CheckReport, Evidence, Finding, Gate, GateSpec, GateSpecBuilder, GateState,
+    Interval, Lint, LintSeverity, MissingSamples, Mode, Reason, Report, Severity, Tick, Verdict,
 };
 pub use ingest::{
     Exemplar, Exposition, ExpositionEntry, ExpositionFormat, ExpositionOptions, ExpositionSample, Gathered,

@@ -51,9 +51,18 @@ struct FileCheck {
     ratio: Option<Ratio>,
     quantile: Option<Quantile>,
     volume: Option<String>,
+    count: Option<Count>,
+    comparison: Option<Comparison>,
+    value: Option<String>,
     below: Option<f64>,
     above: Option<f64>,
     at_least: Option<f64>,
+    at_most: Option<f64>,
+    within_factor: Option<f64>,
+    within_difference: Option<f64>,
+    fails_beyond: Option<f64>,
+    #[serde(default)]
+    by: Vec<String>,
     #[serde(default)]
     dry_run: bool,
     missing_numerator: Option<MissingNumerator>,
@@ -64,6 +73,20 @@ struct FileCheck {
 struct Ratio {
     of: String,
     to: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Count {
+    of: String,
+    window: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Comparison {
+    canary: Ratio,
+    baseline: Ratio,
 }
 
 #[derive(Debug, Deserialize)]
@@ -192,29 +215,59 @@ impl File {
     }
 }
 
+/// A number, if there is one, and how it becomes the condition of a check.
+type Condition = (Option<f64>, fn(Check, f64) -> Check);
+
 impl FileCheck {
     fn build(self, args: &BTreeMap<&str, &str>) -> Result<Check> {
         let name = &self.name;
         let fill =
             |text: &str| substitute(text, args).map_err(|error| invalid(format!("check `{name}`: {error}")));
-        let check = match (&self.ratio, &self.quantile, &self.volume) {
-            (Some(ratio), None, None) => Check::ratio(name, fill(&ratio.of)?, fill(&ratio.to)?),
-            (None, Some(quantile), None) => Check::quantile(name, fill(&quantile.of)?, quantile.phi),
-            (None, None, Some(requests)) => Check::volume(name, fill(requests)?),
-            _ => {
-                return Err(invalid(format!(
-                    "check `{name}` needs exactly one of ratio, quantile and volume"
-                )));
-            }
+        let mut subjects: Vec<Check> = Vec::new();
+        if let Some(ratio) = &self.ratio {
+            subjects.push(Check::ratio(name, fill(&ratio.of)?, fill(&ratio.to)?));
+        }
+        if let Some(quantile) = &self.quantile {
+            subjects.push(Check::quantile(name, fill(&quantile.of)?, quantile.phi));
+        }
+        if let Some(requests) = &self.volume {
+            subjects.push(Check::volume(name, fill(requests)?));
+        }
+        if let Some(count) = &self.count {
+            subjects.push(Check::count(name, fill(&count.of)?, duration("window", &count.window)?));
+        }
+        if let Some(Comparison { canary, baseline }) = &self.comparison {
+            let pair = |ratio: &Ratio| Ok::<_, Error>((fill(&ratio.of)?, fill(&ratio.to)?));
+            subjects.push(Check::comparison(name, pair(canary)?, pair(baseline)?));
+        }
+        if let Some(query) = &self.value {
+            subjects.push(Check::value(name, fill(query)?));
+        }
+        let Ok([check]) = <[Check; 1]>::try_from(subjects) else {
+            return Err(invalid(format!(
+                "check `{name}` needs exactly one of ratio, quantile, volume, count, comparison and value"
+            )));
         };
-        let check = match (self.below, self.above, self.at_least) {
-            (Some(threshold), None, None) => check.below(threshold),
-            (None, Some(threshold), None) => check.above(threshold),
-            (None, None, Some(rate)) => check.at_least(rate),
-            _ => {
-                return Err(invalid(format!("check `{name}` needs exactly one of below, above and atLeast")));
-            }
+        let conditions: [Condition; 6] = [
+            (self.below, Check::below),
+            (self.above, Check::above),
+            (self.at_least, Check::at_least),
+            (self.at_most, Check::at_most),
+            (self.within_factor, Check::within_factor),
+            (self.within_difference, Check::within_difference),
+        ];
+        let mut given = conditions.iter().filter_map(|(number, put)| Some(((*number)?, put)));
+        let (Some((number, put)), None) = (given.next(), given.next()) else {
+            return Err(invalid(format!(
+                "check `{name}` needs exactly one of below, above, atLeast, atMost, withinFactor and withinDifference"
+            )));
         };
+        let check = put(check, number);
+        let check = match self.fails_beyond {
+            Some(number) => check.fails_beyond(number),
+            None => check,
+        };
+        let check = if self.by.is_empty() { check } else { check.by(self.by) };
         let check = if self.dry_run { check.dry_run() } else { check };
         Ok(if self.missing_numerator == Some(MissingNumerator::Zero) {
             check.missing_numerator_is_zero()
@@ -304,18 +357,38 @@ checks:
   - name: slow
     quantile: {phi: 0.95, of: 'b_bucket{ns="{{args.ns}}"}'}
     below: 1000
+    by: [pod, zone]
   - name: traffic
     volume: a{ns="{{args.ns}}"}
     atLeast: 0.05
+  - name: versus stable
+    comparison:
+      canary: {of: 'a{ns="{{args.ns}}",code="500"}', to: 'a{ns="{{args.ns}}"}'}
+      baseline: {of: 'a{ns="stable",code="500"}', to: 'a{ns="stable"}'}
+    withinFactor: 1.5
+  - name: restarts
+    count: {of: 'restarts_total{ns="{{args.ns}}"}', window: 5m}
+    atMost: 0
+  - name: memory
+    value: max(memory_bytes{ns="{{args.ns}}"})
+    below: 100
+    failsBeyond: 200
 "#;
 
     #[test]
     fn a_gate_is_read_with_its_arguments_in_place() {
         let spec = GateSpec::from_yaml(GATE, &[("ns", "a\"b")]).unwrap();
-        assert_eq!(spec.checks.len(), 3);
+        assert_eq!(spec.checks.len(), 6);
         assert_eq!(spec.options.min_duration_ms, 90_000);
         assert!(!spec.options.health);
-        assert_eq!(spec.checks[2].traffic().equal("ns"), Some("a\"b"));
+        for check in &spec.checks {
+            assert_eq!(check.traffic().equal("ns"), Some("a\"b"), "{check:?}");
+        }
+        assert_eq!(
+            spec.checks[1].by,
+            super::super::spec::Grouping::By(vec!["pod".to_owned(), "zone".to_owned()])
+        );
+        assert!(spec.checks[3].query().contains("beside a{ns=\"stable\",code=\"500\"} / a{ns=\"stable\"}"));
     }
 
     #[test]

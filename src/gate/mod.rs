@@ -5,6 +5,7 @@
 pub mod argo;
 mod combine;
 mod doubt;
+mod elements;
 mod evidence;
 mod explain;
 #[cfg(feature = "argo")]
@@ -28,7 +29,7 @@ mod verdict;
 #[cfg(feature = "argo")]
 pub use file::GateFile;
 pub use lint::{Lint, LintSeverity};
-pub use reason::{Finding, MissingSamples, Reason, Severity};
+pub use reason::{BesideBaseline, Finding, MissingSamples, Reason, Severity};
 pub use report::{CheckReport, Evidence, Interval, Mode, Report};
 pub use run::{Gate, Tick};
 pub use spec::{Check, GateSpec, GateSpecBuilder};

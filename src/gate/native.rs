@@ -1,8 +1,10 @@
 //! A native gate from an Argo template: the checks that its metrics mean, decided by evidence.
 
-use super::argo::{AnalysisRun, AnalysisTemplate, Argument, IntOrText, Metric, Profile, parse_duration};
-use super::shape::{Derived, Kind, Shape};
-use super::spec::{CheckKind, CheckSpec, GateSpec, Selector};
+use super::argo::{
+    AnalysisRun, AnalysisTemplate, Argument, IntOrText, Metric, Phase, Profile, parse_duration,
+};
+use super::shape::{Grouping, Kind, Numbers, Shape, Subject};
+use super::spec::{CheckKind, CheckSpec, Conditions, GateSpec, Share, ValueSpec};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Timestamp;
 
@@ -12,16 +14,17 @@ impl GateSpec {
     ///
     /// A ratio of two rates, however it is written, becomes a ratio check with the threshold of its conditions, or two
     /// where they leave a band between; `histogram_quantile` becomes a quantile check; a rate that has to be reached
-    /// becomes a volume check. `interval` is the time between looks; the largest `initialDelay` is the warm-up; where
+    /// becomes a volume check; an `increase` that must not be exceeded a count; a ratio divided by, or less, another one a
+    /// comparison. What has no events behind it, or none that can be told from its form, becomes a value check: its conditions
+    /// judge every answer as Argo would, but silence and NaN never pass, and a mean needs 30 requests. `interval` is the time between looks; the largest `initialDelay` is the warm-up; where
     /// every metric has a `count`, the deadline is over when the last of them would have been measured;
     /// `consecutiveErrorLimit` bounds failures of the source. Failure and inconclusive limits have no meaning here.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`] where Argo would not run the template, in Argo's words, and for conditions that judge
-    /// nothing; [`ErrorKind::Parse`] for a query that does not parse; [`ErrorKind::Unsupported`] for a metric that has no
-    /// such form, or one that native gates do not judge: counts, means, gauges, comparisons of two versions, and checks
-    /// of each element.
+    /// nothing; [`ErrorKind::Parse`] for a query that does not parse; [`ErrorKind::Unsupported`] for a metric that native
+    /// gates do not judge: range queries, and metrics that are measured once.
     pub fn from_template(template: &AnalysisTemplate, args: &[Argument]) -> Result<Self> {
         let mut run = AnalysisRun::new(&template.spec, args, Profile::V1_10)?;
         run.start(Timestamp::from_secs(0));
@@ -89,66 +92,95 @@ fn check(metric: &Metric, dry_run: bool) -> Result<CheckSpec> {
         return Err(unsupported("it is measured once, where a native gate looks until it knows"));
     }
     let shape = Shape::of(&prometheus.query, &metric.success_condition, &metric.failure_condition);
-    let derived = shape.map(|shape| shape.derived).map_err(|error| {
+    let shape = shape.map_err(|error| {
         let message = format!("metric `{name}`: {error}");
         Error::new(error.kind(), message).caused_by(error)
     })?;
-    if derived.per_element {
-        return Err(unsupported("a native gate does not judge each element for itself"));
-    }
-    let kind = kind(derived, name, &unsupported)?;
-    Ok(CheckSpec { name: name.clone(), dry_run, kind })
+    let kind = kind(&shape, metric, &prometheus.query)?;
+    let by = match (&kind, shape.measured.subject.grouping()) {
+        // Its answers have elements of their own.
+        (CheckKind::Value(_), _) | (_, None) => Grouping::Whole,
+        (_, Some(by)) => by.clone(),
+    };
+    Ok(CheckSpec { name: name.clone(), dry_run, kind, by })
 }
 
-fn kind(derived: Derived, name: &str, unsupported: &dyn Fn(&str) -> Error) -> Result<CheckKind> {
-    let one = |terms: Vec<(f64, Selector)>| match <[_; 1]>::try_from(terms) {
-        Ok([(_, selector)]) => Ok(selector),
-        Err(_) => Err(unsupported("a native gate does not judge weighted sums")),
+/// Fewer requests tell nothing about their mean.
+const LEAST_OF_A_MEAN: f64 = 30.0;
+
+fn kind(shape: &Shape, metric: &Metric, query: &str) -> Result<CheckKind> {
+    let name = &metric.name;
+    let refused = |text: String| invalid(format!("metric `{name}`{text}"));
+    let conditions = || Conditions::Argo {
+        success: metric.success_condition.clone(),
+        failure: metric.failure_condition.clone(),
     };
-    match derived.kind {
+    let value = || {
+        if shape.reading.numbers == Numbers::All(Phase::Successful) {
+            return Err(refused(": its conditions accept every number, and judge nothing".to_owned()));
+        }
+        let mut value = ValueSpec::new(query, conditions()).map_err(|error| {
+            Error::new(error.kind(), format!("metric `{name}`: {error}")).caused_by(error)
+        })?;
+        value.per_element = shape.derived.per_element;
+        Ok(value)
+    };
+    let derived = &shape.derived;
+    match derived.kind.clone() {
         Kind::Ratio { events, events_are_good, trials, pass_below, fail_above } => {
             if pass_below <= 0.0 || pass_below.is_nan() {
-                return Err(invalid(format!(
-                    "metric `{name}` allows no bad request at all, which no number of good ones can show; allow a share"
-                )));
+                return Err(refused(
+                    " allows no bad request at all, which no number of good ones can show; allow a share"
+                        .to_owned(),
+                ));
             }
             Ok(CheckKind::Ratio {
-                events: one(events)?,
-                trials,
+                share: Share { events, trials, events_are_good, missing_is_zero: false },
                 threshold: pass_below,
                 fail_threshold: fail_above.max(pass_below),
-                events_are_good,
-                missing_is_zero: false,
             })
         }
         Kind::Quantile { phi, buckets, limit } => {
             if !(phi > 0.0 && phi < 1.0) {
-                return Err(invalid(format!(
-                    "metric `{name}`: the quantile is {phi}, it must lie between 0 and 1"
-                )));
+                return Err(refused(format!(": the quantile is {phi}, it must lie between 0 and 1")));
             }
             Ok(CheckKind::Quantile { buckets, phi, limit })
         }
         Kind::Volume { requests, per_second } => {
             if !(per_second > 0.0 && per_second.is_finite()) {
-                return Err(invalid(format!(
-                    "metric `{name}`: the rate is {per_second}, it must be above 0"
-                )));
+                return Err(refused(format!(": the rate is {per_second}, it must be above 0")));
             }
             Ok(CheckKind::Volume { requests, rate: per_second })
         }
-        Kind::Count => Err(unsupported("a native gate does not judge counts")),
-        Kind::Mean { .. } => Err(unsupported("a native gate does not judge means; ask for a quantile")),
-        Kind::Value => Err(unsupported("a native gate does not judge gauges")),
-        Kind::Comparison => Err(unsupported("a native gate does not compare versions")),
-        Kind::Opaque => Err(unsupported("what it measures cannot be told from its form")),
-        Kind::Refused(sentence) => Err(invalid(format!("metric `{name}`: {sentence}"))),
+        Kind::Count { events, window_ms } => {
+            Ok(CheckKind::Count { events, window_ms, good: conditions(), missing_is_zero: false })
+        }
+        Kind::Comparison { canary, baseline, limit } => Ok(CheckKind::Comparison { canary, baseline, limit }),
+        Kind::Mean { count, .. } => {
+            Ok(CheckKind::Value(Box::new(ValueSpec { least: Some((count, LEAST_OF_A_MEAN)), ..value()? })))
+        }
+        Kind::Opaque if meets_itself(&shape.measured.subject) => Err(refused(
+            ": its two sides are divided series by series, and those of the numerator are among those of the denominator, so \
+             that each meets itself; sum both sides"
+                .to_owned(),
+        )),
+        Kind::Value | Kind::Opaque => Ok(CheckKind::Value(Box::new(value()?))),
+        Kind::Refused(sentence) => Err(refused(format!(": {sentence}"))),
     }
+}
+
+/// Whether a ratio of series is one of series by themselves: their rate is 1, or no number.
+fn meets_itself(subject: &Subject) -> bool {
+    let Subject::Ratio { numerator, denominator } = subject else { return false };
+    let (Some(events), Some(trials)) = (numerator.single(), denominator.single()) else { return false };
+    denominator.by == Grouping::Series
+        && trials.matchers.iter().all(|matcher| events.matchers.contains(matcher))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::spec::ComparisonLimit;
     use crate::model::MatchOp;
 
     fn spec(metrics: &[(&str, &str, &str)]) -> Result<GateSpec> {
@@ -179,10 +211,9 @@ mod tests {
         ])
         .unwrap();
         let [ratio, quantile, volume] = spec.checks.as_slice() else { panic!("{spec:?}") };
-        let CheckKind::Ratio { events, threshold, fail_threshold, events_are_good, .. } = &ratio.kind else {
-            panic!("{ratio:?}")
-        };
-        assert_eq!((*threshold, *fail_threshold, *events_are_good), (0.02, 0.05, false));
+        let CheckKind::Ratio { share, threshold, fail_threshold } = &ratio.kind else { panic!("{ratio:?}") };
+        assert_eq!((*threshold, *fail_threshold, share.events_are_good), (0.02, 0.05, false));
+        let [(_, events)] = share.events.as_slice() else { panic!("{share:?}") };
         assert_eq!(events.equal("pod"), Some("a"));
         assert!(events.matchers.iter().all(|matcher| matcher.op() == MatchOp::Equal));
         assert!(matches!(quantile.kind, CheckKind::Quantile { phi: 0.9, limit: 0.25, .. }));
@@ -199,19 +230,59 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_share_becomes_the_check_that_its_form_means() {
+        let kind = |query: &str, success: &str| spec(&[(query, success, "")]).unwrap().checks.remove(0).kind;
+        let count = kind("sum(increase(errors[5m]))", "result[0] <= 10");
+        let CheckKind::Count { events, window_ms: 300_000, .. } = count else { panic!("{count:?}") };
+        assert_eq!(events.text, "errors");
+
+        let stable = RATIO.replace("{{args.pod}}", "b");
+        let beside = kind(&format!("({RATIO}) / ({stable})"), "result[0] <= 1.5");
+        let CheckKind::Comparison { canary, baseline, limit } = beside else { panic!("{beside:?}") };
+        assert_eq!((canary.trials.equal("pod"), baseline.trials.equal("pod")), (Some("a"), Some("b")));
+        assert_eq!(limit, ComparisonLimit::Factor { pass: 1.5, fail: 1.5 });
+
+        let points = kind(&format!("(({RATIO}) - ({stable})) * 100"), "result[0] <= 1");
+        let CheckKind::Comparison { limit, canary, .. } = points else { panic!("{points:?}") };
+        assert_eq!(
+            (limit, canary.events_are_good),
+            (ComparisonLimit::Difference { pass: 0.01, fail: 0.01 }, false)
+        );
+        // Good requests, which must not be fewer.
+        let points = kind(&format!("({RATIO}) - ({stable})"), "result[0] >= -0.02");
+        let CheckKind::Comparison { limit, canary, .. } = points else { panic!("{points:?}") };
+        assert_eq!(
+            (limit, canary.events_are_good),
+            (ComparisonLimit::Difference { pass: 0.02, fail: 0.02 }, true)
+        );
+
+        let mean = kind("sum(rate(d_sum[2m])) / sum(rate(d_count[2m]))", "result[0] < 5");
+        let CheckKind::Value(mean) = mean else { panic!("{mean:?}") };
+        let (requests, least) = mean.least.unwrap();
+        assert_eq!((requests.text.as_str(), least), ("d_count", 30.0));
+        let each = kind("max by (pod) (memory)", "result[0] < 5");
+        let CheckKind::Value(each) = each else { panic!("{each:?}") };
+        assert!(each.per_element && each.least.is_none());
+        let by_pod = "sum by (pod) (rate(a[1m])) / sum by (pod) (rate(b[1m]))";
+        let check = spec(&[(by_pod, "result[0] < 0.5", "")]).unwrap().checks.remove(0);
+        assert!(matches!(check.kind, CheckKind::Ratio { .. }), "{check:?}");
+        assert_eq!(check.by, Grouping::By(vec!["pod".to_owned()]));
+        assert!(matches!(kind("topk(1, up)", "result[0] < 5"), CheckKind::Value(_)));
+        assert!(matches!(kind("rate(a[1m]) / rate(b[1m])", "result[0] < 0.5"), CheckKind::Value(_)));
+    }
+
+    #[test]
     fn what_native_gates_do_not_judge_is_refused_by_name() {
         let refused = |query: &str, success: &str| spec(&[(query, success, "")]).unwrap_err();
         for (query, success, kind, part) in [
-            ("sum(increase(errors[5m]))", "result[0] <= 10", ErrorKind::Unsupported, "counts"),
-            ("max(memory)", "result[0] < 5", ErrorKind::Unsupported, "gauges"),
-            ("topk(1, up)", "result[0] < 5", ErrorKind::Unsupported, "its form"),
-            ("rate(a[1m]) / rate(b[1m])", "result[0] < 0.5", ErrorKind::Unsupported, "each element"),
             (
-                "sum by (pod) (rate(a[1m])) / sum by (pod) (rate(b[1m]))",
+                "rate(a{b=\"1\"}[1m]) / rate(a[1m])",
                 "result[0] < 0.5",
-                ErrorKind::Unsupported,
-                "each element",
+                ErrorKind::InvalidArgument,
+                "meets itself",
             ),
+            ("topk(1, up)", "true", ErrorKind::InvalidArgument, "accept every number"),
+            ("vector(1)", "result[0] < 5", ErrorKind::InvalidArgument, "looks at no series"),
             (RATIO, "result[0] == 0", ErrorKind::InvalidArgument, "no bad request at all"),
             (RATIO, "result < 0.05", ErrorKind::InvalidArgument, "successCondition"),
             ("sum(rate(", "result[0] < 5", ErrorKind::Parse, "parse error"),

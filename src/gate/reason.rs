@@ -29,6 +29,9 @@ pub struct Reason {
     pub severity: Severity,
     /// The check it belongs to; none if it is about the gate.
     pub check: Option<String>,
+    /// The element that it is about, as `pod="a"`; none if it is about all.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub element: Option<String>,
     /// What was found; its variant is the code.
     #[cfg_attr(feature = "serde", serde(flatten))]
     pub finding: Finding,
@@ -39,7 +42,7 @@ pub struct Reason {
 impl Reason {
     pub(crate) fn new(severity: Severity, check: Option<&str>, finding: Finding) -> Self {
         let text = finding.to_string();
-        Self { severity, check: check.map(str::to_owned), finding, text }
+        Self { severity, check: check.map(str::to_owned), element: None, finding, text }
     }
 
     /// The reason's stable code in `kebab-case`.
@@ -52,6 +55,9 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(check) = &self.check {
             write!(f, "{check}: ")?;
+        }
+        if let Some(element) = &self.element {
+            write!(f, "{element}: ")?;
         }
         f.write_str(&self.text)
     }
@@ -73,6 +79,24 @@ pub struct MissingSamples {
     pub batches: u64,
     /// What happened.
     pub why: String,
+}
+
+/// Bad requests of a canary beside those of the baseline.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct BesideBaseline {
+    /// Bad requests of the canary.
+    pub events: f64,
+    /// Requests of the canary.
+    pub trials: f64,
+    /// Bad requests of the baseline.
+    pub baseline_events: f64,
+    /// Requests of the baseline.
+    pub baseline_trials: f64,
+    /// How many times the baseline's share of bad requests is allowed; none where a difference is.
+    pub factor: Option<f64>,
+    /// How much more than the baseline's share of bad requests is allowed; none where a factor is.
+    pub difference: Option<f64>,
 }
 
 macro_rules! findings {
@@ -312,6 +336,80 @@ findings! {
         /// Requests counted.
         trials: f64,
     }
+    /// The canary's requests fail more often than the baseline's by more than is allowed.
+    WorseThanBaseline = "worse-than-baseline" (BesideBaseline)
+    /// The canary's requests do not fail more often than the baseline's by more than is allowed.
+    NoWorseThanBaseline = "no-worse-than-baseline" (BesideBaseline)
+    /// The counts allow a canary that is worse than the baseline by more than is allowed, and one that is not.
+    ComparisonUndecided = "comparison-undecided" (BesideBaseline)
+    /// Nothing can be told from the baseline.
+    BaselineNoTraffic = "baseline-no-traffic" {
+        /// The selector of the baseline's requests.
+        selector: String,
+        /// What is wrong with it.
+        problem: String,
+    }
+    /// More events than are allowed.
+    CountExceeded = "count-exceeded" {
+        /// Events counted.
+        events: f64,
+        /// In how many seconds.
+        seconds: f64,
+        /// What a number has to be.
+        condition: String,
+    }
+    /// As few events as are asked for.
+    CountWithin = "count-within" {
+        /// Events counted.
+        events: f64,
+        /// In how many seconds.
+        seconds: f64,
+        /// What a number has to be.
+        condition: String,
+    }
+    /// The query's newest answer is good, and none was bad.
+    ConditionMet = "condition-met" {
+        /// The answer.
+        value: String,
+        /// What it has to be.
+        condition: String,
+        /// How many answers were good.
+        answers: u64,
+    }
+    /// An answer of the query is bad.
+    ConditionFailed = "condition-failed" {
+        /// The first such answer.
+        value: String,
+        /// What it had to be.
+        condition: String,
+        /// When.
+        at: Timestamp,
+    }
+    /// A number is neither good nor bad.
+    ConditionUndecided = "condition-undecided" {
+        /// The number, or the query's newest answer.
+        value: String,
+        /// What it has to be.
+        condition: String,
+    }
+    /// The query answers no number.
+    NoValue = "no-value" {
+        /// The query.
+        query: String,
+        /// What it answers.
+        why: String,
+    }
+    /// The check passes without requests, too.
+    TrafficUnknown = "traffic-unknown" {}
+    /// Each element is judged for itself.
+    Elements = "elements" {
+        /// How many there are.
+        judged: usize,
+        /// How many of them say what the check says.
+        alike: usize,
+    }
+    /// Noise decides this check with a probability that nobody knows.
+    NoErrorGuarantee = "no-error-guarantee" {}
     /// Counters started again from zero.
     CounterReset = "counter-reset" {
         /// How often.

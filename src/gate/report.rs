@@ -66,6 +66,10 @@ pub struct CheckReport {
     pub evidence: Evidence,
     /// Why, the decisive reason first.
     pub reasons: Vec<Reason>,
+    /// What each element says, where each is judged for itself; its name says which it is. What is told above is that of the
+    /// elements that decide.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    pub elements: Vec<Self>,
 }
 
 /// Ends of what is possible, and how surely.
@@ -133,6 +137,49 @@ pub enum Evidence {
         /// Length of the evidence in seconds.
         seconds: f64,
     },
+    /// Events in the newest stretch of time.
+    Count {
+        /// Events counted.
+        events: f64,
+        /// In how many seconds.
+        seconds: f64,
+    },
+    /// Bad requests of a canary beside those of a baseline.
+    Comparison {
+        /// Bad requests of the canary.
+        events: f64,
+        /// Requests of the canary.
+        trials: f64,
+        /// Bad requests of the baseline.
+        baseline_events: f64,
+        /// Requests of the baseline.
+        baseline_trials: f64,
+        /// How many times the baseline's share the canary's is; none without bad requests of the baseline.
+        factor: Option<f64>,
+        /// How many times it is at least, from one look (exact given all bad requests).
+        factor_low: f64,
+        /// How many times it is at most; none where nothing bounds it.
+        factor_high: Option<f64>,
+        /// How much higher the canary's share is, from one look, approximately (Newcombe).
+        difference: Interval,
+        /// ln of the evidence that the canary is within the allowed factor; none where a difference is allowed.
+        ln_e_pass: Option<f64>,
+        /// ln of the evidence that the canary is beyond it; none where a difference is allowed.
+        ln_e_fail: Option<f64>,
+    },
+    /// Answers of a query.
+    Values {
+        /// How many were good.
+        good: u64,
+        /// How many were bad.
+        failed: u64,
+        /// How many were neither.
+        inconclusive: u64,
+        /// How many held no number.
+        missing: u64,
+        /// The newest answer, or why there is none.
+        newest: Option<String>,
+    },
     /// Measurements of a query, judged by a condition.
     Measurements {
         /// How many measurements were successful.
@@ -158,10 +205,11 @@ impl fmt::Display for CheckReport {
         };
         write!(f, "{} {verb}", self.name)?;
         for reason in &self.reasons {
-            match reason.severity {
-                Severity::Information => write!(f, "\n    note: {}", reason.text)?,
-                _ => write!(f, ": {}", reason.text)?,
+            f.write_str(if reason.severity == Severity::Information { "\n    note: " } else { ": " })?;
+            if let Some(element) = &reason.element {
+                write!(f, "{element}: ")?;
             }
+            f.write_str(&reason.text)?;
         }
         Ok(())
     }

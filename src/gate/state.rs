@@ -1,6 +1,7 @@
 //! A gate as a value: what survives a restart.
 
 use super::argo::RunState;
+use super::elements::Elements;
 use super::evidence::Tally;
 use super::report::Report;
 use super::strict::Doubts;
@@ -42,6 +43,9 @@ pub(crate) struct CheckState {
     pub(crate) latched: Option<Verdict>,
     /// Failures of the source in a row.
     pub(crate) source_errors: u32,
+    /// Of a check that judges each element for itself.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(crate) elements: Elements,
 }
 
 impl GateState {

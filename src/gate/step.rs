@@ -6,7 +6,7 @@ use super::judge::{Alphas, judge};
 use super::reason::{Finding, Reason, Severity};
 use super::report::{CheckReport, Evidence, Mode, Report};
 use super::run::{Tick, in_order};
-use super::spec::{CheckSpec, GateSpec, Selector};
+use super::spec::{CheckSpec, GateSpec, Grouping, Selector};
 use super::state::{CheckState, GateState, STATE_VERSION};
 use super::strict::Doubts;
 use super::verdict::Verdict;
@@ -142,20 +142,12 @@ impl NativeGate {
             }
             let after = state.until.unwrap_or(origin);
             let span = Span { origin, after, now, settle_ms: options.settle_ms };
-            match observe(check, &mut state.tally, span, source) {
-                Ok(observation) => {
-                    state.until = Some(observation.until);
+            match look_at(check, state, span, source, alphas) {
+                Ok((report, labels)) => {
                     state.source_errors = 0;
-                    reports.push(judge(
-                        check,
-                        &state.tally,
-                        &observation,
-                        origin,
-                        &mut state.latched,
-                        alphas,
-                    ));
+                    reports.push(report);
                     if !check.dry_run {
-                        selected.push((check.traffic(), observation.selected));
+                        selected.push((check.traffic(), labels));
                     }
                 }
                 Err(error) => {
@@ -246,6 +238,23 @@ impl NativeGate {
     }
 }
 
+/// Counts and judges one check; says which series stand for the canary.
+fn look_at(
+    check: &CheckSpec,
+    state: &mut CheckState,
+    span: Span,
+    source: &dyn Source,
+    alphas: Alphas,
+) -> Result<(CheckReport, Vec<Labels>)> {
+    if check.by != Grouping::Whole {
+        return state.elements.look(check, span, source, alphas);
+    }
+    let observation = observe(check, &mut state.tally, span, source)?;
+    state.until = Some(observation.until);
+    let report = judge(check, &state.tally, &observation, span.origin, &mut state.latched, alphas);
+    Ok((report, observation.selected))
+}
+
 /// A check whose evidence has not begun.
 fn waiting(check: &CheckSpec, origin: Timestamp, now: Timestamp) -> CheckReport {
     let remaining_seconds = origin.millis_since(now) as f64 / 1000.0;
@@ -258,6 +267,7 @@ fn waiting(check: &CheckSpec, origin: Timestamp, now: Timestamp) -> CheckReport 
         query: check.query(),
         evidence: Evidence::None,
         reasons: vec![reason],
+        elements: Vec::new(),
     }
 }
 

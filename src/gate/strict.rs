@@ -281,6 +281,7 @@ fn check_report(
             newest: result.measurements.clone(),
         },
         reasons,
+        elements: Vec::new(),
     }
 }
 

@@ -342,6 +342,10 @@ impl Query {
         &self.text
     }
 
+    pub(crate) fn expr(&self) -> &Expr {
+        &self.expr
+    }
+
     /// The query on as many lines as it needs: indented, a line of its own for whatever would pass 100 bytes, as
     /// Prometheus formats it. Comments are lost.
     ///

@@ -7,8 +7,6 @@ pub(crate) const OLDER_RATE: &str = "answered by Prometheus 2, whose rate extrap
 pub(crate) const REFUSED_SPEC: &str = "a spec that validation refuses before anything is scheduled";
 pub(crate) const ROLLOUTS: &str = "rollouts through canary steps";
 
-pub(crate) const NATIVE_CHECKS: &str = "native checks of other kinds than ratio, quantile and volume";
-
 /// A histogram of Prometheus's storage has the empty buckets of its whole chunk, so that what tells empty buckets from none
 /// depends on when chunks are full. Over data that are written as the storage gives them back all of these pass.
 pub(crate) const CHUNK_LAYOUT: &str = "depends on the empty buckets that a chunk adds to its histograms";
@@ -32,7 +30,5 @@ pub(crate) fn depends_on_chunks(data_set: &str, id: u64) -> bool {
 
 /// The declared reason with this text.
 pub(crate) fn declared(text: &str) -> Option<&'static str> {
-    [SPAN_METRICS, OLDER_RATE, REFUSED_SPEC, ROLLOUTS, NATIVE_CHECKS]
-        .into_iter()
-        .find(|reason| *reason == text)
+    [SPAN_METRICS, OLDER_RATE, REFUSED_SPEC, ROLLOUTS].into_iter().find(|reason| *reason == text)
 }

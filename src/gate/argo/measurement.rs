@@ -36,6 +36,18 @@ impl QueryValue {
         }
     }
 
+    /// The numbers in it.
+    pub(crate) fn numbers(&self) -> Vec<f64> {
+        match self {
+            Self::Scalar(number) => vec![*number],
+            Self::Vector(numbers) => numbers.clone(),
+            Self::Matrix(series) => series.iter().flatten().copied().collect(),
+            Self::Text(_) => Vec::new(),
+            #[cfg(feature = "serde")]
+            Self::Json(_) => Vec::new(),
+        }
+    }
+
     /// Whether there is nothing in it: no element, or nil.
     fn is_empty(&self) -> bool {
         match self {

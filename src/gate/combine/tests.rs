@@ -34,6 +34,7 @@ fn check(name: &str, verdict: Verdict) -> CheckReport {
         query: String::new(),
         evidence: Evidence::None,
         reasons: vec![Reason::new(severity, Some(name), finding)],
+        elements: Vec::new(),
     }
 }
 

@@ -1,13 +1,15 @@
 //! What a check has counted so far, and what stands in the way of judging it.
 
+mod count;
 mod health;
 mod histogram;
 mod increase;
 mod series;
+mod share;
+mod value;
 
-pub(crate) use self::series::select;
-
-use std::collections::BTreeSet;
+pub(crate) use self::series::{select, select_between};
+pub(crate) use self::value::{Answer, Values};
 
 pub(crate) use self::health::{Health, HealthState, observe_health};
 use self::increase::{Births, Counted, count};
@@ -15,6 +17,7 @@ use self::series::{Loaded, load};
 use super::explain;
 use super::reason::Finding;
 use super::spec::{CheckKind, CheckSpec, Selector};
+use super::stats::comparison::Mixture;
 use crate::error::Result;
 use crate::model::{Labels, Loss, Timestamp, Window};
 use crate::source::Source;
@@ -49,6 +52,15 @@ pub(crate) struct Tally {
     /// How far back the counts look, if that is before the evidence begins.
     #[cfg_attr(feature = "serde", serde(default))]
     pub(crate) reach: Option<Timestamp>,
+    /// Bad requests of the baseline, and its requests.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(crate) baseline: (f64, f64),
+    /// The tests of a comparison by factor.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(crate) mixture: Option<Box<Mixture>>,
+    /// What a query answered.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(crate) values: Values,
 }
 
 impl Tally {
@@ -112,17 +124,27 @@ pub(crate) fn observe(
 ) -> Result<Observation> {
     let mut next = tally.clone();
     let mut observation = match &check.kind {
-        CheckKind::Ratio { events, trials, missing_is_zero, events_are_good, .. } => {
-            observe_ratio(events, trials, *missing_is_zero, *events_are_good, &mut next, span, source)?
+        CheckKind::Ratio { share, .. } => share::observe_share(share, &mut next, span, source)?,
+        CheckKind::Comparison { canary, baseline, limit } => {
+            share::observe_comparison(canary, baseline, *limit, &mut next, span, source)?
         }
+        CheckKind::Count { events, window_ms, missing_is_zero, .. } => {
+            count::observe_count(events, *window_ms, *missing_is_zero, &mut next, span, source)?
+        }
+        CheckKind::Value(value) => value::observe_value(value, &mut next, span, source)?,
         CheckKind::Quantile { buckets, limit, .. } => {
             histogram::observe_quantile(buckets, *limit, &mut next, span, source)?
         }
         CheckKind::Volume { requests, .. } => observe_volume(requests, &mut next, span, source)?,
     };
     let after = next.reach.map_or(span.origin, |reach| reach.min(span.origin));
+    // A query looks further back than the evidence; what it missed there is noted already.
+    let known = std::mem::take(&mut observation.losses);
     observation.losses = source.losses(Window::new(after, span.now));
-    let sums = [next.fewest, next.most, next.trials, next.born_amount];
+    observation
+        .losses
+        .extend(known.into_iter().filter(|loss| !observation.losses.contains(loss)).collect::<Vec<_>>());
+    let sums = [next.fewest, next.most, next.trials, next.born_amount, next.baseline.0, next.baseline.1];
     let bounds = next.bounds.iter().map(|(_, count)| *count);
     if let Some(sum) = sums.into_iter().chain(bounds).find(|sum| !sum.is_finite()) {
         // Sums beyond the numbers count nothing, for good; what was counted before stays to be read.
@@ -135,7 +157,11 @@ pub(crate) fn observe(
 
 /// The instant up to which scrapes count: one scrape interval back, never before what is counted already.
 fn settled(span: Span, loaded: &Loaded) -> Timestamp {
-    let settle = span.settle_ms.or(loaded.interval_ms).unwrap_or(0).clamp(0, MAX_SETTLE_MS);
+    settled_by(span, loaded.interval_ms)
+}
+
+fn settled_by(span: Span, interval_ms: Option<i64>) -> Timestamp {
+    let settle = span.settle_ms.or(interval_ms).unwrap_or(0).clamp(0, MAX_SETTLE_MS);
     span.now.minus_millis(settle).max(span.after)
 }
 
@@ -196,115 +222,6 @@ fn not_floats(selector: &Selector, loaded: &Loaded) -> Option<Finding> {
         selector: selector.text.clone(),
         problem: "its samples are native histograms; counts need counters or classic buckets".to_owned(),
     })
-}
-
-fn observe_ratio(
-    events: &Selector,
-    trials: &Selector,
-    missing_is_zero: bool,
-    events_are_good: bool,
-    tally: &mut Tally,
-    span: Span,
-    source: &dyn Source,
-) -> Result<Observation> {
-    let loaded_trials = load(source, trials, span.after, span.now)?;
-    let loaded_events = load(source, events, span.after, span.now)?;
-    tally.reach_back(&loaded_trials, span.origin);
-    tally.reach_back(&loaded_events, span.origin);
-    let until = settled(span, &loaded_trials);
-    let classifying: Vec<&str> = extra_matchers(events, trials);
-    let mut births = Births::new(source, span.origin, span.now);
-    let all = count(&loaded_trials, &loaded_trials.series, until, &classifying, &mut births)?;
-    // The siblings of an event's series are those of the requests: the same requests without the event.
-    let bad = count(&loaded_events, &loaded_trials.series, until, &classifying, &mut births)?;
-    let events_counted = if events_are_good { all.amount - bad.amount } else { bad.amount };
-    tally.trials += all.amount;
-    tally.fewest += events_counted;
-    tally.most += events_counted;
-    tally.note(&all);
-    if tally.invalid.is_none() {
-        tally.invalid = bad.invalid.map(|value| value.to_string());
-    }
-    let mut observation = Observation {
-        series: loaded_trials.series.len(),
-        until,
-        selected: labels_of(&loaded_trials),
-        ..Observation::default()
-    };
-    observation.obstacle = not_floats(trials, &loaded_trials)
-        .or_else(|| not_floats(events, &loaded_events))
-        .or(traffic_obstacle(trials, &loaded_trials, span, source)?);
-    if observation.obstacle.is_none() && loaded_events.series.is_empty() {
-        let found = missing_numerator(events, trials, &loaded_trials, tally, span, source)?;
-        match found {
-            Finding::MissingNumeratorIsZero { .. } => observation.notes.push(found),
-            _ if missing_is_zero => observation.notes.push(Finding::MissingNumeratorIsZero {
-                selector: events.text.clone(),
-                trials: tally.trials,
-            }),
-            _ => observation.obstacle = Some(found),
-        }
-    }
-    Ok(observation)
-}
-
-/// The labels that the numerator's matchers name beyond the denominator's: what makes a request an event.
-fn extra_matchers<'a>(events: &'a Selector, trials: &Selector) -> Vec<&'a str> {
-    let names: BTreeSet<&str> = events
-        .matchers
-        .iter()
-        .filter(|matcher| !trials.matchers.contains(matcher))
-        .map(crate::model::Matcher::name)
-        .collect();
-    names.into_iter().collect()
-}
-
-/// Whether a numerator without any series is zero: if it is the denominator with further matchers whose labels the
-/// metric knows, or another metric that the same targets deliver.
-fn missing_numerator(
-    events: &Selector,
-    trials: &Selector,
-    loaded: &Loaded,
-    tally: &Tally,
-    span: Span,
-    source: &dyn Source,
-) -> Result<Finding> {
-    let zero = Finding::MissingNumeratorIsZero { selector: events.text.clone(), trials: tally.trials };
-    let unproven = |missing: String, suggestions| {
-        Ok(Finding::MissingNumeratorUnproven { selector: events.text.clone(), missing, suggestions })
-    };
-    let Some(metric) = events.metric() else {
-        return unproven("its metric is not named".to_owned(), Vec::new());
-    };
-    let named = Selector::of(vec![crate::model::Matcher::equal("__name__", metric)]);
-    let window = Window::new(Timestamp::MIN, span.now);
-    if trials.metric() == Some(metric) {
-        if let Some(matcher) = trials.matchers.iter().find(|matcher| !events.matchers.contains(matcher)) {
-            return unproven(format!("it lacks the denominator's matcher `{matcher}`"), Vec::new());
-        }
-        for label in extra_matchers(events, trials) {
-            if source.label_values(label, &named.matchers, window)?.is_empty() {
-                let nearest = explain::nearest_labels(source, &named, label, span.now)?;
-                return unproven(format!("`{metric}` has never had a label `{label}`"), nearest);
-            }
-        }
-        return Ok(zero);
-    }
-    let others = series::select(source, &named, span.now)?;
-    if others.is_empty() {
-        let nearest = explain::nearest_metrics(source, metric, span.now)?;
-        return unproven(format!("the metric `{metric}` has never been received"), nearest);
-    }
-    let target = |labels: &Labels| {
-        labels.get("instance").map(|instance| (labels.get("job").map(str::to_owned), instance.to_owned()))
-    };
-    let known: BTreeSet<_> = loaded.series.iter().filter_map(|series| target(&series.labels)).collect();
-    if !known.is_empty()
-        && others.iter().filter_map(|series| target(series.labels())).any(|one| known.contains(&one))
-    {
-        return Ok(zero);
-    }
-    unproven(format!("no target of the denominator delivers `{metric}`"), Vec::new())
 }
 
 #[cfg(test)]

@@ -53,6 +53,25 @@ pub(crate) fn select(source: &dyn Source, selector: &Selector, until: Timestamp)
         .collect())
 }
 
+/// The labels of the series that have a sample in `(after, until]`, staleness markers left out.
+pub(crate) fn select_between(
+    source: &dyn Source,
+    selector: &Selector,
+    after: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<Labels>> {
+    let mut found = Vec::new();
+    let mut buffer = SampleBuffer::default();
+    for series in select(source, selector, until)? {
+        buffer.clear();
+        series.read(Window::new(after, until), &mut buffer)?;
+        if !buffer.histograms.is_empty() || buffer.values.iter().any(|value| !is_stale(*value)) {
+            found.push(series.labels().clone());
+        }
+    }
+    Ok(found)
+}
+
 /// Reads the samples in `(after, now]` and the base before them. Series without any sample are left out.
 pub(crate) fn load(
     source: &dyn Source,

@@ -1,7 +1,9 @@
 use super::*;
 use crate::gate::fixture::Fixture;
-use crate::gate::spec::{Check, GateSpec};
-use crate::model::stale_marker;
+use crate::gate::judge::{Alphas, judge};
+use crate::gate::spec::{Check, GateSpec, Grouping, Share};
+use crate::gate::verdict::Verdict;
+use crate::model::{Lost, stale_marker};
 
 fn check(check: Check) -> CheckSpec {
     GateSpec::builder("g").check(check).build().unwrap().checks.remove(0)
@@ -227,4 +229,157 @@ fn one_histogram_without_a_bound_beyond_the_limit_is_told_beside_others() {
         }
         assert!(p95(1.0, &fixture).0.unreachable, "{short}");
     }
+}
+
+/// Requests of pods `a` and `b`, of which one in ten of `b` fails; scraped every 10 s from 990 s on.
+fn two_pods() -> Fixture {
+    let counter = |pod: &'static str, code: &'static str, per_scrape: f64| {
+        let samples =
+            (990..=1_100).step_by(10).map(move |time| (time, (time - 990) as f64 / 10.0 * per_scrape));
+        ([("__name__", "all_total"), ("pod", pod), ("instance", pod), ("job", "j"), ("code", code)], samples)
+    };
+    [counter("a", "200", 10.0), counter("b", "200", 90.0), counter("b", "500", 10.0)]
+        .into_iter()
+        .fold(Fixture::default(), |fixture, (labels, samples)| fixture.series(&labels, samples))
+}
+
+fn pair(pod: &str) -> (String, String) {
+    (format!("all_total{{pod=\"{pod}\",code=\"500\"}}"), format!("all_total{{pod=\"{pod}\"}}"))
+}
+
+#[test]
+fn both_sides_of_a_comparison_are_counted_up_to_the_same_instant() {
+    let spec = check(Check::comparison("c", pair("a"), pair("b")).within_factor(1.5));
+    let whole = |step: i64| {
+        let mut tally = Tally::default();
+        let mut after = 1_000;
+        for now in (1_000 + step..=1_100).step_by(step as usize) {
+            let span = Span { after: Timestamp::from_secs(after), settle_ms: None, ..span(1_000, now) };
+            let observation = observe(&spec, &mut tally, span, &two_pods()).unwrap();
+            after = observation.until.as_millis() / 1_000;
+            assert_eq!((code(&observation), note(&observation)), ("", "missing-numerator-is-zero"));
+        }
+        tally
+    };
+    // One scrape is not settled yet.
+    let tally = whole(100);
+    assert_eq!((tally.most, tally.trials, tally.baseline), (0.0, 90.0, (90.0, 900.0)));
+    let in_steps = whole(20);
+    assert_eq!((in_steps.trials, in_steps.baseline), (tally.trials, tally.baseline));
+    let ln = |tally: &Tally| tally.mixture.as_ref().map_or(0.0, |mixture| mixture.ln_e_pass());
+    assert!(ln(&in_steps) > 3.0 && ln(&tally) > 3.0);
+}
+
+#[test]
+fn a_baseline_that_is_not_there_is_no_baseline() {
+    let spec = Check::comparison("c", pair("b"), pair("nobody")).within_factor(1.5);
+    let (_, observation) = seen(spec, &two_pods());
+    assert_eq!(code(&observation), "baseline-no-traffic");
+    let spec = Check::comparison("c", pair("nobody"), pair("b")).within_factor(1.5);
+    let (_, observation) = seen(spec, &two_pods());
+    assert_eq!(code(&observation), "no-such-value");
+}
+
+#[test]
+fn weighted_events_count_in_part() {
+    let Share { trials, .. } = share(r#"all_total{pod="b"}"#, r#"all_total{pod="b"}"#);
+    let half =
+        |code: &str| (0.5, Selector::parse(&format!("all_total{{pod=\"b\",code=\"{code}\"}}")).unwrap());
+    let share = Share {
+        events: vec![half("200"), half("500")],
+        trials,
+        events_are_good: true,
+        missing_is_zero: false,
+    };
+    let kind = CheckKind::Ratio { share, threshold: 0.2, fail_threshold: 0.2 };
+    let spec = CheckSpec { name: "apdex".to_owned(), dry_run: false, kind, by: Grouping::Whole };
+    let mut tally = Tally::default();
+    observe(&spec, &mut tally, span(1_000, 1_100), &two_pods()).unwrap();
+    assert_eq!((tally.most, tally.trials), (500.0, 1_000.0));
+}
+
+fn share(events: &str, trials: &str) -> Share {
+    let CheckKind::Ratio { share, .. } = check(Check::ratio("r", events, trials).below(0.5)).kind else {
+        panic!("no ratio")
+    };
+    share
+}
+
+#[test]
+fn a_count_forgets_what_is_older_than_its_window_and_what_came_before_the_evidence() {
+    let count = |window_ms| {
+        let spec = Check::count("c", r#"all_total{pod="b",code="500"}"#, window_ms).at_most(10.0);
+        let (tally, observation) = seen(spec, &two_pods());
+        assert_eq!(code(&observation), "");
+        tally.most
+    };
+    assert_eq!(count(30_000), 30.0);
+    assert_eq!(count(3_600_000), 100.0);
+    let silent = Check::count("c", r#"all_total{pod="a",code="500"}"#, 30_000).at_most(10.0);
+    let (tally, observation) = seen(silent.clone(), &two_pods());
+    assert_eq!((tally.most, code(&observation)), (0.0, "no-such-value"));
+    let (_, observation) = seen(silent.missing_numerator_is_zero(), &two_pods());
+    assert_eq!((code(&observation), note(&observation)), ("", "missing-numerator-is-zero"));
+}
+
+/// A gauge of two pods that is high for one scrape, at 1,050 s.
+fn gauge() -> Fixture {
+    let series = |pod: &'static str, high: f64| {
+        let samples =
+            (990..=1_100).step_by(10).map(move |time| (time, if time == 1_050 { high } else { 1.0 }));
+        ([("__name__", "memory"), ("pod", pod), ("instance", pod), ("job", "j")], samples)
+    };
+    [series("a", 1.0), series("b", 9.0)]
+        .into_iter()
+        .fold(Fixture::default(), |fixture, (labels, samples)| fixture.series(&labels, samples))
+}
+
+#[test]
+fn a_value_is_asked_for_at_every_scrape_and_a_bad_one_is_not_missed() {
+    let (tally, observation) = seen(Check::value("m", "max(memory)").below(5.0), &gauge());
+    assert_eq!((tally.values.good, tally.values.failed, code(&observation)), (9, 1, ""));
+    assert_eq!(tally.values.bad, Some((Timestamp::from_secs(1_050), "[9]".to_owned())));
+    assert_eq!(tally.values.newest, Some((Timestamp::from_secs(1_100), Answer::Good("[1]".to_owned()))));
+    // Every element counts.
+    let (tally, _) = seen(Check::value("m", "memory").below(5.0), &gauge());
+    assert_eq!(tally.values.failed, 1);
+    let (tally, _) = seen(Check::value("m", r#"memory{pod="a"}"#).below(5.0), &gauge());
+    assert_eq!(tally.values.failed, 0);
+}
+
+#[test]
+fn a_value_that_is_no_number_is_explained() {
+    let said = |query: &str| {
+        let (tally, observation) = seen(Check::value("m", query).below(5.0), &gauge());
+        assert_eq!((tally.values.good, tally.values.failed), (0, 0), "{query}");
+        code(&observation)
+    };
+    assert_eq!(said(r#"max(memory{pod="c"})"#), "no-such-value");
+    assert_eq!(said("max(memory) * max(nothing)"), "no-such-metric");
+    assert_eq!(said("max(memory) / 0 - max(memory) / 0"), "no-value");
+    assert_eq!(said("memory > 100"), "no-value");
+}
+
+#[test]
+fn a_number_in_the_place_of_silence_is_no_evidence() {
+    for (query, wanted) in [
+        (r#"max(memory{pod="c"}) or vector(0)"#, "no-such-value"),
+        (r#"max(memory{pod="a"}) + (sum(nothing) or vector(0))"#, "no-such-metric"),
+        (r#"max(memory{pod="a"}) or vector(0)"#, ""),
+    ] {
+        let spec = Check::value("m", query).below(5.0);
+        let (tally, observation) = seen(spec.clone(), &gauge());
+        assert_eq!(code(&observation), wanted, "{query}");
+        let (alphas, origin) = (Alphas { pass: 0.05, fail: 0.05 }, Timestamp::from_secs(1_000));
+        let report = judge(&check(spec), &tally, &observation, origin, &mut None, alphas);
+        assert_eq!(report.verdict == Verdict::Pass, wanted.is_empty(), "{query}: {report}");
+    }
+}
+
+#[test]
+fn an_answer_from_data_that_may_be_missing_is_none() {
+    let lost = Loss::new(Lost::TornEnd, Timestamp::from_secs(1_020), Timestamp::from_secs(1_030));
+    let (tally, observation) = seen(Check::value("m", "max(memory)").below(5.0), &gauge().losing(lost));
+    // The lookback reaches over the loss from then on.
+    assert_eq!((tally.values.good, tally.values.missing, observation.losses.len()), (2, 8, 1));
 }

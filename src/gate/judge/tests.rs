@@ -1,7 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::gate::evidence::{Answer, Values};
 use crate::gate::spec::{Check, GateSpec};
+use crate::gate::stats::comparison::{Mixture, Pair};
+use crate::model::{Loss, Lost};
 
 const ALPHAS: Alphas = Alphas { pass: 0.05, fail: 0.05 };
 
@@ -200,4 +203,112 @@ fn a_threshold_that_no_share_exceeds_passes_nothing() {
     let CheckKind::Ratio { threshold, fail_threshold, .. } = &mut check.kind else { panic!("{check:?}") };
     (*threshold, *fail_threshold) = (5.0, 5.0);
     assert_eq!(outcome(&check, &tally(0.0, 0.0, 10_000.0)), (Verdict::Inconclusive, "cannot-fail"));
+}
+
+fn comparison(check: fn(Check, f64) -> Check, limit: f64) -> CheckSpec {
+    spec(check(Check::comparison("versus", ("bad", "all"), ("bad", "all")), limit))
+}
+
+/// Counts of a canary and of a baseline, as one tick adds them.
+fn beside(limit: Option<f64>, canary: (f64, f64), baseline: (f64, f64)) -> Tally {
+    let mixture = limit.map(|limit| {
+        let mut mixture = Box::<Mixture>::default();
+        let counts = Pair {
+            events: canary.0,
+            trials: canary.1,
+            baseline_events: baseline.0,
+            baseline_trials: baseline.1,
+        };
+        mixture.add(counts, limit, limit);
+        mixture
+    });
+    Tally { baseline, mixture, ..tally(canary.0, canary.0, canary.1) }
+}
+
+#[test]
+fn a_canary_is_held_against_a_factor_of_its_baseline() {
+    let check = comparison(Check::within_factor, 1.5);
+    let told = |canary, baseline| outcome(&check, &beside(Some(1.5), canary, baseline));
+    assert_eq!(told((5.0, 2_000.0), (100.0, 8_000.0)), (Verdict::Pass, "no-worse-than-baseline"));
+    assert_eq!(told((100.0, 2_000.0), (100.0, 8_000.0)), (Verdict::Fail, "worse-than-baseline"));
+    assert_eq!(told((2.0, 100.0), (10.0, 900.0)), (Verdict::Inconclusive, "comparison-undecided"));
+    assert_eq!(told((0.0, 500.0), (0.0, 900.0)), (Verdict::Inconclusive, "comparison-undecided"));
+    assert_eq!(told((0.0, 0.0), (10.0, 900.0)), (Verdict::Inconclusive, "no-traffic"));
+    assert_eq!(told((5.0, 500.0), (0.0, 0.0)), (Verdict::Inconclusive, "baseline-no-traffic"));
+    assert_eq!(told((5.0, 500.0), (9.0, 8.0)), (Verdict::Inconclusive, "numerator-exceeds-denominator"));
+    let text =
+        &judged(&check, &beside(Some(1.5), (100.0, 2_000.0), (100.0, 8_000.0)), &seen(100)).reasons[0].text;
+    assert_eq!(
+        text,
+        "100 of 2000 requests failed (5 %), of the baseline 100 of 8000 (1.3 %); allowed are 1.5 times the baseline"
+    );
+}
+
+#[test]
+fn a_canary_is_held_against_a_difference_to_its_baseline() {
+    let check = comparison(Check::within_difference, 0.01);
+    let told = |canary, baseline| outcome(&check, &beside(None, canary, baseline));
+    assert_eq!(told((20.0, 5_000.0), (20.0, 5_000.0)), (Verdict::Pass, "no-worse-than-baseline"));
+    assert_eq!(told((300.0, 5_000.0), (20.0, 5_000.0)), (Verdict::Fail, "worse-than-baseline"));
+    assert_eq!(told((0.0, 100.0), (0.0, 100.0)), (Verdict::Inconclusive, "comparison-undecided"));
+    assert_eq!(told((15.0, 115.0), (0.0, 112.0)), (Verdict::Inconclusive, "comparison-undecided"));
+}
+
+#[test]
+fn a_count_fails_at_once_and_passes_when_its_window_is_full() {
+    let check = spec(Check::count("panics", "panics", 60_000).at_most(10.0));
+    let told = |events: f64, seconds| {
+        let report = judged(&check, &tally(events, events, 0.0), &seen(seconds));
+        (report.verdict, report.reasons[0].code())
+    };
+    assert_eq!(told(11.0, 5), (Verdict::Fail, "count-exceeded"));
+    assert_eq!(told(10.0, 59), (Verdict::Inconclusive, "warming-up"));
+    assert_eq!(told(10.0, 60), (Verdict::Pass, "count-within"));
+    let band = spec(Check::count("panics", "panics", 60_000).at_most(10.0).fails_beyond(20.0));
+    assert_eq!(outcome(&band, &tally(15.0, 15.0, 0.0)), (Verdict::Inconclusive, "condition-undecided"));
+    // What has been too much once stays so, and silence is no small number.
+    let mut latched = None;
+    let mut look = |events, observation: &Observation| {
+        judge(&check, &tally(events, events, 0.0), observation, Timestamp::from_secs(0), &mut latched, ALPHAS)
+            .verdict
+    };
+    let obstacle = Some(Finding::NoValue { query: String::new(), why: "gone".to_owned() });
+    let silent = Observation { obstacle, ..seen(100) };
+    assert_eq!(look(0.0, &silent), Verdict::Inconclusive);
+    assert_eq!(look(11.0, &seen(100)), Verdict::Fail);
+    assert_eq!(look(0.0, &seen(200)), Verdict::Fail);
+}
+
+#[test]
+fn the_newest_value_passes_and_one_bad_value_fails() {
+    let check = spec(Check::value("memory", "max(memory)").below(5.0));
+    let at = Timestamp::from_secs(50);
+    let told = |values: Values| outcome(&check, &Tally { values, ..Tally::default() });
+    let newest = |answer: Answer| Values { newest: Some((at, answer)), ..Values::default() };
+    assert_eq!(told(newest(Answer::Good("4".to_owned()))), (Verdict::Pass, "condition-met"));
+    assert_eq!(
+        told(newest(Answer::Inconclusive("6".to_owned()))),
+        (Verdict::Inconclusive, "condition-undecided")
+    );
+    assert_eq!(told(newest(Answer::Missing("NaN".to_owned()))), (Verdict::Inconclusive, "no-value"));
+    assert_eq!(told(Values::default()), (Verdict::Inconclusive, "settling"));
+    let bad = Values { bad: Some((at, "9".to_owned())), ..newest(Answer::Good("4".to_owned())) };
+    assert_eq!(told(bad), (Verdict::Fail, "condition-failed"));
+    let report = judged(&check, &Tally::default(), &seen(100));
+    assert!(report.reasons.iter().any(|reason| reason.code() == "no-error-guarantee"));
+}
+
+#[test]
+fn a_comparison_and_a_value_do_not_pass_where_samples_may_be_missing() {
+    let loss = Loss::new(Lost::TornEnd, Timestamp::from_secs(1), Timestamp::from_secs(2));
+    let doubtful = Observation { losses: vec![loss], ..seen(100) };
+    let check = comparison(Check::within_factor, 1.5);
+    let good = beside(Some(1.5), (5.0, 2_000.0), (100.0, 8_000.0));
+    assert_eq!(judged(&check, &good, &doubtful).verdict, Verdict::Inconclusive);
+    let bad = beside(Some(1.5), (100.0, 2_000.0), (100.0, 8_000.0));
+    assert_eq!(judged(&check, &bad, &doubtful).verdict, Verdict::Fail);
+    let check = spec(Check::value("memory", "max(memory)").below(5.0));
+    let newest = Some((Timestamp::from_secs(50), Answer::Good("4".to_owned())));
+    let tally = Tally { values: Values { newest, ..Values::default() }, ..Tally::default() };
+    assert_eq!(judged(&check, &tally, &doubtful).verdict, Verdict::Inconclusive);
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Finding, MissingSamples};
+use super::{BesideBaseline, Finding, MissingSamples};
 
 /// A list of names for a sentence: `a`, `b`.
 fn list(f: &mut fmt::Formatter<'_>, names: &[String]) -> fmt::Result {
@@ -70,6 +70,29 @@ impl fmt::Display for MissingSamples {
             write!(f, " ({}, {} bytes, {} batches)", self.file, self.bytes, self.batches)?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for BesideBaseline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { events, trials, baseline_events, baseline_trials, factor, difference } = self;
+        write!(
+            f,
+            "{} of {} requests failed ({}), of the baseline {} of {} ({})",
+            Short(*events),
+            Short(*trials),
+            Percent(events / trials),
+            Short(*baseline_events),
+            Short(*baseline_trials),
+            Percent(baseline_events / baseline_trials)
+        )?;
+        match (factor, difference) {
+            (Some(factor), _) => write!(f, "; allowed are {} times the baseline", Short(*factor)),
+            (None, Some(difference)) => {
+                write!(f, "; allowed are {} more than the baseline", Percent(*difference))
+            }
+            (None, None) => Ok(()),
+        }
     }
 }
 
@@ -218,6 +241,39 @@ impl fmt::Display for Finding {
                 Short(*most),
                 Short(*trials)
             ),
+            Self::WorseThanBaseline(counts) | Self::NoWorseThanBaseline(counts) => counts.fmt(f),
+            Self::ComparisonUndecided(counts) => {
+                write!(f, "{counts}; that may be both, more requests are needed")
+            }
+            Self::BaselineNoTraffic { problem, .. } => write!(f, "nothing to compare with: {problem}"),
+            Self::CountExceeded { events, seconds, condition } => {
+                write!(f, "{} events in {} s, asked for was {condition}", Short(*events), Short(*seconds))
+            }
+            Self::CountWithin { events, seconds, condition } => {
+                write!(f, "{} events in {} s, as asked for: {condition}", Short(*events), Short(*seconds))
+            }
+            Self::ConditionMet { value, condition, answers } => {
+                write!(
+                    f,
+                    "the value is {value}, as asked for: {condition}; {answers} answers were good, none was bad"
+                )
+            }
+            Self::ConditionFailed { value, condition, at } => {
+                write!(f, "the value was {value} at {} s, asked for was {condition}", at.as_secs_f64())
+            }
+            Self::ConditionUndecided { value, condition } => {
+                write!(f, "{value} is neither good nor bad; asked for is {condition}")
+            }
+            Self::NoValue { why, .. } => f.write_str(why),
+            Self::TrafficUnknown {} => {
+                f.write_str("no requests are counted here: an idle canary passes; add a check of the traffic")
+            }
+            Self::Elements { judged, alike } => {
+                write!(f, "{judged} elements are judged, each for itself; {alike} of them say so")
+            }
+            Self::NoErrorGuarantee {} => {
+                f.write_str("a single value decides; how often noise does is not known")
+            }
             Self::CounterReset { resets, selector } => {
                 let times = if *resets == 1 { "once" } else { "several times" };
                 write!(f, "counters of `{}` started again {times}", brief(selector))

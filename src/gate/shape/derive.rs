@@ -1,7 +1,7 @@
 //! The check that a query and its conditions mean together.
 
 use super::{Elements, Events, Grouping, Measured, Numbers, Reading, Subject};
-use crate::gate::spec::Selector;
+use crate::gate::spec::{ComparisonLimit, Selector, Share};
 
 /// What a metric checks.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,16 +32,24 @@ pub(crate) enum Kind {
         requests: Selector,
         per_second: f64,
     },
-    /// At most so many events.
-    Count,
+    /// Events in a stretch of time, the number itself being judged.
+    Count {
+        events: Selector,
+        window_ms: i64,
+    },
     Mean {
         sum: Selector,
+        count: Selector,
         limit: f64,
     },
     /// A gauge, or another number without events behind it.
     Value,
-    /// One version beside another.
-    Comparison,
+    /// Bad events of one version beside those of another.
+    Comparison {
+        canary: Share,
+        baseline: Share,
+        limit: ComparisonLimit,
+    },
     /// The conditions decide on the value; there is no evidence behind it.
     Opaque,
     /// What it is can be told, and it judges nothing.
@@ -80,10 +88,21 @@ fn kind(measured: &Measured, reading: &Reading) -> Kind {
         (Subject::Quantile { phi, buckets, .. }, Good::Below { pass, fail }) if pass == fail => {
             Kind::Quantile { phi: *phi, buckets: buckets.clone(), limit: pass }
         }
-        (Subject::Mean { sum, .. }, Good::Below { pass, .. }) => Kind::Mean { sum: sum.clone(), limit: pass },
-        (Subject::Events(events), good) => counted(events, &good),
-        (Subject::Gauge { .. } | Subject::Split { .. }, _) => Kind::Value,
-        (Subject::Quotient { .. } | Subject::Difference { .. }, Good::Below { .. }) => Kind::Comparison,
+        (Subject::Mean { sum, count, .. }, Good::Below { pass, .. }) => {
+            Kind::Mean { sum: sum.clone(), count: count.clone(), limit: pass }
+        }
+        (Subject::Events(events), good) => counted(events, &good, measured),
+        (Subject::Quotient { canary, stable }, Good::Below { pass, fail }) => {
+            compared(canary, stable, false, ComparisonLimit::Factor { pass, fail })
+        }
+        (Subject::Difference { canary, stable }, Good::Below { pass, fail }) => {
+            compared(canary, stable, false, ComparisonLimit::Difference { pass, fail })
+        }
+        // Of good events it is the canary that must not have fewer.
+        (Subject::Difference { canary, stable }, Good::Above { pass, fail }) => {
+            compared(canary, stable, true, ComparisonLimit::Difference { pass: -pass, fail: -fail })
+        }
+        (Subject::Gauge { .. } | Subject::Split { .. } | Subject::Quotient { .. }, _) => Kind::Value,
         _ => Kind::Opaque,
     }
 }
@@ -119,11 +138,39 @@ fn ratio(numerator: &Events, denominator: &Events, good: &Good) -> Kind {
     Kind::Ratio { events, events_are_good, trials: trials.clone(), pass_below, fail_above }
 }
 
-fn counted(events: &Events, good: &Good) -> Kind {
+fn counted(events: &Events, good: &Good, measured: &Measured) -> Kind {
     let Some(selector) = events.single().cloned() else { return Kind::Opaque };
-    match (events.per_second, good) {
-        (true, Good::Above { pass, .. }) => Kind::Volume { requests: selector, per_second: *pass },
-        (false, Good::Below { .. } | Good::Exactly(_)) => Kind::Count,
+    let is_number = measured.scale == 1.0 && measured.offset == 0.0;
+    match (events.per_second, good, events.window_ms) {
+        (true, Good::Above { pass, .. }, _) => Kind::Volume { requests: selector, per_second: *pass },
+        (false, Good::Below { .. } | Good::Exactly(_), Some(window_ms))
+            if is_number && window_ms > 0 && measured.filter.is_none() =>
+        {
+            Kind::Count { events: selector, window_ms }
+        }
+        _ => Kind::Value,
+    }
+}
+
+/// Two ratios of the same kind; anything else is a number that a condition judges.
+fn compared(canary: &Subject, stable: &Subject, events_are_good: bool, limit: ComparisonLimit) -> Kind {
+    let share = |subject: &Subject| match subject {
+        Subject::Ratio { numerator, denominator } if numerator.by == denominator.by => Some(Share {
+            events: numerator.terms.clone(),
+            trials: denominator.single()?.clone(),
+            events_are_good,
+            missing_is_zero: false,
+        }),
+        _ => None,
+    };
+    let (pass, fail) = match limit {
+        ComparisonLimit::Factor { pass, fail } => (pass - f64::MIN_POSITIVE, fail),
+        ComparisonLimit::Difference { pass, fail } => (pass, fail),
+    };
+    match (share(canary), share(stable)) {
+        (Some(canary), Some(baseline)) if pass >= 0.0 && fail >= pass => {
+            Kind::Comparison { canary, baseline, limit }
+        }
         _ => Kind::Value,
     }
 }

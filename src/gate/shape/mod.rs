@@ -15,6 +15,7 @@ pub(crate) use derive::{Derived, Kind};
 pub(crate) use reading::{Elements, Numbers, Reading, phase};
 
 use crate::error::Result;
+pub(crate) use crate::gate::spec::Grouping;
 use crate::gate::spec::Selector;
 use crate::promql::ast::{BinaryOp, Expr, ValueType};
 use crate::promql::parse::{ParseOptions, parse};
@@ -124,19 +125,6 @@ impl Events {
             _ => None,
         }
     }
-}
-
-/// Which elements an answer has.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Grouping {
-    /// One.
-    Whole,
-    /// One for each combination of these labels.
-    By(Vec<String>),
-    /// One for each combination of all labels but these.
-    Without(Vec<String>),
-    /// One for each series.
-    Series,
 }
 
 impl Measured {

@@ -221,3 +221,121 @@ proptest! {
         }
     }
 }
+
+/// Pods with one request a second each from the given second on, of which every `bad`th fails.
+fn pods(pods: &[(&'static str, i64, i64)]) -> Fixture {
+    pods.iter().fold(Fixture::default(), |fixture, (pod, from, bad)| {
+        let series = |code: &'static str, count: fn(i64, i64) -> i64| {
+            let samples: Vec<(i64, f64)> = (*from - 10..2_000)
+                .step_by(10)
+                .map(|time| (time, count((time - from).max(0), *bad) as f64))
+                .collect();
+            let labels =
+                [("__name__", "all_total"), ("pod", *pod), ("code", code), ("instance", *pod), ("job", "j")];
+            (labels.map(|(name, value)| (name.to_owned(), value.to_owned())), samples)
+        };
+        [
+            series("200", |requests, bad| requests - requests / bad),
+            series("500", |requests, bad| requests / bad),
+        ]
+        .into_iter()
+        .fold(fixture, |fixture, (labels, samples)| {
+            let labels: Vec<(&str, &str)> =
+                labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            fixture.series(&labels, samples)
+        })
+    })
+}
+
+fn each_pod() -> NativeGate {
+    let spec = GateSpec::builder("g")
+        .check(Check::ratio("errors", r#"all_total{code="500"}"#, "all_total").below(0.05).by(["pod"]))
+        .deadline_ms(600_000)
+        .health(false)
+        .build()
+        .unwrap();
+    let mut gate = NativeGate::new(spec);
+    gate.start(at(1_000));
+    gate
+}
+
+#[test]
+fn one_bad_element_fails_a_check_that_their_sum_would_pass() {
+    let good = i64::MAX;
+    let nine: Vec<(&str, i64, i64)> =
+        ["a", "b", "c", "d", "e", "f", "g", "h", "i"].map(|pod| (pod, 1_000, good)).to_vec();
+    let mut gate = each_pod();
+    assert_eq!(run(&mut gate, &pods(&nine)), Verdict::Pass);
+    let [check] = gate.report().checks.try_into().unwrap();
+    assert_eq!((check.elements.len(), check.elements[0].name.as_str()), (9, "pod=\"a\""));
+    assert!(check.elements.iter().all(|element| element.verdict == Verdict::Pass));
+
+    let mut ten = nine.clone();
+    ten.push(("j", 1_000, 5));
+    let mut gate = each_pod();
+    assert_eq!(run(&mut gate, &pods(&ten)), Verdict::Fail);
+    let report = gate.report();
+    assert_eq!(report.reasons[0].element.as_deref(), Some("pod=\"j\""));
+    assert!(report.because().starts_with("errors: pod=\"j\": "), "{report}");
+    assert_eq!(report.checks[0].elements.len(), 10);
+}
+
+#[test]
+fn an_element_without_requests_keeps_a_check_from_passing() {
+    let mut gate = each_pod();
+    // Its first request comes after the deadline.
+    assert_eq!(run(&mut gate, &pods(&[("a", 1_000, i64::MAX), ("b", 1_900, i64::MAX)])), Verdict::Pass);
+    let idle = pods(&[("a", 1_000, i64::MAX)]).series(
+        &[("__name__", "all_total"), ("pod", "b"), ("code", "200"), ("instance", "b"), ("job", "j")],
+        (990..2_000).step_by(10).map(|time| (time, 7.0)),
+    );
+    let mut gate = each_pod();
+    assert_eq!(run(&mut gate, &idle), Verdict::Inconclusive);
+    let reasons = gate.report().checks.remove(0).reasons;
+    assert_eq!((reasons[0].code(), reasons[0].element.as_deref()), ("zero-denominator", Some("pod=\"b\"")));
+}
+
+#[test]
+fn an_element_that_comes_later_is_judged_and_shares_what_is_left_of_the_error_probability() {
+    let mut gate = each_pod();
+    let source = pods(&[("a", 1_000, i64::MAX), ("b", 1_020, 3)]);
+    assert_eq!(run(&mut gate, &source), Verdict::Fail);
+    assert_eq!(gate.report().reasons[0].element.as_deref(), Some("pod=\"b\""));
+    let mut gate = each_pod();
+    assert_eq!(run(&mut gate, &Fixture::default()), Verdict::Inconclusive);
+    assert_eq!(gate.report().checks[0].reasons[0].code(), "no-such-metric");
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn checks_of_every_kind_go_on_where_they_stopped() {
+    let pair =
+        |pod: &str| (format!("all_total{{pod={pod:?},code=\"500\"}}"), format!("all_total{{pod={pod:?}}}"));
+    let spec = GateSpec::builder("g")
+        .check(Check::ratio("each", r#"all_total{code="500"}"#, "all_total").below(0.3).by(["pod"]))
+        .check(Check::comparison("versus", pair("a"), pair("b")).within_factor(1.5))
+        .check(Check::comparison("points", pair("a"), pair("b")).within_difference(0.05))
+        .check(Check::count("count", r#"all_total{code="500"}"#, 120_000).at_most(50.0))
+        .check(Check::value("value", "max(all_total)").below(1e6))
+        .deadline_ms(400_000)
+        .health(false)
+        .build()
+        .unwrap();
+    let source = pods(&[("a", 1_000, 30), ("b", 1_000, 9)]);
+    let run = |stops: bool| {
+        let mut gate = NativeGate::new(spec.clone());
+        gate.start(at(1_000));
+        while let Some(due) = gate.next_due() {
+            gate.tick(due, &source).unwrap();
+            if stops {
+                let state = GateState::from_json(&gate.state().to_json().unwrap()).unwrap();
+                assert_eq!(state, gate.state());
+                gate = NativeGate::resume(spec.clone(), state).unwrap();
+            }
+        }
+        gate.report()
+    };
+    let report = run(false);
+    assert_eq!(report, run(true));
+    assert_eq!(report.verdict, Verdict::Pass, "{report}");
+}

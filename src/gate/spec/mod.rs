@@ -1,9 +1,14 @@
 //! What a gate checks, validated before it runs.
 
+mod check;
+mod kind;
+mod selector;
+
+pub use self::check::Check;
+pub(crate) use self::kind::{CheckKind, CheckSpec, ComparisonLimit, Conditions, Grouping, Share, ValueSpec};
+pub(crate) use self::selector::Selector;
+
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{MatchOp, Matcher};
-use crate::promql::ast::Expr;
-use crate::promql::parse::{ParseOptions, parse};
 
 /// A gate: its checks, and how it decides. Made by [`GateSpec::builder`], valid once built.
 #[derive(Clone, Debug)]
@@ -28,280 +33,8 @@ pub(crate) struct Options {
     pub(crate) source_error_limit: u32,
 }
 
-/// A check that is valid.
-#[derive(Clone, Debug)]
-pub(crate) struct CheckSpec {
-    pub(crate) name: String,
-    pub(crate) dry_run: bool,
-    pub(crate) kind: CheckKind,
-}
-
-/// What a check counts and against what it holds the counts.
-#[derive(Clone, Debug)]
-pub(crate) enum CheckKind {
-    /// Events among trials; fewer than `threshold` of them may be bad, and more than `fail_threshold` must not.
-    Ratio {
-        events: Selector,
-        trials: Selector,
-        threshold: f64,
-        fail_threshold: f64,
-        /// Whether the events are the good requests.
-        events_are_good: bool,
-        missing_is_zero: bool,
-    },
-    /// Observations of a classic histogram; fewer than `1 - phi` of them may exceed `limit`.
-    Quantile { buckets: Selector, phi: f64, limit: f64 },
-    /// Requests per second, counted.
-    Volume { requests: Selector, rate: f64 },
-}
-
-impl CheckSpec {
-    /// The selector whose counter stands for the traffic.
-    pub(crate) fn traffic(&self) -> &Selector {
-        match &self.kind {
-            CheckKind::Ratio { trials, .. } => trials,
-            CheckKind::Quantile { buckets, .. } => buckets,
-            CheckKind::Volume { requests, .. } => requests,
-        }
-    }
-
-    /// The share of bad requests that is too much; none for a volume.
-    pub(crate) fn threshold(&self) -> Option<f64> {
-        match &self.kind {
-            CheckKind::Ratio { threshold, .. } => Some(*threshold),
-            CheckKind::Quantile { phi, .. } => Some(1.0 - phi),
-            CheckKind::Volume { .. } => None,
-        }
-    }
-
-    /// What is counted, as text for a report.
-    pub(crate) fn query(&self) -> String {
-        match &self.kind {
-            CheckKind::Ratio { events, trials, .. } => format!("{} / {}", events.text, trials.text),
-            CheckKind::Quantile { buckets, phi, .. } => format!("quantile {phi} of {}", buckets.text),
-            CheckKind::Volume { requests, .. } => requests.text.clone(),
-        }
-    }
-}
-
-/// Which series: a PromQL vector selector without modifiers.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Selector {
-    /// As the matchers print, whatever the blanks in the original.
-    pub(crate) text: String,
-    pub(crate) matchers: Vec<Matcher>,
-}
-
-impl Selector {
-    /// Reads a selector such as `requests_total{job="api"}`.
-    pub(crate) fn parse(text: &str) -> Result<Self> {
-        let expr = parse(text, &ParseOptions::default())?;
-        let Expr::Vector(selector) = expr.unwrap_parens() else {
-            return Err(invalid(format!(
-                "`{text}` is no selector; write a metric name and matchers, without a window"
-            )));
-        };
-        let modifiers = &selector.modifiers;
-        if modifiers.offset.is_some() || modifiers.at.is_some() || modifiers.extension.is_some() {
-            return Err(invalid(format!(
-                "selector `{text}` has a modifier; a gate counts from its own start"
-            )));
-        }
-        Ok(Self::of(selector.matchers.clone()))
-    }
-
-    pub(crate) fn of(matchers: Vec<Matcher>) -> Self {
-        Self { text: print(&matchers), matchers }
-    }
-
-    /// The metric name, where one matcher fixes it.
-    pub(crate) fn metric(&self) -> Option<&str> {
-        self.equal("__name__")
-    }
-
-    /// The value that an equality matcher fixes for this label.
-    pub(crate) fn equal(&self, label: &str) -> Option<&str> {
-        self.matchers
-            .iter()
-            .find(|matcher| matcher.name() == label && matcher.op() == MatchOp::Equal)
-            .and_then(|matcher| std::str::from_utf8(matcher.value()).ok())
-    }
-}
-
-/// `name{label="value"}`: the name in front, the other matchers as written.
-fn print(matchers: &[Matcher]) -> String {
-    let name = matchers.iter().find(|matcher| matcher.name() == "__name__" && matcher.op() == MatchOp::Equal);
-    let mut text = name.map(|name| String::from_utf8_lossy(name.value()).into_owned()).unwrap_or_default();
-    let rest: Vec<String> =
-        matchers.iter().filter(|matcher| Some(*matcher) != name).map(ToString::to_string).collect();
-    if !rest.is_empty() || text.is_empty() {
-        text.push('{');
-        text.push_str(&rest.join(","));
-        text.push('}');
-    }
-    text
-}
-
 fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidArgument, message)
-}
-
-/// One check of a gate, to be finished by its condition.
-#[derive(Clone, Debug)]
-pub struct Check {
-    name: String,
-    dry_run: bool,
-    subject: Subject,
-    condition: Option<(Condition, f64)>,
-    fails_beyond: Option<f64>,
-    missing_is_zero: bool,
-}
-
-#[derive(Clone, Debug)]
-enum Subject {
-    Ratio { events: String, trials: String },
-    Quantile { buckets: String, phi: f64 },
-    Volume { requests: String },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Condition {
-    Below,
-    Above,
-    AtLeast,
-}
-
-impl Check {
-    /// The share of `events` among `trials`, two selectors of counters: errors among requests with
-    /// [`below`](Self::below), good requests among requests with [`above`](Self::above).
-    pub fn ratio(name: impl Into<String>, events: impl Into<String>, trials: impl Into<String>) -> Self {
-        Self::new(name.into(), Subject::Ratio { events: events.into(), trials: trials.into() })
-    }
-
-    /// The `phi`-quantile of a classic histogram's observations, by a selector of its `_bucket` series.
-    pub fn quantile(name: impl Into<String>, buckets: impl Into<String>, phi: f64) -> Self {
-        Self::new(name.into(), Subject::Quantile { buckets: buckets.into(), phi })
-    }
-
-    /// How many requests per second a selector of counters saw.
-    pub fn volume(name: impl Into<String>, requests: impl Into<String>) -> Self {
-        Self::new(name.into(), Subject::Volume { requests: requests.into() })
-    }
-
-    fn new(name: String, subject: Subject) -> Self {
-        Self { name, dry_run: false, subject, condition: None, fails_beyond: None, missing_is_zero: false }
-    }
-
-    /// Good if a ratio, between 0 and 1, or a quantile, in the unit of its buckets, is below `threshold`.
-    #[must_use]
-    pub fn below(self, threshold: f64) -> Self {
-        Self { condition: Some((Condition::Below, threshold)), ..self }
-    }
-
-    /// Good if a ratio, between 0 and 1, is above `threshold`.
-    #[must_use]
-    pub fn above(self, threshold: f64) -> Self {
-        Self { condition: Some((Condition::Above, threshold)), ..self }
-    }
-
-    /// Lets a ratio fail only where it is beyond `threshold`, which is worse than the one for passing: between the two it is
-    /// inconclusive.
-    #[must_use]
-    pub fn fails_beyond(self, threshold: f64) -> Self {
-        Self { fails_beyond: Some(threshold), ..self }
-    }
-
-    /// Good if a volume is at least this many requests per second.
-    #[must_use]
-    pub fn at_least(self, per_second: f64) -> Self {
-        Self { condition: Some((Condition::AtLeast, per_second)), ..self }
-    }
-
-    /// Reports the check and lets it decide nothing.
-    #[must_use]
-    pub fn dry_run(self) -> Self {
-        Self { dry_run: true, ..self }
-    }
-
-    /// Takes a numerator without any series as zero even where nothing proves that it could have had some.
-    #[must_use]
-    pub fn missing_numerator_is_zero(self) -> Self {
-        Self { missing_is_zero: true, ..self }
-    }
-
-    fn build(self) -> Result<CheckSpec> {
-        let name = self.name;
-        let within = |error: Error| {
-            let message = format!("check `{name}`: {error}");
-            Error::new(error.kind(), message).caused_by(error)
-        };
-        if self.fails_beyond.is_some() && !matches!(self.subject, Subject::Ratio { .. }) {
-            return Err(invalid(format!("check `{name}` is no ratio; only ratios take fails_beyond")));
-        }
-        let Some((condition, threshold)) = self.condition else {
-            return Err(invalid(format!("check `{name}` has no condition; add below, above or at_least")));
-        };
-        let share = |value: f64, what: &str| {
-            if value > 0.0 && value < 1.0 {
-                Ok(())
-            } else {
-                Err(invalid(format!(
-                    "check `{name}`: {what} is {value}, it must lie between 0 and 1, both excluded"
-                )))
-            }
-        };
-        let kind = match (self.subject, condition) {
-            (Subject::Ratio { events, trials }, Condition::Below | Condition::Above) => {
-                share(threshold, "the threshold")?;
-                let good = condition == Condition::Above;
-                let bad = |threshold: f64| if good { 1.0 - threshold } else { threshold };
-                let fail_threshold = bad(self.fails_beyond.unwrap_or(threshold));
-                if !(bad(threshold)..1.0).contains(&fail_threshold) {
-                    return Err(invalid(format!(
-                        "check `{name}`: it fails beyond {fail_threshold} bad, which must lie between {} and 1",
-                        bad(threshold)
-                    )));
-                }
-                CheckKind::Ratio {
-                    events: Selector::parse(&events).map_err(within)?,
-                    trials: Selector::parse(&trials).map_err(within)?,
-                    threshold: bad(threshold),
-                    fail_threshold,
-                    events_are_good: good,
-                    missing_is_zero: self.missing_is_zero,
-                }
-            }
-            (Subject::Quantile { buckets, phi }, Condition::Below) => {
-                share(phi, "the quantile")?;
-                if !threshold.is_finite() {
-                    return Err(invalid(format!("check `{name}`: the threshold {threshold} is no number")));
-                }
-                CheckKind::Quantile {
-                    buckets: Selector::parse(&buckets).map_err(within)?,
-                    phi,
-                    limit: threshold,
-                }
-            }
-            (Subject::Volume { requests }, Condition::AtLeast) => {
-                if !(threshold.is_finite() && threshold > 0.0) {
-                    return Err(invalid(format!(
-                        "check `{name}`: the rate is {threshold}, it must be above 0"
-                    )));
-                }
-                CheckKind::Volume { requests: Selector::parse(&requests).map_err(within)?, rate: threshold }
-            }
-            (Subject::Ratio { .. }, Condition::AtLeast) => {
-                return Err(invalid(format!("check `{name}` is a ratio; it takes below or above")));
-            }
-            (Subject::Quantile { .. }, _) => {
-                return Err(invalid(format!("check `{name}` is a quantile; it takes below")));
-            }
-            (Subject::Volume { .. }, _) => {
-                return Err(invalid(format!("check `{name}` is a volume; it takes at_least")));
-            }
-        };
-        Ok(CheckSpec { name, dry_run: self.dry_run, kind })
-    }
 }
 
 /// Builds a [`GateSpec`].
@@ -341,8 +74,7 @@ impl GateSpec {
 
     /// The α of a failing test: the gate's, shared by the checks that can fail by statistics.
     pub(crate) fn alpha_fail_each(&self) -> f64 {
-        let deciding =
-            self.checks.iter().filter(|check| !check.dry_run && check.threshold().is_some()).count();
+        let deciding = self.checks.iter().filter(|check| !check.dry_run && check.can_err()).count();
         self.options.alpha_fail / deciding.max(1) as f64
     }
 
@@ -485,7 +217,7 @@ mod tests {
     fn a_check_without_condition_or_with_the_wrong_one_is_refused() {
         assert_eq!(
             message(Check::volume("v", "up")),
-            "check `v` has no condition; add below, above or at_least"
+            "check `v` has no condition; it is a volume and takes at_least"
         );
         assert_eq!(message(Check::volume("v", "up").below(1.0)), "check `v` is a volume; it takes at_least");
         assert!(message(Check::ratio("r", "a", "b").at_least(1.0)).contains("takes below or above"));
@@ -501,6 +233,52 @@ mod tests {
         }
         assert!(message(Check::quantile("q", "a_bucket", 0.95).below(f64::NAN)).contains("no number"));
         assert!(message(Check::volume("v", "a").at_least(0.0)).contains("above 0"));
+    }
+
+    #[test]
+    fn every_kind_of_check_takes_its_own_conditions() {
+        let pair = |pod: &str| (format!("bad{{pod=\"{pod}\"}}"), format!("all{{pod=\"{pod}\"}}"));
+        let comparison = || Check::comparison("c", pair("a"), pair("b"));
+        let count = || Check::count("c", "errors", 60_000);
+        let value = || Check::value("c", "max(memory)");
+        let builds = |check: Check| GateSpec::builder("g").check(check).build().is_ok();
+        for good in [
+            comparison().within_factor(1.5),
+            comparison().within_factor(1.5).fails_beyond(2.0),
+            comparison().within_difference(0.0),
+            count().at_most(0.0),
+            count().below(3.0).fails_beyond(5.0),
+            value().above(1.0).fails_beyond(0.5),
+            value().at_least(-5.0),
+        ] {
+            assert!(builds(good.clone()), "{good:?}");
+        }
+        for bad in [
+            comparison().below(1.5),
+            comparison().within_factor(0.0),
+            comparison().within_factor(f64::NAN),
+            comparison().within_factor(1.5).fails_beyond(1.2),
+            comparison().within_difference(-0.1),
+            count().at_least(1.0),
+            Check::count("c", "errors", 0).at_most(1.0),
+            value().within_factor(1.0),
+            value().above(1.0).fails_beyond(2.0),
+            value().below(f64::INFINITY),
+            Check::value("c", "1 + 1").below(5.0),
+            Check::value("c", "max(").below(5.0),
+            Check::quantile("c", "a_bucket", 0.9).below(1.0).fails_beyond(2.0),
+            value().below(5.0).by(["pod"]),
+        ] {
+            assert!(!builds(bad.clone()), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_selectors_of_a_query_are_found_wherever_they_stand() {
+        let query = "sum(a{x=\"1\"}) / (b offset 1m) + max_over_time(rate(c[1m])[5m:]) * topk(scalar(d), -a{x=\"1\"})";
+        let query = crate::promql::Engine::new().prepare(query).unwrap();
+        let found: Vec<String> = Selector::all_of(query.expr()).into_iter().map(|one| one.text).collect();
+        assert_eq!(found, ["a{x=\"1\"}", "b", "c", "d"]);
     }
 
     #[test]

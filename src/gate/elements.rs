@@ -1,0 +1,180 @@
+//! A check that judges each element for itself: the same check, once for each, over narrower selectors.
+
+use std::collections::BTreeSet;
+
+use super::evidence::{Observation, Span, Tally, observe, select_between};
+use super::explain;
+use super::judge::{Alphas, judge};
+use super::reason::{Finding, Reason, Severity};
+use super::report::{CheckReport, Evidence};
+use super::spec::{CheckKind, CheckSpec, Grouping};
+use super::verdict::Verdict;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Labels, Timestamp};
+use crate::source::Source;
+
+/// More elements than this are no check.
+const MAX_ELEMENTS: usize = 1_000;
+/// A report repeats the reasons of so many elements.
+const TOLD: usize = 3;
+
+/// What a check has learned of its elements.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Elements {
+    known: Vec<Element>,
+    /// How often new ones came.
+    generations: i32,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+struct Element {
+    labels: Vec<(String, String)>,
+    until: Timestamp,
+    tally: Tally,
+    latched: Option<Verdict>,
+    /// Its part of the probability to fail a good canary.
+    share: f64,
+}
+
+impl Element {
+    /// `pod="a",zone="b"`.
+    fn text(&self) -> String {
+        let labels = self.labels.iter().map(|(name, value)| format!("{name}={value:?}"));
+        labels.collect::<Vec<_>>().join(",")
+    }
+}
+
+impl Elements {
+    /// Counts and judges every element; says which series were selected.
+    ///
+    /// # Errors
+    ///
+    /// The source's; what was counted before it stays counted. [`ErrorKind::Limit`]: there are too many elements.
+    pub(crate) fn look(
+        &mut self,
+        check: &CheckSpec,
+        span: Span,
+        source: &dyn Source,
+        alphas: Alphas,
+    ) -> Result<(CheckReport, Vec<Labels>)> {
+        self.learn(check, span, source)?;
+        let mut selected = Vec::new();
+        let mut reports = Vec::with_capacity(self.known.len());
+        for element in &mut self.known {
+            let narrowed = CheckSpec { name: element.text(), ..check.narrowed(&element.labels) };
+            let own = Span { after: element.until, ..span };
+            let observation = observe(&narrowed, &mut element.tally, own, source)?;
+            element.until = observation.until;
+            let alphas = Alphas { fail: alphas.fail * element.share, ..alphas };
+            reports.push(judge(
+                &narrowed,
+                &element.tally,
+                &observation,
+                span.origin,
+                &mut element.latched,
+                alphas,
+            ));
+            selected.extend(observation.selected);
+        }
+        if reports.is_empty() {
+            let obstacle = Some(explain::diagnose(source, check.traffic(), span.now)?);
+            let silent = Observation { obstacle, until: span.now, ..Observation::default() };
+            let report = judge(check, &Tally::default(), &silent, span.origin, &mut None, alphas);
+            return Ok((report, selected));
+        }
+        Ok((combined(check, reports), selected))
+    }
+
+    /// Takes in what has had a sample since the evidence began. All that come together share half of what is left of the
+    /// probability to fail a good canary: the parts never add up to more than the whole, however many come later.
+    fn learn(&mut self, check: &CheckSpec, span: Span, source: &dyn Source) -> Result<()> {
+        let with_bounds = matches!(check.kind, CheckKind::Quantile { .. });
+        let mut seen: BTreeSet<Vec<(String, String)>> = BTreeSet::new();
+        for labels in select_between(source, check.traffic(), span.origin, span.now)? {
+            seen.insert(element_of(&labels, &check.by, with_bounds));
+        }
+        seen.retain(|labels| !self.known.iter().any(|known| known.labels == *labels));
+        if seen.is_empty() {
+            return Ok(());
+        }
+        let all = self.known.len().saturating_add(seen.len());
+        if all > MAX_ELEMENTS {
+            let text =
+                format!("elements limit: check `{}` has {all}, {MAX_ELEMENTS} are allowed", check.name);
+            return Err(Error::new(ErrorKind::Limit, text));
+        }
+        self.generations = self.generations.saturating_add(1);
+        let share = libm::scalbn(1.0, self.generations.saturating_neg()) / seen.len() as f64;
+        self.known.extend(seen.into_iter().map(|labels| Element {
+            labels,
+            until: span.origin,
+            tally: Tally::default(),
+            latched: None,
+            share,
+        }));
+        Ok(())
+    }
+}
+
+/// The labels that tell the element of a series from others.
+fn element_of(labels: &Labels, by: &Grouping, with_bounds: bool) -> Vec<(String, String)> {
+    match by {
+        Grouping::By(names) => {
+            let value = |name: &str| labels.get(name).unwrap_or("").to_owned();
+            names.iter().map(|name| (name.clone(), value(name))).collect()
+        }
+        Grouping::Whole => Vec::new(),
+        Grouping::Without(_) | Grouping::Series => {
+            let left_out = |name: &str| match by {
+                Grouping::Without(names) => names.iter().any(|other| other == name),
+                _ => false,
+            };
+            labels
+                .iter()
+                .filter(|label| {
+                    &*label.name != "__name__"
+                        && !(with_bounds && &*label.name == "le")
+                        && !left_out(&label.name)
+                })
+                .map(|label| (label.name.to_string(), label.value.to_string()))
+                .collect()
+        }
+    }
+}
+
+/// Bad if one element is, good if all are. What is told is what decides.
+fn combined(check: &CheckSpec, elements: Vec<CheckReport>) -> CheckReport {
+    let has = |verdict: Verdict| elements.iter().any(|element| element.verdict == verdict);
+    let verdict = if has(Verdict::Fail) {
+        Verdict::Fail
+    } else if has(Verdict::Inconclusive) {
+        Verdict::Inconclusive
+    } else {
+        Verdict::Pass
+    };
+    let deciding = || elements.iter().filter(|element| element.verdict == verdict);
+    let mut reasons: Vec<Reason> = Vec::new();
+    for element in deciding().take(TOLD) {
+        reasons.extend(element.reasons.iter().cloned().map(|reason| Reason {
+            check: Some(check.name.clone()),
+            element: Some(element.name.clone()),
+            ..reason
+        }));
+    }
+    reasons.sort_by_key(|reason| reason.severity == Severity::Information);
+    let (judged, alike) = (elements.len(), deciding().count());
+    let finding = Finding::Elements { judged, alike };
+    reasons.push(Reason::new(Severity::Information, Some(&check.name), finding));
+    let evidence = deciding().next().map_or(Evidence::None, |element| element.evidence.clone());
+    CheckReport {
+        name: check.name.clone(),
+        dry_run: check.dry_run,
+        verdict,
+        query: check.query(),
+        evidence,
+        reasons,
+        elements,
+    }
+}

@@ -1,0 +1,42 @@
+//! Events of the newest stretch of time.
+
+use super::increase::{Births, count};
+use super::series::load;
+use super::{Observation, Span, Tally, labels_of, not_floats, traffic_obstacle};
+use crate::error::Result;
+use crate::gate::reason::Finding;
+use crate::gate::spec::Selector;
+use crate::source::Source;
+
+/// Counts the last `window_ms`, cut where the evidence begins: unlike other counts it is made anew at every tick.
+pub(super) fn observe_count(
+    events: &Selector,
+    window_ms: i64,
+    missing_is_zero: bool,
+    tally: &mut Tally,
+    span: Span,
+    source: &dyn Source,
+) -> Result<Observation> {
+    let after = span.now.minus_millis(window_ms).max(span.origin);
+    let loaded = load(source, events, after, span.now)?;
+    *tally = Tally { invalid: tally.invalid.take(), ..Tally::default() };
+    tally.reach_back(&loaded, after);
+    let mut births = Births::new(source, span.origin, span.now);
+    let counted = count(&loaded, &loaded.series, span.now, &[], &mut births)?;
+    (tally.fewest, tally.most) = (counted.amount, counted.amount);
+    tally.note(&counted);
+    let mut observation = Observation {
+        series: loaded.series.len(),
+        until: span.now,
+        selected: labels_of(&loaded),
+        ..Observation::default()
+    };
+    if loaded.series.is_empty() && missing_is_zero {
+        let selector = events.text.clone();
+        observation.notes.push(Finding::MissingNumeratorIsZero { selector, trials: 0.0 });
+    } else {
+        observation.obstacle =
+            not_floats(events, &loaded).or(traffic_obstacle(events, &loaded, span, source)?);
+    }
+    Ok(observation)
+}

@@ -1,0 +1,197 @@
+//! Events among trials, of a canary and beside those of a baseline.
+
+use std::collections::BTreeSet;
+
+use super::increase::{Births, count};
+use super::series::{Loaded, load, select};
+use super::{Observation, Span, Tally, labels_of, not_floats, settled_by, traffic_obstacle};
+use crate::error::Result;
+use crate::gate::explain;
+use crate::gate::reason::Finding;
+use crate::gate::spec::{ComparisonLimit, Selector, Share};
+use crate::gate::stats::comparison::{Mixture, Pair};
+use crate::model::{Labels, Matcher, Timestamp, Window};
+use crate::source::Source;
+
+/// The samples that one tick counts for one share.
+struct LoadedShare<'a> {
+    share: &'a Share,
+    trials: Loaded,
+    events: Vec<Loaded>,
+}
+
+impl<'a> LoadedShare<'a> {
+    fn load(share: &'a Share, span: Span, source: &dyn Source) -> Result<Self> {
+        let events = share.events.iter().map(|(_, selector)| load(source, selector, span.after, span.now));
+        Ok(Self {
+            share,
+            trials: load(source, &share.trials, span.after, span.now)?,
+            events: events.collect::<Result<_>>()?,
+        })
+    }
+
+    /// Adds what happened up to `until`, and says what stands in the way of judging it.
+    fn count(
+        &self,
+        until: Timestamp,
+        tally: &mut Tally,
+        span: Span,
+        source: &dyn Source,
+    ) -> Result<Observation> {
+        let Share { trials, events_are_good, missing_is_zero, .. } = self.share;
+        tally.reach_back(&self.trials, span.origin);
+        let terms = || self.share.events.iter().zip(&self.events);
+        let classifying: BTreeSet<&str> =
+            terms().flat_map(|((_, events), _)| extra_matchers(events, trials)).collect();
+        let classifying: Vec<&str> = classifying.into_iter().collect();
+        let mut births = Births::new(source, span.origin, span.now);
+        let all = count(&self.trials, &self.trials.series, until, &classifying, &mut births)?;
+        tally.note(&all);
+        let mut events_counted = 0.0;
+        for ((weight, events), loaded) in terms() {
+            tally.reach_back(loaded, span.origin);
+            // The siblings of an event's series are those of the requests: the same requests without the event.
+            let extra = extra_matchers(events, trials);
+            let counted = count(loaded, &self.trials.series, until, &extra, &mut births)?;
+            events_counted += weight * counted.amount;
+            if tally.invalid.is_none() {
+                tally.invalid = counted.invalid.map(|value| value.to_string());
+            }
+        }
+        let bad = if *events_are_good { all.amount - events_counted } else { events_counted };
+        tally.trials += all.amount;
+        tally.fewest += bad;
+        tally.most += bad;
+        let mut observation = Observation {
+            series: self.trials.series.len(),
+            until,
+            selected: labels_of(&self.trials),
+            ..Observation::default()
+        };
+        observation.obstacle = not_floats(trials, &self.trials)
+            .or_else(|| terms().find_map(|((_, events), loaded)| not_floats(events, loaded)))
+            .or(traffic_obstacle(trials, &self.trials, span, source)?);
+        for ((_, events), loaded) in terms() {
+            if observation.obstacle.is_some() || !loaded.series.is_empty() {
+                continue;
+            }
+            let found = missing_numerator(events, trials, &self.trials, tally, span, source)?;
+            match found {
+                Finding::MissingNumeratorIsZero { .. } => observation.notes.push(found),
+                _ if *missing_is_zero => observation.notes.push(Finding::MissingNumeratorIsZero {
+                    selector: events.text.clone(),
+                    trials: tally.trials,
+                }),
+                _ => observation.obstacle = Some(found),
+            }
+        }
+        Ok(observation)
+    }
+}
+
+pub(super) fn observe_share(
+    share: &Share,
+    tally: &mut Tally,
+    span: Span,
+    source: &dyn Source,
+) -> Result<Observation> {
+    let loaded = LoadedShare::load(share, span, source)?;
+    let until = settled_by(span, loaded.trials.interval_ms);
+    loaded.count(until, tally, span, source)
+}
+
+/// Counts both sides up to the same instant. What stands in the way of the canary is told first.
+pub(super) fn observe_comparison(
+    canary: &Share,
+    baseline: &Share,
+    limit: ComparisonLimit,
+    tally: &mut Tally,
+    span: Span,
+    source: &dyn Source,
+) -> Result<Observation> {
+    let own = LoadedShare::load(canary, span, source)?;
+    let other = LoadedShare::load(baseline, span, source)?;
+    let until = settled_by(span, own.trials.interval_ms.max(other.trials.interval_ms));
+    let (events, trials) = (tally.most, tally.trials);
+    let mut observation = own.count(until, tally, span, source)?;
+    let mut beside = Tally::default();
+    let seen = other.count(until, &mut beside, span, source)?;
+    tally.baseline.0 += beside.most;
+    tally.baseline.1 += beside.trials;
+    tally.invalid = tally.invalid.take().or(beside.invalid);
+    tally.reach = tally.reach.into_iter().chain(beside.reach).min();
+    if let ComparisonLimit::Factor { pass, fail } = limit {
+        let counts = Pair {
+            events: tally.most - events,
+            trials: tally.trials - trials,
+            baseline_events: beside.most,
+            baseline_trials: beside.trials,
+        };
+        tally.mixture.get_or_insert_with(Box::<Mixture>::default).add(counts, pass, fail);
+    }
+    observation.notes.extend(seen.notes);
+    observation.obstacle = observation.obstacle.or(seen.obstacle.map(|finding| Finding::BaselineNoTraffic {
+        selector: baseline.trials.text.clone(),
+        problem: finding.to_string(),
+    }));
+    Ok(observation)
+}
+
+/// The labels that the numerator's matchers name beyond the denominator's: what makes a request an event.
+fn extra_matchers<'a>(events: &'a Selector, trials: &Selector) -> Vec<&'a str> {
+    let names: BTreeSet<&str> = events
+        .matchers
+        .iter()
+        .filter(|matcher| !trials.matchers.contains(matcher))
+        .map(Matcher::name)
+        .collect();
+    names.into_iter().collect()
+}
+
+/// Whether a numerator without any series is zero: if it is the denominator with further matchers whose labels the
+/// metric knows, or another metric that the same targets deliver.
+fn missing_numerator(
+    events: &Selector,
+    trials: &Selector,
+    loaded: &Loaded,
+    tally: &Tally,
+    span: Span,
+    source: &dyn Source,
+) -> Result<Finding> {
+    let zero = Finding::MissingNumeratorIsZero { selector: events.text.clone(), trials: tally.trials };
+    let unproven = |missing: String, suggestions| {
+        Ok(Finding::MissingNumeratorUnproven { selector: events.text.clone(), missing, suggestions })
+    };
+    let Some(metric) = events.metric() else {
+        return unproven("its metric is not named".to_owned(), Vec::new());
+    };
+    let named = Selector::of(vec![Matcher::equal("__name__", metric)]);
+    let window = Window::new(Timestamp::MIN, span.now);
+    if trials.metric() == Some(metric) {
+        if let Some(matcher) = trials.matchers.iter().find(|matcher| !events.matchers.contains(matcher)) {
+            return unproven(format!("it lacks the denominator's matcher `{matcher}`"), Vec::new());
+        }
+        for label in extra_matchers(events, trials) {
+            if source.label_values(label, &named.matchers, window)?.is_empty() {
+                let nearest = explain::nearest_labels(source, &named, label, span.now)?;
+                return unproven(format!("`{metric}` has never had a label `{label}`"), nearest);
+            }
+        }
+        return Ok(zero);
+    }
+    let others = select(source, &named, span.now)?;
+    if others.is_empty() {
+        let nearest = explain::nearest_metrics(source, metric, span.now)?;
+        return unproven(format!("the metric `{metric}` has never been received"), nearest);
+    }
+    let target = |labels: &Labels| {
+        labels.get("instance").map(|instance| (labels.get("job").map(str::to_owned), instance.to_owned()))
+    };
+    let known: BTreeSet<_> = loaded.series.iter().filter_map(|series| target(&series.labels)).collect();
+    if !known.is_empty()
+        && others.iter().filter_map(|series| target(series.labels())).any(|one| known.contains(&one))
+    {
+        return Ok(zero);
+    }
+    unproven(format!("no target of the denominator delivers `{metric}`"), Vec::new())
+}

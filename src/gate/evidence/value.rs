@@ -1,0 +1,174 @@
+//! What a query answers while the gate runs.
+
+use std::collections::BTreeSet;
+
+use super::increase::{Births, count};
+use super::series::{Loaded, load};
+use super::{Observation, Span, Tally, labels_of, traffic_obstacle};
+use crate::error::Result;
+use crate::gate::argo::{Phase, QueryValue};
+use crate::gate::doubt::Watched;
+use crate::gate::reason::Finding;
+use crate::gate::spec::ValueSpec;
+use crate::model::{SampleValue, Timestamp};
+use crate::promql::{Engine, Value};
+use crate::source::Source;
+
+/// A tick asks a query at no more instants: where there were more scrapes since the last one, at some of them.
+const MAX_INSTANTS: usize = 1_000;
+
+/// How a query's answers were judged.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Values {
+    pub(crate) good: u64,
+    pub(crate) failed: u64,
+    pub(crate) inconclusive: u64,
+    /// Instants at which there was no number.
+    pub(crate) missing: u64,
+    pub(crate) newest: Option<(Timestamp, Answer)>,
+    /// The first answer that failed.
+    pub(crate) bad: Option<(Timestamp, String)>,
+}
+
+/// One answer, judged; the text is the value.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) enum Answer {
+    Good(String),
+    Failed(String),
+    Inconclusive(String),
+    /// There is no number; why.
+    Missing(String),
+}
+
+impl Values {
+    fn add(&mut self, at: Timestamp, answer: Answer) {
+        let count = match &answer {
+            Answer::Good(_) => &mut self.good,
+            Answer::Failed(text) => {
+                self.bad.get_or_insert_with(|| (at, text.clone()));
+                &mut self.failed
+            }
+            Answer::Inconclusive(_) => &mut self.inconclusive,
+            Answer::Missing(_) => &mut self.missing,
+        };
+        *count = count.saturating_add(1);
+        self.newest = Some((at, answer));
+    }
+}
+
+/// Asks at every scrape since the last tick, and at the tick. An answer from data that may be missing is none.
+pub(super) fn observe_value(
+    value: &ValueSpec,
+    tally: &mut Tally,
+    span: Span,
+    source: &dyn Source,
+) -> Result<Observation> {
+    let loaded = load(source, &value.traffic, span.after, span.now)?;
+    let mut observation = Observation {
+        series: loaded.series.len(),
+        until: span.now,
+        selected: labels_of(&loaded),
+        ..Observation::default()
+    };
+    if let Some((requests, _)) = &value.least {
+        let counters = load(source, requests, span.after, span.now)?;
+        tally.reach_back(&counters, span.origin);
+        let mut births = Births::new(source, span.origin, span.now);
+        let counted = count(&counters, &counters.series, span.now, &[], &mut births)?;
+        tally.trials += counted.amount;
+        tally.note(&counted);
+    }
+    let engine = Engine::new();
+    for at in instants(&loaded, span) {
+        let watched = Watched::new(source);
+        let evaluation = engine.instant(&watched, &value.query, at)?;
+        let losses = watched.into_losses();
+        let answer = if losses.is_empty() {
+            judged(value, &evaluation.value, at)
+        } else {
+            Answer::Missing("samples may be missing where the query looks".to_owned())
+        };
+        tally.values.add(at, answer);
+        let new = losses.into_iter().filter(|loss| !observation.losses.contains(loss)).collect::<Vec<_>>();
+        observation.losses.extend(new);
+    }
+    observation.obstacle = silence(value, &loaded, span, source)?;
+    if observation.obstacle.is_none()
+        && let Some((_, Answer::Missing(why))) = &tally.values.newest
+    {
+        let (query, why) = (value.query.text().to_owned(), why.clone());
+        observation.obstacle = Some(Finding::NoValue { query, why });
+    }
+    Ok(observation)
+}
+
+/// When to ask: at the scrapes of the first selector, and now.
+fn instants(loaded: &Loaded, span: Span) -> Vec<Timestamp> {
+    let points = loaded.series.iter().flat_map(|series| &series.points);
+    let times: BTreeSet<i64> =
+        points.map(|point| point.time).filter(|time| *time < span.now.as_millis()).collect();
+    let every = times.len().div_ceil(MAX_INSTANTS).max(1);
+    let times = times.into_iter().step_by(every).map(Timestamp::from_millis);
+    times.chain([span.now]).collect()
+}
+
+fn judged(spec: &ValueSpec, value: &Value, at: Timestamp) -> Answer {
+    if let Value::Vector(samples) = value
+        && samples.iter().any(|sample| matches!(sample.value, SampleValue::Histogram(_)))
+    {
+        return Answer::Missing("the query answers a native histogram, which is no number".to_owned());
+    }
+    let value = QueryValue::from(value);
+    let (text, numbers) = (value.text(), value.numbers());
+    if numbers.is_empty() {
+        return Answer::Missing("the query answers nothing".to_owned());
+    }
+    if numbers.iter().any(|number| number.is_nan()) {
+        return Answer::Missing(format!("the query answers {text}"));
+    }
+    let phase = if spec.per_element && matches!(value, QueryValue::Vector(_)) {
+        let each = numbers.iter().map(|number| spec.good.phase(&QueryValue::Vector(vec![*number]), at));
+        each.reduce(worse).unwrap_or(Ok(Phase::Inconclusive))
+    } else {
+        spec.good.phase(&value, at)
+    };
+    match phase {
+        Ok(Phase::Successful) => Answer::Good(text),
+        Ok(Phase::Failed) => Answer::Failed(text),
+        Ok(_) => Answer::Inconclusive(text),
+        Err(error) => Answer::Missing(format!("the condition cannot judge {text}: {error}")),
+    }
+}
+
+/// Of the phases of two elements that of both: bad if one is, good if both are.
+fn worse(
+    one: std::result::Result<Phase, String>,
+    other: std::result::Result<Phase, String>,
+) -> std::result::Result<Phase, String> {
+    let rank = |phase: &std::result::Result<Phase, String>| match phase {
+        Ok(Phase::Failed) => 3,
+        Err(_) => 2,
+        Ok(Phase::Successful) => 0,
+        Ok(_) => 1,
+    };
+    if rank(&other) > rank(&one) { other } else { one }
+}
+
+/// A selector that matches nothing, or has gone silent: whatever number a guard such as `or vector(0)` puts in its place is
+/// no evidence.
+fn silence(value: &ValueSpec, loaded: &Loaded, span: Span, source: &dyn Source) -> Result<Option<Finding>> {
+    let found = traffic_obstacle(&value.traffic, loaded, span, source)?;
+    if found.is_some() {
+        return Ok(found);
+    }
+    for selector in &value.others {
+        let loaded = load(source, selector, span.after, span.now)?;
+        let found = traffic_obstacle(selector, &loaded, span, source)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,43 @@
+//! Events in the newest stretch of time, against a number.
+
+use super::{Look, Outcome, doubt, invalid};
+use crate::gate::argo::{Phase, QueryValue};
+use crate::gate::reason::Finding;
+use crate::gate::report::Evidence;
+use crate::gate::spec::Conditions;
+use crate::gate::verdict::Verdict;
+
+/// Too many events fail at once and for good. Few of them pass when the whole window is evidence.
+pub(super) fn judge(
+    look: Look<'_>,
+    window_ms: i64,
+    good: &Conditions,
+    latched: &mut Option<Verdict>,
+) -> Outcome {
+    let Look { check, tally, observation, .. } = look;
+    let window = window_ms as f64 / 1000.0;
+    let seconds = look.seconds.min(window);
+    let events = tally.most;
+    let condition = good.text();
+    let phase = good.phase(&QueryValue::Vector(vec![events]), observation.until);
+    let obstacle = invalid(check, tally).or_else(|| observation.obstacle.clone());
+    let ended = matches!(obstacle, Some(Finding::Stale { .. }));
+    if (obstacle.is_none() || ended) && phase == Ok(Phase::Failed) {
+        *latched = Some(Verdict::Fail);
+    }
+    let (verdict, finding) = match (*latched, doubt(observation).or(obstacle), phase) {
+        (Some(Verdict::Fail), ..) => (Verdict::Fail, Finding::CountExceeded { events, seconds, condition }),
+        (_, Some(obstacle), _) => (Verdict::Inconclusive, obstacle),
+        (_, None, Ok(Phase::Successful)) if look.seconds >= window => {
+            (Verdict::Pass, Finding::CountWithin { events, seconds, condition })
+        }
+        (_, None, Ok(Phase::Successful)) => {
+            (Verdict::Inconclusive, Finding::WarmingUp { remaining_seconds: window - look.seconds })
+        }
+        (_, None, Err(why)) => (Verdict::Inconclusive, Finding::NoValue { query: check.query(), why }),
+        (_, None, Ok(_)) => {
+            (Verdict::Inconclusive, Finding::ConditionUndecided { value: events.to_string(), condition })
+        }
+    };
+    Outcome { verdict, finding, evidence: Evidence::Count { events, seconds } }
+}

@@ -1,0 +1,325 @@
+//! One check, as it is written in Rust.
+
+use super::kind::{Bound, CheckKind, CheckSpec, ComparisonLimit, Conditions, Grouping, Share, ValueSpec};
+use super::{Selector, invalid};
+use crate::error::{Error, Result};
+use crate::promql::Engine;
+
+/// One check of a gate, to be finished by its condition.
+#[derive(Clone, Debug)]
+pub struct Check {
+    name: String,
+    dry_run: bool,
+    subject: Subject,
+    condition: Option<(Condition, f64)>,
+    fails_beyond: Option<f64>,
+    missing_is_zero: bool,
+    by: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+enum Subject {
+    Ratio { events: String, trials: String },
+    Quantile { buckets: String, phi: f64 },
+    Volume { requests: String },
+    Count { events: String, window_ms: i64 },
+    Comparison { canary: (String, String), baseline: (String, String) },
+    Value { query: String },
+}
+
+impl Subject {
+    /// What it is, for a sentence.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Ratio { .. } => "ratio",
+            Self::Quantile { .. } => "quantile",
+            Self::Volume { .. } => "volume",
+            Self::Count { .. } => "count",
+            Self::Comparison { .. } => "comparison",
+            Self::Value { .. } => "value",
+        }
+    }
+
+    /// The conditions that it takes, for a sentence.
+    fn takes(&self) -> &'static str {
+        match self {
+            Self::Ratio { .. } => "below or above",
+            Self::Quantile { .. } => "below",
+            Self::Volume { .. } => "at_least",
+            Self::Count { .. } => "below or at_most",
+            Self::Comparison { .. } => "within_factor or within_difference",
+            Self::Value { .. } => "below, at_most, above or at_least",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Condition {
+    Below,
+    Above,
+    AtLeast,
+    AtMost,
+    Factor,
+    Difference,
+}
+
+impl Condition {
+    fn bound(self) -> Option<Bound> {
+        match self {
+            Self::Below => Some(Bound::Below),
+            Self::Above => Some(Bound::Above),
+            Self::AtLeast => Some(Bound::AtLeast),
+            Self::AtMost => Some(Bound::AtMost),
+            Self::Factor | Self::Difference => None,
+        }
+    }
+}
+
+impl Check {
+    /// The share of `events` among `trials`, two selectors of counters: errors among requests with
+    /// [`below`](Self::below), good requests among requests with [`above`](Self::above).
+    pub fn ratio(name: impl Into<String>, events: impl Into<String>, trials: impl Into<String>) -> Self {
+        Self::new(name.into(), Subject::Ratio { events: events.into(), trials: trials.into() })
+    }
+
+    /// The `phi`-quantile of a classic histogram's observations, by a selector of its `_bucket` series.
+    pub fn quantile(name: impl Into<String>, buckets: impl Into<String>, phi: f64) -> Self {
+        Self::new(name.into(), Subject::Quantile { buckets: buckets.into(), phi })
+    }
+
+    /// How many requests per second a selector of counters saw.
+    pub fn volume(name: impl Into<String>, requests: impl Into<String>) -> Self {
+        Self::new(name.into(), Subject::Volume { requests: requests.into() })
+    }
+
+    /// How many events a selector of counters saw in the last `window_ms` milliseconds, none before the evidence begins:
+    /// exact increases, resets and new series included. Beyond [`at_most`](Self::at_most) it fails at once; it passes when
+    /// the window is full.
+    ///
+    /// A selector that matches nothing has counted nothing, and that is no proof that nothing happened: see
+    /// [`missing_numerator_is_zero`](Self::missing_numerator_is_zero).
+    pub fn count(name: impl Into<String>, events: impl Into<String>, window_ms: i64) -> Self {
+        Self::new(name.into(), Subject::Count { events: events.into(), window_ms })
+    }
+
+    /// The share of bad requests of the canary beside that of the baseline, each as a selector of errors and one of requests,
+    /// with [`within_factor`](Self::within_factor) or [`within_difference`](Self::within_difference). The split of the traffic
+    /// may change while the gate runs.
+    pub fn comparison<T: Into<String>>(name: impl Into<String>, canary: (T, T), baseline: (T, T)) -> Self {
+        let texts = |(events, trials): (T, T)| (events.into(), trials.into());
+        Self::new(name.into(), Subject::Comparison { canary: texts(canary), baseline: texts(baseline) })
+    }
+
+    /// What a PromQL query answers, at every scrape of its first selector: for what has no events behind it, such as memory
+    /// or replicas. One bad answer fails the check, and the newest has to be good for it to pass. Silence and NaN never pass.
+    ///
+    /// Nothing bounds the probability that noise decides: where requests are counted, the other checks promise more.
+    pub fn value(name: impl Into<String>, query: impl Into<String>) -> Self {
+        Self::new(name.into(), Subject::Value { query: query.into() })
+    }
+
+    fn new(name: String, subject: Subject) -> Self {
+        Self {
+            name,
+            dry_run: false,
+            subject,
+            condition: None,
+            fails_beyond: None,
+            missing_is_zero: false,
+            by: Vec::new(),
+        }
+    }
+
+    /// Good if a ratio, between 0 and 1, a quantile, in the unit of its buckets, a count or a value is below `threshold`.
+    #[must_use]
+    pub fn below(self, threshold: f64) -> Self {
+        Self { condition: Some((Condition::Below, threshold)), ..self }
+    }
+
+    /// Good if a ratio, between 0 and 1, or a value is above `threshold`.
+    #[must_use]
+    pub fn above(self, threshold: f64) -> Self {
+        Self { condition: Some((Condition::Above, threshold)), ..self }
+    }
+
+    /// Good if a count or a value is this or less.
+    #[must_use]
+    pub fn at_most(self, threshold: f64) -> Self {
+        Self { condition: Some((Condition::AtMost, threshold)), ..self }
+    }
+
+    /// Good if a volume is at least this many requests per second, or a value this or more.
+    #[must_use]
+    pub fn at_least(self, threshold: f64) -> Self {
+        Self { condition: Some((Condition::AtLeast, threshold)), ..self }
+    }
+
+    /// Good if the canary's share of bad requests is at most `factor` times the baseline's.
+    #[must_use]
+    pub fn within_factor(self, factor: f64) -> Self {
+        Self { condition: Some((Condition::Factor, factor)), ..self }
+    }
+
+    /// Good if the canary's share of bad requests, between 0 and 1, is at most this much above the baseline's.
+    #[must_use]
+    pub fn within_difference(self, difference: f64) -> Self {
+        Self { condition: Some((Condition::Difference, difference)), ..self }
+    }
+
+    /// Lets a check fail only beyond `threshold`, which is worse than the one for passing: between the two it is
+    /// inconclusive. Quantiles and volumes take no such band.
+    #[must_use]
+    pub fn fails_beyond(self, threshold: f64) -> Self {
+        Self { fails_beyond: Some(threshold), ..self }
+    }
+
+    /// Judges each combination of these labels' values for itself, among the series of the requests, and asks all of them to
+    /// be good: one bad pod fails, and one without requests keeps the check from passing. A value judges its elements anyway,
+    /// and takes no labels.
+    #[must_use]
+    pub fn by<T: Into<String>>(self, labels: impl IntoIterator<Item = T>) -> Self {
+        Self { by: labels.into_iter().map(Into::into).collect(), ..self }
+    }
+
+    /// Reports the check and lets it decide nothing.
+    #[must_use]
+    pub fn dry_run(self) -> Self {
+        Self { dry_run: true, ..self }
+    }
+
+    /// Takes events without any series as none even where nothing proves that there could have been some.
+    #[must_use]
+    pub fn missing_numerator_is_zero(self) -> Self {
+        Self { missing_is_zero: true, ..self }
+    }
+
+    pub(super) fn build(self) -> Result<CheckSpec> {
+        let name = self.name;
+        let within = |error: Error| {
+            let message = format!("check `{name}`: {error}");
+            Error::new(error.kind(), message).caused_by(error)
+        };
+        let refused = |text: String| invalid(format!("check `{name}`{text}"));
+        let (what, takes) = (self.subject.name(), self.subject.takes());
+        let Some((condition, threshold)) = self.condition else {
+            return Err(refused(format!(" has no condition; it is a {what} and takes {takes}")));
+        };
+        if self.fails_beyond.is_some()
+            && matches!(self.subject, Subject::Quantile { .. } | Subject::Volume { .. })
+        {
+            return Err(refused(format!(" is a {what}, which takes no fails_beyond")));
+        }
+        let by = if self.by.is_empty() { Grouping::Whole } else { Grouping::By(self.by) };
+        if by != Grouping::Whole && matches!(self.subject, Subject::Value { .. }) {
+            return Err(refused(" is a value, whose query says which elements there are".to_owned()));
+        }
+        let beyond = self.fails_beyond.unwrap_or(threshold);
+        let share = |value: f64, what: &str| {
+            if value > 0.0 && value < 1.0 {
+                return Ok(());
+            }
+            Err(refused(format!(": {what} is {value}, it must lie between 0 and 1, both excluded")))
+        };
+        let missing_is_zero = self.missing_is_zero;
+        let selector = |text: &str| Selector::parse(text).map_err(within);
+        let shared = |(events, trials): &(String, String), events_are_good: bool| {
+            Ok(Share {
+                events: vec![(1.0, selector(events)?)],
+                trials: selector(trials)?,
+                events_are_good,
+                missing_is_zero,
+            })
+        };
+        let kind = match (self.subject, condition) {
+            (Subject::Ratio { events, trials }, Condition::Below | Condition::Above) => {
+                share(threshold, "the threshold")?;
+                let good = condition == Condition::Above;
+                let bad = |threshold: f64| if good { 1.0 - threshold } else { threshold };
+                let fail_threshold = bad(beyond);
+                if !(bad(threshold)..1.0).contains(&fail_threshold) {
+                    return Err(refused(format!(
+                        ": it fails beyond {fail_threshold} bad, which must lie between {} and 1",
+                        bad(threshold)
+                    )));
+                }
+                let share = shared(&(events, trials), good)?;
+                CheckKind::Ratio { share, threshold: bad(threshold), fail_threshold }
+            }
+            (Subject::Quantile { buckets, phi }, Condition::Below) => {
+                share(phi, "the quantile")?;
+                if !threshold.is_finite() {
+                    return Err(refused(format!(": the threshold {threshold} is no number")));
+                }
+                CheckKind::Quantile { buckets: selector(&buckets)?, phi, limit: threshold }
+            }
+            (Subject::Volume { requests }, Condition::AtLeast) => {
+                if !(threshold.is_finite() && threshold > 0.0) {
+                    return Err(refused(format!(": the rate is {threshold}, it must be above 0")));
+                }
+                CheckKind::Volume { requests: selector(&requests)?, rate: threshold }
+            }
+            (Subject::Count { events, window_ms }, Condition::Below | Condition::AtMost) => {
+                if window_ms <= 0 {
+                    return Err(refused(format!(": the window is {window_ms} ms, it must be above 0")));
+                }
+                let good = bounded(condition, threshold, beyond).map_err(within)?;
+                CheckKind::Count { events: selector(&events)?, window_ms, good, missing_is_zero }
+            }
+            (Subject::Comparison { canary, baseline }, Condition::Factor | Condition::Difference) => {
+                let limit = compared(condition, threshold, beyond).map_err(within)?;
+                CheckKind::Comparison {
+                    canary: shared(&canary, false)?,
+                    baseline: shared(&baseline, false)?,
+                    limit,
+                }
+            }
+            (Subject::Value { query }, condition) if condition.bound().is_some() => {
+                let good = bounded(condition, threshold, beyond).map_err(within)?;
+                CheckKind::Value(Box::new(ValueSpec::new(&query, good).map_err(within)?))
+            }
+            _ => return Err(refused(format!(" is a {what}; it takes {takes}"))),
+        };
+        Ok(CheckSpec { name, dry_run: self.dry_run, kind, by })
+    }
+}
+
+/// Numbers on the good side of a bound, and beyond another one bad.
+fn bounded(condition: Condition, pass: f64, fail: f64) -> Result<Conditions> {
+    let Some(bound) = condition.bound() else { return Err(invalid("it takes a bound")) };
+    let worse = match bound {
+        Bound::Below | Bound::AtMost => fail >= pass,
+        Bound::Above | Bound::AtLeast => fail <= pass,
+    };
+    if !pass.is_finite() || !fail.is_finite() || !worse {
+        return Err(invalid(format!(
+            "it passes at {pass} and fails beyond {fail}, which must be numbers, and the second no better than the first"
+        )));
+    }
+    Ok(Conditions::Bound { bound, pass, fail })
+}
+
+fn compared(condition: Condition, pass: f64, fail: f64) -> Result<ComparisonLimit> {
+    let (least, limit) = match condition {
+        Condition::Factor => (f64::MIN_POSITIVE, ComparisonLimit::Factor { pass, fail }),
+        _ => (0.0, ComparisonLimit::Difference { pass, fail }),
+    };
+    if !(pass >= least && pass.is_finite() && fail >= pass && fail.is_finite()) {
+        return Err(invalid(format!(
+            "the canary may be {pass} worse and fails beyond {fail}, which must be numbers of 0 or more, a factor above 0, and \
+             the second no smaller than the first"
+        )));
+    }
+    Ok(limit)
+}
+
+impl ValueSpec {
+    /// A query that looks at series, its answer judged as a whole.
+    pub(crate) fn new(query: &str, good: Conditions) -> Result<Self> {
+        let query = Engine::new().prepare(query)?;
+        let mut selectors = Selector::all_of(query.expr()).into_iter();
+        let Some(traffic) = selectors.next() else {
+            return Err(invalid(format!("`{}` looks at no series, and judges nothing", query.text())));
+        };
+        Ok(Self { query, traffic, others: selectors.collect(), good, per_element: false, least: None })
+    }
+}

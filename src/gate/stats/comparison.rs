@@ -1,0 +1,240 @@
+//! The canary's ratio beside the baseline's, while both take traffic and the split between them changes.
+//!
+//! Of K events in a span, k fell on the canary. Were its ratio θ times the baseline's, each would have fallen on it with
+//! probability q = θn / (θn + m), where n and m are the requests of the two (Przyborowski, Wilenski 1940). A likelihood ratio
+//! against that, mixed over a grid of θ on one side of the limit, is a non-negative supermartingale while the true θ lies on
+//! the other side: for events of a Poisson process exactly, for those among a number of requests on the safe side. So it
+//! reaches 1/α with probability at most α, however often one looks (Ville 1939).
+
+use super::binomial::{clopper_pearson, wilson};
+
+/// Alternatives on either side of the limit, from 1.2 times to 20 times it.
+const GRID: usize = 16;
+const NEAREST: f64 = 1.2;
+const FARTHEST: f64 = 20.0;
+
+/// Events among requests, of the canary and of the baseline.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Pair {
+    pub(crate) events: f64,
+    pub(crate) trials: f64,
+    pub(crate) baseline_events: f64,
+    pub(crate) baseline_trials: f64,
+}
+
+impl Pair {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            events: self.events + other.events,
+            trials: self.trials + other.trials,
+            baseline_events: self.baseline_events + other.baseline_events,
+            baseline_trials: self.baseline_trials + other.baseline_trials,
+        }
+    }
+
+    /// Counts that can be such.
+    fn usable(self) -> bool {
+        (0.0..=self.trials).contains(&self.events)
+            && (0.0..=self.baseline_trials).contains(&self.baseline_events)
+            && self.trials.is_finite()
+            && self.baseline_trials.is_finite()
+    }
+}
+
+/// The two tests of one comparison: logarithms of likelihood ratios, one for each alternative.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Mixture {
+    pass: [f64; GRID],
+    fail: [f64; GRID],
+    /// What was counted since both sides last had requests. The ends of spans depend on requests alone, not on events.
+    pending: Pair,
+}
+
+impl Mixture {
+    /// Adds the counts of a span that begins where the last one ended. Passing is held against `pass` times the baseline's
+    /// ratio, failing against `fail` times.
+    pub(crate) fn add(&mut self, counts: Pair, pass: f64, fail: f64) {
+        self.pending = self.pending.plus(counts);
+        let Pair { events: k, trials: n, baseline_events: l, baseline_trials: m } = self.pending;
+        if !(n > 0.0 && m > 0.0 && self.pending.usable()) {
+            return;
+        }
+        self.pending = Pair::default();
+        let share = |theta: f64| theta * n / theta.mul_add(n, m);
+        let gain = |theta: f64, limit: f64| {
+            let (other, own) = (share(theta), share(limit));
+            k * libm::log(other / own) + l * libm::log((1.0 - other) / (1.0 - own))
+        };
+        for (index, (passing, failing)) in self.pass.iter_mut().zip(&mut self.fail).enumerate() {
+            let distance = NEAREST * libm::pow(FARTHEST / NEAREST, index as f64 / (GRID - 1) as f64);
+            *passing += gain(pass / distance, pass);
+            // Without a limit nothing is too much.
+            if fail.is_finite() {
+                *failing += gain(fail * distance, fail);
+            }
+        }
+    }
+
+    /// ln of the evidence that the canary's ratio is below the limit.
+    pub(crate) fn ln_e_pass(&self) -> f64 {
+        mean(&self.pass)
+    }
+
+    /// ln of the evidence that the canary's ratio is above the limit.
+    pub(crate) fn ln_e_fail(&self) -> f64 {
+        mean(&self.fail)
+    }
+}
+
+/// ln of the mean of the exponentials.
+fn mean(logarithms: &[f64; GRID]) -> f64 {
+    let most = logarithms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if !most.is_finite() {
+        return f64::NEG_INFINITY;
+    }
+    let sum: f64 = logarithms.iter().map(|logarithm| libm::exp(logarithm - most)).sum();
+    most + libm::log(sum / GRID as f64)
+}
+
+/// How many times the baseline's ratio the canary's may be, from one look: exact given all events, each end missed with
+/// probability at most `alpha`. `(0, ∞)` without events.
+pub(crate) fn ratio_bounds(counts: Pair, alpha: f64) -> (f64, f64) {
+    let Pair { events, trials, baseline_events, baseline_trials } = counts;
+    let all = events + baseline_events;
+    if !(counts.usable() && all > 0.0 && trials > 0.0 && baseline_trials > 0.0) {
+        return (0.0, f64::INFINITY);
+    }
+    let (low, high) = clopper_pearson(events, all, alpha);
+    let theta = |share: f64| baseline_trials / trials * share / (1.0 - share);
+    (theta(low), theta(high))
+}
+
+/// The canary's ratio less the baseline's, from one look (Newcombe 1998, method 10), each end missed with probability about
+/// `alpha`: for display.
+pub(crate) fn difference_bounds(counts: Pair, alpha: f64) -> (f64, f64) {
+    let Pair { events, trials, baseline_events, baseline_trials } = counts;
+    if !(counts.usable() && trials > 0.0 && baseline_trials > 0.0) {
+        return (-1.0, 1.0);
+    }
+    let (own, other) = (events / trials, baseline_events / baseline_trials);
+    let (own_low, own_high) = wilson(events, trials, alpha);
+    let (other_low, other_high) = wilson(baseline_events, baseline_trials, alpha);
+    let difference = own - other;
+    (
+        difference - libm::hypot(own - own_low, other_high - other),
+        difference + libm::hypot(own_high - own, other - other_low),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pair(events: f64, trials: f64, baseline_events: f64, baseline_trials: f64) -> Pair {
+        Pair { events, trials, baseline_events, baseline_trials }
+    }
+
+    fn after(ticks: impl IntoIterator<Item = Pair>) -> (f64, f64) {
+        let mut mixture = Mixture::default();
+        ticks.into_iter().for_each(|counts| mixture.add(counts, 1.5, 1.5));
+        (mixture.ln_e_pass(), mixture.ln_e_fail())
+    }
+
+    #[track_caller]
+    fn close(found: (f64, f64), wanted: (f64, f64), digits: f64) {
+        let near = |a: f64, b: f64| (a - b).abs() < digits;
+        assert!(near(found.0, wanted.0) && near(found.1, wanted.1), "{found:?} {wanted:?}");
+    }
+
+    #[test]
+    fn the_mixture_agrees_with_the_reference_values() {
+        let ticks = [pair(5.0, 100.0, 9.0, 900.0), pair(7.0, 110.0, 8.0, 880.0)];
+        close(after(ticks[..1].to_vec()), (-2.641_088_964_1, 1.210_092_699_8), 1e-9);
+        close(after(ticks), (-4.004_191_676_3, 4.678_909_233_2), 1e-9);
+        close(after([pair(0.0, 100.0, 9.0, 900.0); 5]), (5.641_592_859_6, -3.808_390_808_5), 1e-9);
+        let shifted = [pair(1.0, 200.0, 4.0, 200.0), pair(0.0, 300.0, 6.0, 100.0)];
+        close(after(shifted), (8.991_685_428_8, -3.788_328_204_3), 1e-9);
+    }
+
+    #[test]
+    fn bounds_agree_with_the_reference_values() {
+        close(ratio_bounds(pair(12.0, 1000.0, 20.0, 9000.0), 0.025), (2.406_849, 11.598_621), 1e-5);
+        close(ratio_bounds(pair(0.0, 500.0, 5.0, 4500.0), 0.025), (0.0, 9.821_512), 1e-5);
+        close(ratio_bounds(pair(5.0, 100.0, 5.0, 100.0), 0.025), (0.230_142, 4.345_135), 1e-5);
+        close(difference_bounds(pair(56.0, 70.0, 48.0, 80.0), 0.025), (0.052_431, 0.333_873), 1e-6);
+        close(difference_bounds(pair(10.0, 100.0, 4.0, 100.0), 0.025), (-0.013_563, 0.138_247), 1e-6);
+        assert_eq!(ratio_bounds(pair(0.0, 500.0, 0.0, 500.0), 0.025), (0.0, f64::INFINITY));
+    }
+
+    #[test]
+    fn sides_that_are_scraped_in_turn_wait_for_each_other() {
+        let both = after([pair(5.0, 100.0, 9.0, 900.0)]);
+        let turns = after([pair(5.0, 100.0, 0.0, 0.0), pair(0.0, 0.0, 9.0, 900.0)]);
+        assert_eq!(both, turns);
+        assert_eq!(after([pair(5.0, 100.0, 0.0, 0.0)]), (0.0, 0.0));
+    }
+
+    /// Looks after every tick; whether passing or failing was ever decided.
+    fn ever(ratio: f64, baseline: f64, numbers: &mut impl FnMut() -> f64) -> (bool, bool) {
+        let limit = libm::log(20.0);
+        let mut mixture = Mixture::default();
+        let mut decided = (false, false);
+        for tick in 0..200 {
+            // The split goes from one in ten to one half.
+            let trials = 5 + tick / 10;
+            let mut draw = |trials: i32, ratio: f64| {
+                f64::from((0..trials).map(|_| i32::from(numbers() < ratio)).sum::<i32>())
+            };
+            let events = draw(trials, ratio);
+            let baseline_events = draw(50 - trials, baseline);
+            mixture.add(pair(events, trials.into(), baseline_events, (50 - trials).into()), 1.5, 1.5);
+            decided.0 |= mixture.ln_e_pass() >= limit;
+            decided.1 |= mixture.ln_e_fail() >= limit;
+        }
+        decided
+    }
+
+    #[test]
+    fn the_promise_holds_while_the_split_changes() {
+        let mut state = 9_u64;
+        let mut numbers = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 11) as f64 / (1_u64 << 53) as f64
+        };
+        let runs = 400;
+        let mut count = |ratio: f64| {
+            (0..runs)
+                .map(|_| ever(ratio, 0.04, &mut numbers))
+                .fold((0, 0), |all, (pass, fail)| (all.0 + usize::from(pass), all.1 + usize::from(fail)))
+        };
+        // At the limit either mistake is made in at most one of twenty runs; far from it the answer comes.
+        let (passes, fails) = count(0.06);
+        assert!(passes <= 30 && fails <= 30, "{passes} {fails}");
+        let (passes, fails) = count(0.02);
+        assert!(passes >= 350 && fails <= 2, "{passes} {fails}");
+        let (passes, fails) = count(0.16);
+        assert!(passes <= 2 && fails >= 380, "{passes} {fails}");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_is_no_count_becomes_evidence(
+            counts in proptest::array::uniform4(prop_oneof![Just(f64::NAN), Just(f64::INFINITY), -5.0..50.0_f64]),
+        ) {
+            let [events, trials, baseline_events, baseline_trials] = counts;
+            let counts = pair(events, trials, baseline_events, baseline_trials);
+            let (pass, fail) = after([counts]);
+            prop_assert!(!pass.is_nan() && !fail.is_nan());
+            if !(0.0..=trials).contains(&events) || !(0.0..=baseline_trials).contains(&baseline_events) {
+                prop_assert_eq!((pass, fail), (0.0, 0.0));
+            }
+            let (low, high) = ratio_bounds(counts, 0.05);
+            prop_assert!(low <= high);
+            let (low, high) = difference_bounds(counts, 0.05);
+            prop_assert!(low <= high);
+        }
+    }
+}
