@@ -18,6 +18,32 @@ fn spec() -> GateSpec {
         .unwrap()
 }
 
+/// Checks of the other kinds over the same series; `version="stable"` is the baseline.
+fn others() -> GateSpec {
+    let pair = |version: &str| {
+        (
+            format!("requests_total{{version={version:?},code=\"500\"}}"),
+            format!("requests_total{{version={version:?}}}"),
+        )
+    };
+    GateSpec::builder("others")
+        .check(
+            Check::comparison("factor", pair("canary"), pair("stable")).within_factor(1.5).fails_beyond(3.0),
+        )
+        .check(Check::comparison("points", pair("canary"), pair("stable")).within_difference(0.01))
+        .check(Check::count("count", "requests_total{code=\"500\"}", 60_000).at_most(10.0))
+        .check(Check::value("value", "max(up) / min(up) + sum(rate(requests_total[1m]))").below(100.0))
+        .check(
+            Check::ratio("each", "requests_total{code=\"500\"}", "requests_total")
+                .below(0.05)
+                .by(["version"]),
+        )
+        .check(Check::quantile("slow", "seconds_bucket", 0.9).below(0.3).by(["instance", "nothing"]))
+        .deadline_ms(300_000)
+        .build()
+        .unwrap()
+}
+
 /// Series that the gate looks at, or that describe its target.
 fn series(index: usize) -> Labels {
     let own: &[(&str, &str)] = match index {
@@ -27,9 +53,12 @@ fn series(index: usize) -> Labels {
         3 => &[("__name__", "seconds_bucket"), ("le", "0.5")],
         4 => &[("__name__", "seconds_bucket"), ("le", "+Inf")],
         5 => &[("__name__", "up")],
-        _ => &[("__name__", "process_start_time_seconds")],
+        6 => &[("__name__", "process_start_time_seconds")],
+        7 => &[("__name__", "requests_total"), ("code", "200")],
+        _ => &[("__name__", "requests_total"), ("code", "500")],
     };
-    let target = [("version", "canary"), ("instance", "a"), ("job", "j")];
+    let version = if index < 7 { "canary" } else { "stable" };
+    let target = [("version", version), ("instance", version), ("job", "j")];
     Labels::from_pairs(own.iter().copied().chain(target))
 }
 
@@ -42,7 +71,7 @@ fn value() -> impl Strategy<Value = f64> {
     ]
 }
 
-fn judge(samples: &[(usize, i64, f64)], ticks: &[i64]) -> promgate::Report {
+fn judge(spec: fn() -> GateSpec, samples: &[(usize, i64, f64)], ticks: &[i64]) -> promgate::Report {
     let store = Store::in_memory(StoreOptions::new());
     let start = Timestamp::from_secs(START_S);
     let mut in_order = samples.to_vec();
@@ -63,7 +92,8 @@ fn judge(samples: &[(usize, i64, f64)], ticks: &[i64]) -> promgate::Report {
         gate.tick(now, &snapshot).unwrap();
         // A controller that restarts here goes on from what it wrote down; an infinite sum once made that unreadable.
         let state = gate.state();
-        let read = GateState::from_json(&state.to_json().unwrap()).unwrap();
+        let json = state.to_json().unwrap();
+        let read = GateState::from_json(&json).unwrap_or_else(|error| panic!("{error}: {json}"));
         assert_eq!(read, state);
         gate = Gate::resume(spec(), read).unwrap();
     }
@@ -75,13 +105,17 @@ proptest! {
 
     #[test]
     fn any_data_gets_an_answer_with_a_reason(
-        samples in proptest::collection::vec((0_usize..7, -120_i64..400, value()), 0..120),
+        samples in proptest::collection::vec((0_usize..9, -120_i64..400, value()), 0..120),
         ticks in proptest::collection::vec(0_i64..60, 1..20),
     ) {
-        let report = judge(&samples, &ticks);
-        prop_assert!(!report.because().is_empty());
-        prop_assert!(!report.to_string().is_empty());
-        prop_assert!(serde_json::to_string(&report).is_ok());
+        for spec in [spec, others] {
+            let report = judge(spec, &samples, &ticks);
+            prop_assert!(!report.because().is_empty());
+            prop_assert!(!report.to_string().is_empty());
+            prop_assert!(serde_json::to_string(&report).is_ok());
+            prop_assert!(report.to_markdown().contains(report.gate.as_str()));
+            prop_assert!(report.to_junit().ends_with("</testsuites>\n"));
+        }
     }
 
     #[test]
@@ -93,7 +127,7 @@ proptest! {
             .flat_map(|index| (-12..40).map(move |scrape| (index, scrape * 10)))
             .map(|(index, second)| (index, second, values[index]))
             .collect();
-        prop_assert_eq!(judge(&samples, &ticks).verdict, Verdict::Inconclusive);
+        prop_assert_eq!(judge(spec, &samples, &ticks).verdict, Verdict::Inconclusive);
     }
 
     #[test]
@@ -109,6 +143,6 @@ proptest! {
                     .map(|(index, value)| (index, second, value))
             })
             .collect();
-        prop_assert_ne!(judge(&samples, &[10; 32]).verdict, Verdict::Pass);
+        prop_assert_ne!(judge(spec, &samples, &[10; 32]).verdict, Verdict::Pass);
     }
 }

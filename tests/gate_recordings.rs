@@ -126,15 +126,10 @@ fn learned(folder: &Folder, source: &dyn Source) -> (Verdict, Verdict, String) {
     let native = Gate::new(GateSpec::from_yaml(GATE, &args).unwrap());
     let strict = Gate::from_argo(&templates[0], &args, Profile::V1_10).unwrap();
     let [native, strict] = [native, strict].map(|mut gate| {
-        gate.start(folder.run_start);
-        while let Some(due) = gate.next_due() {
-            if due > folder.end {
-                gate.terminate(folder.end);
-                break;
-            }
-            gate.tick(due, source).unwrap();
-        }
-        (gate.report().verdict, gate.state().to_json().unwrap() + &gate.report().to_string())
+        let mut looks = 0;
+        let report = gate.replay(source, folder.run_start, folder.end, |_| looks += 1).unwrap();
+        assert!(looks > 0 && gate.next_due().is_none());
+        (report.verdict, gate.state().to_json().unwrap() + &report.to_string())
     });
     (native.0, strict.0, native.1 + &strict.1)
 }

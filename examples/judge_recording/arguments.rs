@@ -10,7 +10,7 @@ use crate::failure::Failure;
 pub(crate) const HELP: &str = "\
 Judges recorded canaries.
 
-  judge_recording [--store DIR] [--json]
+  judge_recording [--store DIR] [--format FORMAT]
       judges the recordings that ship with the example and prints a table
 
   judge_recording RECORDING [options]
@@ -18,6 +18,7 @@ Judges recorded canaries.
       or a file of series as JSON lines, compressed or not (then with --start and --end)
 
       --template FILE    an AnalysisTemplate, judged as Argo Rollouts judges it
+      --by-evidence      the template is judged by its evidence as well, and no gate
       --gate FILE        a gate, judged by its evidence
                          (neither: the two that ship with the example)
       --arg NAME=VALUE   an argument of the template and the gate; may be repeated
@@ -25,7 +26,8 @@ Judges recorded canaries.
       --end SECONDS      when it ends at the latest
       --store DIR        a store on disk for each recording, in a folder of DIR with its name: made from the recording
                          if it is not there, and judged without reading the recording's series if it is
-      --json             the reports as JSON
+      --format FORMAT    text, json, markdown or junit; the table is text or json
+      --json             short for --format json
 
   exit code: 0 pass, 1 fail, 2 inconclusive (the gate's verdict, without a gate the template's),
              64 wrong usage, 65 a file that is not what it should be, 74 a file that cannot be read or written
@@ -33,7 +35,7 @@ Judges recorded canaries.
 
 pub(crate) enum Command {
     Help,
-    Table { store: Option<PathBuf>, json: bool },
+    Table { store: Option<PathBuf>, format: Format },
     Judge(Arguments),
 }
 
@@ -46,7 +48,18 @@ pub(crate) struct Arguments {
     pub(crate) start: Option<Timestamp>,
     pub(crate) end: Option<Timestamp>,
     pub(crate) store: Option<PathBuf>,
-    pub(crate) json: bool,
+    pub(crate) format: Format,
+    pub(crate) by_evidence: bool,
+}
+
+/// How reports are written.
+#[derive(Clone, Copy, Default, PartialEq)]
+pub(crate) enum Format {
+    #[default]
+    Text,
+    Json,
+    Markdown,
+    Junit,
 }
 
 pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, Failure> {
@@ -64,17 +77,35 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, Fa
             Some((option, value)) if option.starts_with("--") => (option, Some(OsString::from(value))),
             _ => (text, None),
         };
+        let has_value = value.is_some();
         let mut take =
             || value.take().or_else(|| words.next()).ok_or_else(|| usage(format!("{option} needs a value")));
         match option {
             "--help" | "-h" => return Ok(Command::Help),
+            "--json" | "--by-evidence" if has_value => {
+                return Err(usage(format!("{option} takes no value")));
+            }
             "--json" => {
-                if value.is_some() {
-                    return Err(usage("--json takes no value".to_owned()));
-                }
-                arguments.json = true;
+                arguments.format = Format::Json;
                 continue;
             }
+            "--format" => {
+                let given = take()?;
+                arguments.format = match given.to_str() {
+                    Some("text") => Format::Text,
+                    Some("json") => Format::Json,
+                    Some("markdown") => Format::Markdown,
+                    Some("junit") => Format::Junit,
+                    _ => {
+                        return Err(usage(format!(
+                            "--format {} is none of text, json, markdown and junit",
+                            given.display()
+                        )));
+                    }
+                };
+                continue;
+            }
+            "--by-evidence" => arguments.by_evidence = true,
             "--template" => arguments.template = Some(take()?.into()),
             "--gate" => arguments.gate = Some(take()?.into()),
             "--store" => {
@@ -103,8 +134,16 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, Fa
         options.push(option.to_owned());
     }
     match (recording, options.first()) {
+        (Some(_), _)
+            if arguments.by_evidence && (arguments.template.is_none() || arguments.gate.is_some()) =>
+        {
+            Err(usage("--by-evidence needs a template, and takes no gate".to_owned()))
+        }
         (Some(recording), _) => Ok(Command::Judge(Arguments { recording, ..arguments })),
-        (None, None) => Ok(Command::Table { store: arguments.store, json: arguments.json }),
+        (None, None) if matches!(arguments.format, Format::Markdown | Format::Junit) => {
+            Err(usage("--format markdown and junit need a recording".to_owned()))
+        }
+        (None, None) => Ok(Command::Table { store: arguments.store, format: arguments.format }),
         (None, Some(option)) => Err(usage(format!("{option} needs a recording"))),
     }
 }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use promgate::argo::{AnalysisTemplate, Profile};
-use promgate::{Gate, GateFile, Report};
+use promgate::argo::{AnalysisTemplate, Argument, Profile};
+use promgate::{Gate, GateFile, GateSpec, Report};
 
 use crate::failure::Failure;
 use crate::recording::Recorded;
@@ -12,6 +12,8 @@ use crate::recording::Recorded;
 pub(crate) struct Rules {
     template: Option<(String, String)>,
     gate: Option<(String, String)>,
+    /// Whether the template is judged by its evidence, too.
+    by_evidence: bool,
 }
 
 /// What the rules say.
@@ -29,7 +31,11 @@ impl Judgement {
 }
 
 impl Rules {
-    pub(crate) fn read(template: Option<&Path>, gate: Option<&Path>) -> Result<Self, Failure> {
+    pub(crate) fn read(
+        template: Option<&Path>,
+        gate: Option<&Path>,
+        by_evidence: bool,
+    ) -> Result<Self, Failure> {
         let read = |path: Option<&Path>| {
             let Some(path) = path else { return Ok(None) };
             let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
@@ -38,7 +44,7 @@ impl Rules {
             })?;
             Ok(Some((path.display().to_string(), text)))
         };
-        Ok(Self { template: read(template)?, gate: read(gate)? })
+        Ok(Self { template: read(template)?, gate: read(gate)?, by_evidence })
     }
 
     pub(crate) fn judge(
@@ -67,7 +73,13 @@ impl Rules {
             let args: Vec<(&str, &str)> =
                 names.iter().filter_map(|name| value(name).map(|value| (name.as_str(), value))).collect();
             let gate = Gate::from_argo(template, &args, Profile::V1_10).map_err(data)?;
-            judgement.strict = Some(run(gate, recorded));
+            judgement.strict = Some(replay(gate, recorded).map_err(data)?);
+            if self.by_evidence {
+                let args: Vec<Argument> =
+                    args.iter().map(|(name, value)| Argument::new(*name, *value)).collect();
+                let gate = Gate::new(GateSpec::from_template(template, &args).map_err(data)?);
+                judgement.native = Some(replay(gate, recorded).map_err(data)?);
+            }
             used.extend(names);
         }
         if let Some((path, text)) = &self.gate {
@@ -76,7 +88,8 @@ impl Rules {
             let names = file.arguments().to_vec();
             let args: Vec<(&str, &str)> =
                 names.iter().filter_map(|name| value(name).map(|value| (name.as_str(), value))).collect();
-            judgement.native = Some(run(Gate::new(file.build(&args).map_err(data)?), recorded));
+            let gate = Gate::new(file.build(&args).map_err(data)?);
+            judgement.native = Some(replay(gate, recorded).map_err(data)?);
             used.extend(names);
         }
         if let Some((unknown, _)) = given.iter().find(|(name, _)| !used.contains(name)) {
@@ -87,15 +100,7 @@ impl Rules {
     }
 }
 
-/// The controller's loop, with time taken from the gate instead of a clock.
-fn run(mut gate: Gate, recorded: &Recorded) -> Report {
-    gate.start(recorded.start);
-    while let Some(due) = gate.next_due() {
-        // Due times come in order, so the only error a tick has does not occur; it would end the run.
-        if due > recorded.end || gate.tick(due, &recorded.series).is_err() {
-            gate.terminate(recorded.end);
-            break;
-        }
-    }
-    gate.report()
+/// The gate over the recording, with time taken from the gate instead of a clock.
+fn replay(mut gate: Gate, recorded: &Recorded) -> promgate::Result<Report> {
+    gate.replay(&recorded.series, recorded.start, recorded.end, |_| ())
 }

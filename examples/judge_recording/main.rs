@@ -15,10 +15,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Command, Format};
 use failure::Failure;
 use judge::{Judgement, Rules};
-use promgate::Verdict;
+use promgate::{Report, Verdict};
 use recording::Recorded;
 
 fn main() -> ExitCode {
@@ -37,7 +37,7 @@ fn run() -> Result<u8, Failure> {
             emit(arguments::HELP)?;
             Ok(0)
         }
-        Command::Table { store, json } => shipped(store.as_deref(), json),
+        Command::Table { store, format } => shipped(store.as_deref(), format),
         Command::Judge(arguments) => one(&arguments),
     }
 }
@@ -60,19 +60,18 @@ fn default_gate() -> PathBuf {
 }
 
 /// Judges what ships with the example and prints one line a canary.
-fn shipped(store: Option<&Path>, json: bool) -> Result<u8, Failure> {
-    let rules = Rules::read(Some(&default_template()), Some(&default_gate()))?;
+fn shipped(store: Option<&Path>, format: Format) -> Result<u8, Failure> {
+    let rules = Rules::read(Some(&default_template()), Some(&default_gate()), false)?;
     let mut judged = Vec::new();
     for path in recording::folders(&data())? {
         let recorded = Recorded::read(&path, store)?;
         let judgement = rules.judge(&recorded, &[])?;
         judged.push((recorded, judgement));
     }
-    if json {
-        emit(&table::json(&judged)?)?;
-    } else {
-        emit(&table::text(&judged))?;
-    }
+    emit(&match format {
+        Format::Json => table::json(&judged)?,
+        _ => table::text(&judged),
+    })?;
     Ok(0)
 }
 
@@ -85,13 +84,16 @@ fn one(arguments: &Arguments) -> Result<u8, Failure> {
         (None, None) => (Some(default_template()), Some(default_gate())),
         given => (given.0.clone(), given.1.clone()),
     };
-    let rules = Rules::read(template.as_deref(), gate.as_deref())?;
+    let rules = Rules::read(template.as_deref(), gate.as_deref(), arguments.by_evidence)?;
     let judgement = rules.judge(&recorded, &arguments.args)?;
-    if arguments.json {
-        emit(&table::json(&[(recorded, judgement.clone())])?)?;
-    } else {
-        emit(&table::report(&recorded, &judgement))?;
-    }
+    let reports = || [&judgement.strict, &judgement.native].into_iter().flatten();
+    emit(&match arguments.format {
+        Format::Text => table::report(&recorded, &judgement),
+        Format::Json => table::json(&[(recorded, judgement.clone())])?,
+        Format::Markdown => reports().map(Report::to_markdown).collect::<Vec<_>>().join("\n"),
+        // One document has one report: the one that decides.
+        Format::Junit => judgement.deciding().map(Report::to_junit).unwrap_or_default(),
+    })?;
     Ok(exit_code(&judgement))
 }
 

@@ -127,6 +127,32 @@ impl Gate {
         }
     }
 
+    /// Runs over recorded data as a controller would have run then: started at `start`, looked at whenever that is due, ended
+    /// at `until` if it is not settled before. `each` sees the report after every look. Data that arrived later than they were
+    /// due are there at once. A gate that has been started before goes on from where it is.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`tick`](Self::tick).
+    pub fn replay(
+        &mut self,
+        source: &dyn Source,
+        start: Timestamp,
+        until: Timestamp,
+        mut each: impl FnMut(&Report),
+    ) -> Result<Report> {
+        self.start(start);
+        while let Some(due) = self.next_due() {
+            if due > until {
+                self.terminate(until);
+                break;
+            }
+            self.tick(due, source)?;
+            each(&self.report());
+        }
+        Ok(self.report())
+    }
+
     /// Ends the run. What is not settled stays inconclusive.
     pub fn terminate(&mut self, now: Timestamp) -> Tick {
         match &mut self.run {

@@ -121,7 +121,7 @@ fn evidence(look: Look<'_>, counts: Pair) -> Evidence {
         baseline_events,
         baseline_trials,
         factor: finite(events / trials / (baseline_events / baseline_trials)),
-        factor_low,
+        factor_low: factor_low.min(f64::MAX),
         factor_high: finite(factor_high),
         difference: Interval { low, high, confidence: 1.0 - alpha },
         ln_e_pass: mixture.map(Mixture::ln_e_pass).and_then(finite),

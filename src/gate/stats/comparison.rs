@@ -10,6 +10,8 @@ use super::binomial::{clopper_pearson, wilson};
 
 /// Alternatives on either side of the limit, from 1.2 times to 20 times it.
 const GRID: usize = 16;
+/// Counts beyond this leave the range in which doubles count exactly.
+const MAX_COUNT: f64 = 9_007_199_254_740_992.0;
 const NEAREST: f64 = 1.2;
 const FARTHEST: f64 = 20.0;
 
@@ -37,8 +39,8 @@ impl Pair {
     fn usable(self) -> bool {
         (0.0..=self.trials).contains(&self.events)
             && (0.0..=self.baseline_trials).contains(&self.baseline_events)
-            && self.trials.is_finite()
-            && self.baseline_trials.is_finite()
+            && self.trials <= MAX_COUNT
+            && self.baseline_trials <= MAX_COUNT
     }
 }
 
@@ -57,15 +59,17 @@ impl Mixture {
     /// ratio, failing against `fail` times.
     pub(crate) fn add(&mut self, counts: Pair, pass: f64, fail: f64) {
         self.pending = self.pending.plus(counts);
+        if !self.pending.usable() {
+            self.pending = Pair::default();
+        }
         let Pair { events: k, trials: n, baseline_events: l, baseline_trials: m } = self.pending;
-        if !(n > 0.0 && m > 0.0 && self.pending.usable()) {
+        if !(n > 0.0 && m > 0.0) {
             return;
         }
         self.pending = Pair::default();
-        let share = |theta: f64| theta * n / theta.mul_add(n, m);
+        // k ln(q/q0) + l ln((1-q)/(1-q0)), written so that neither share is rounded to nothing.
         let gain = |theta: f64, limit: f64| {
-            let (other, own) = (share(theta), share(limit));
-            k * libm::log(other / own) + l * libm::log((1.0 - other) / (1.0 - own))
+            k * libm::log(theta / limit) + (k + l) * libm::log(limit.mul_add(n, m) / theta.mul_add(n, m))
         };
         for (index, (passing, failing)) in self.pass.iter_mut().zip(&mut self.fail).enumerate() {
             let distance = NEAREST * libm::pow(FARTHEST / NEAREST, index as f64 / (GRID - 1) as f64);
@@ -107,7 +111,9 @@ pub(crate) fn ratio_bounds(counts: Pair, alpha: f64) -> (f64, f64) {
         return (0.0, f64::INFINITY);
     }
     let (low, high) = clopper_pearson(events, all, alpha);
-    let theta = |share: f64| baseline_trials / trials * share / (1.0 - share);
+    let theta = |share: f64| {
+        if share <= 0.0 { 0.0 } else { baseline_trials / trials * share / (1.0 - share) }
+    };
     (theta(low), theta(high))
 }
 

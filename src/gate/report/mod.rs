@@ -1,5 +1,8 @@
 //! What a gate says about itself.
 
+mod junit;
+mod markdown;
+
 use std::fmt;
 
 use super::reason::{Reason, Severity};
