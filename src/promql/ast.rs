@@ -30,15 +30,15 @@ impl ValueType {
     }
 }
 
-/// An expression.
+/// An expression. Large nodes are boxed, so that walking a deep tree takes little stack.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Expr {
     Number(NumberLiteral),
     String(StringLiteral),
-    Vector(VectorSelector),
-    Matrix(MatrixSelector),
+    Vector(Box<VectorSelector>),
+    Matrix(Box<MatrixSelector>),
     Subquery(Box<Subquery>),
-    Call(Call),
+    Call(Box<Call>),
     Aggregate(Box<Aggregate>),
     Binary(Box<Binary>),
     Unary(Box<Unary>),

@@ -45,31 +45,45 @@ impl Checker<'_> {
                 self.selector(&matrix.selector, false)?;
                 Ok(ValueType::Matrix)
             }
-            Expr::Subquery(subquery) => match self.expr(&mut subquery.expr)? {
-                ValueType::Vector => Ok(ValueType::Matrix),
-                found => {
-                    let found = if found == ValueType::Matrix { "matrix" } else { found.as_str() };
-                    self.fail(
-                        range,
-                        &format!("subquery is only allowed on instant vector, got {found} instead"),
-                    )
-                }
-            },
+            Expr::Subquery(subquery) => {
+                let found = self.expr(&mut subquery.expr)?;
+                self.subquery(found, range)
+            }
             Expr::Call(call) => self.call(call),
             Expr::Aggregate(aggregate) => self.aggregate(aggregate),
-            Expr::Binary(binary) => self.binary(binary),
-            Expr::Unary(unary) => match self.expr(&mut unary.expr)? {
-                found @ (ValueType::Scalar | ValueType::Vector) => Ok(found),
-                found => {
-                    let message = format!(
-                        "unary expression only allowed on expressions of type scalar or instant vector, got {}",
-                        quote(found.as_str().as_bytes())
-                    );
-                    self.fail(range, &message)
-                }
-            },
+            Expr::Binary(binary) => {
+                let lhs = self.expr(&mut binary.lhs)?;
+                let rhs = self.expr(&mut binary.rhs)?;
+                self.binary(binary, lhs, rhs)
+            }
+            Expr::Unary(unary) => {
+                let found = self.expr(&mut unary.expr)?;
+                self.unary(found, range)
+            }
             Expr::Paren(paren) => self.expr(&mut paren.expr),
         }
+    }
+
+    #[inline(never)]
+    fn subquery(&self, found: ValueType, range: TextRange) -> Result<ValueType> {
+        let found = match found {
+            ValueType::Vector => return Ok(ValueType::Matrix),
+            ValueType::Matrix => "matrix",
+            found => found.as_str(),
+        };
+        self.fail(range, &format!("subquery is only allowed on instant vector, got {found} instead"))
+    }
+
+    #[inline(never)]
+    fn unary(&self, found: ValueType, range: TextRange) -> Result<ValueType> {
+        if matches!(found, ValueType::Scalar | ValueType::Vector) {
+            return Ok(found);
+        }
+        let message = format!(
+            "unary expression only allowed on expressions of type scalar or instant vector, got {}",
+            quote(found.as_str().as_bytes())
+        );
+        self.fail(range, &message)
     }
 
     fn expect(&self, expr: &mut Expr, wanted: ValueType, place: &str) -> Result<()> {
@@ -78,6 +92,7 @@ impl Checker<'_> {
         self.same_type(found, wanted, range, place)
     }
 
+    #[inline(never)]
     fn same_type(&self, found: ValueType, wanted: ValueType, range: TextRange, place: &str) -> Result<()> {
         if found == wanted {
             return Ok(());
@@ -85,6 +100,7 @@ impl Checker<'_> {
         self.fail(range, &format!("expected type {} in {place}, got {}", wanted.as_str(), found.as_str()))
     }
 
+    #[inline(never)]
     fn selector(&self, selector: &VectorSelector, any_matchers: bool) -> Result<ValueType> {
         if let Some(name) = &selector.name {
             // The last matcher is the one that the name stands for.
@@ -114,30 +130,35 @@ impl Checker<'_> {
     }
 
     fn call(&self, call: &mut Call) -> Result<ValueType> {
-        let signature = call.function.signature();
-        let in_call = || format!("call to function {}", quote(signature.name.as_bytes()));
+        let function = call.function;
         self.argument_count(call)?;
-        let mut args = call.args.iter_mut().enumerate();
-        if call.function == Function::Info {
-            self.info_selector(call.args.get(1), call.range, &in_call())?;
-            args = call.args.iter_mut().enumerate();
+        if function == Function::Info {
+            self.info_selector(call.args.get(1), call.range)?;
         }
-        for (index, arg) in args {
-            let Some(wanted) = signature.args.get(index).or(signature.args.last()) else { break };
+        for (index, arg) in call.args.iter_mut().enumerate() {
             let range = arg.range();
             let found = match arg {
                 Expr::Vector(selector) => {
-                    self.selector(selector, call.function == Function::Info && index == 1)?
+                    self.selector(selector, function == Function::Info && index == 1)?
                 }
                 arg => self.expr(arg)?,
             };
-            if found != *wanted {
-                self.same_type(found, *wanted, range, &in_call())?;
-            }
+            self.argument(function, index, found, range)?;
         }
-        Ok(signature.returns)
+        Ok(function.signature().returns)
     }
 
+    /// Checks the type of one argument.
+    #[inline(never)]
+    fn argument(&self, function: Function, index: usize, found: ValueType, range: TextRange) -> Result<()> {
+        let args = function.signature().args;
+        match args.get(index).or(args.last()) {
+            Some(wanted) if found != *wanted => self.same_type(found, *wanted, range, &in_call(function)),
+            _ => Ok(()),
+        }
+    }
+
+    #[inline(never)]
     fn argument_count(&self, call: &Call) -> Result<()> {
         let signature = call.function.signature();
         let (found, listed) = (call.args.len(), signature.args.len());
@@ -157,9 +178,10 @@ impl Checker<'_> {
     }
 
     /// The second argument of `info`, which only names labels.
-    fn info_selector(&self, arg: Option<&Expr>, call: TextRange, in_call: &str) -> Result<()> {
+    #[inline(never)]
+    fn info_selector(&self, arg: Option<&Expr>, call: TextRange) -> Result<()> {
         let Some(arg) = arg else { return Ok(()) };
-        self.same_type(arg.value_type(), ValueType::Vector, call, in_call)?;
+        self.same_type(arg.value_type(), ValueType::Vector, call, &in_call(Function::Info))?;
         match arg {
             Expr::Vector(selector) if selector.name.is_none() => Ok(()),
             Expr::Vector(_) => {
@@ -169,9 +191,9 @@ impl Checker<'_> {
         }
     }
 
-    fn binary(&self, binary: &mut Binary) -> Result<ValueType> {
-        let lhs = self.expr(&mut binary.lhs)?;
-        let rhs = self.expr(&mut binary.rhs)?;
+    /// Checks a binary operation whose operands have these types.
+    #[inline(never)]
+    fn binary(&self, binary: &mut Binary, lhs: ValueType, rhs: ValueType) -> Result<ValueType> {
         let op = binary.op;
         let both_scalar = lhs == ValueType::Scalar && rhs == ValueType::Scalar;
         if binary.return_bool && !op.is_comparison() {
@@ -240,29 +262,35 @@ impl Checker<'_> {
     }
 }
 
+fn in_call(function: Function) -> String {
+    format!("call to function {}", quote(function.signature().name.as_bytes()))
+}
+
 fn accepts_empty(matcher: &Matcher) -> bool {
     matcher.matches("")
 }
 
+#[inline(never)]
+fn enabled(modifiers: &Modifiers, options: &ParseOptions) -> Result<()> {
+    if modifiers.at.is_some() && !options.at_modifier {
+        return Err(Error::new(ErrorKind::Parse, "@ modifier is disabled"));
+    }
+    let negative =
+        matches!(&modifiers.offset, Some(DurationExpr::Literal(offset)) if literal_nanos(offset) < 0);
+    if negative && !options.negative_offset {
+        return Err(Error::new(ErrorKind::Parse, "negative offset is disabled"));
+    }
+    Ok(())
+}
+
 /// Whether `@` and negative offsets, where they are switched off, are left alone.
 fn modifiers_enabled(expr: &Expr, options: &ParseOptions) -> Result<()> {
-    let enabled = |modifiers: &Modifiers| {
-        if modifiers.at.is_some() && !options.at_modifier {
-            return Err(Error::new(ErrorKind::Parse, "@ modifier is disabled"));
-        }
-        let negative =
-            matches!(&modifiers.offset, Some(DurationExpr::Literal(offset)) if literal_nanos(offset) < 0);
-        if negative && !options.negative_offset {
-            return Err(Error::new(ErrorKind::Parse, "negative offset is disabled"));
-        }
-        Ok(())
-    };
     match expr {
         Expr::Number(_) | Expr::String(_) => Ok(()),
-        Expr::Vector(selector) => enabled(&selector.modifiers),
-        Expr::Matrix(matrix) => enabled(&matrix.selector.modifiers),
+        Expr::Vector(selector) => enabled(&selector.modifiers, options),
+        Expr::Matrix(matrix) => enabled(&matrix.selector.modifiers, options),
         Expr::Subquery(subquery) => {
-            enabled(&subquery.modifiers)?;
+            enabled(&subquery.modifiers, options)?;
             modifiers_enabled(&subquery.expr, options)
         }
         Expr::Call(call) => call.args.iter().try_for_each(|arg| modifiers_enabled(arg, options)),

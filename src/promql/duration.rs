@@ -68,7 +68,8 @@ impl DurationExpr {
             Self::Step(_) => step_ms as f64 / 1000.0,
             Self::Range(_) => range_ms as f64 / 1000.0,
             Self::Extreme { max, lhs, rhs, .. } => {
-                let (lhs, rhs) = (lhs.seconds(step_ms, range_ms)?, rhs.seconds(step_ms, range_ms)?);
+                let lhs = lhs.seconds(step_ms, range_ms)?;
+                let rhs = rhs.seconds(step_ms, range_ms)?;
                 if *max { maximum(lhs, rhs) } else { -maximum(-lhs, -rhs) }
             }
             Self::Unary { op, expr, .. } => {
@@ -79,23 +80,29 @@ impl DurationExpr {
                 }
             }
             Self::Binary { op, lhs, rhs, .. } => {
-                let (lhs, rhs) = (lhs.seconds(step_ms, range_ms)?, rhs.seconds(step_ms, range_ms)?);
-                match op {
-                    BinaryOp::Add => lhs + rhs,
-                    BinaryOp::Sub => lhs - rhs,
-                    BinaryOp::Mul => lhs * rhs,
-                    BinaryOp::Div if rhs == 0.0 => return Err(self.error("division by zero")),
-                    BinaryOp::Div => lhs / rhs,
-                    BinaryOp::Mod if rhs == 0.0 => return Err(self.error("modulo by zero")),
-                    BinaryOp::Mod => lhs % rhs,
-                    BinaryOp::Pow => libm::pow(lhs, rhs),
-                    op => {
-                        return Err(self
-                            .error(&format!("unexpected duration expression operator \"{}\"", op.as_str())));
-                    }
-                }
+                let lhs = lhs.seconds(step_ms, range_ms)?;
+                let rhs = rhs.seconds(step_ms, range_ms)?;
+                self.binary_seconds(*op, lhs, rhs)?
             }
             Self::Paren(expr, _) => expr.seconds(step_ms, range_ms)?,
+        })
+    }
+
+    #[inline(never)]
+    fn binary_seconds(&self, op: BinaryOp, lhs: f64, rhs: f64) -> Result<f64> {
+        Ok(match op {
+            BinaryOp::Add => lhs + rhs,
+            BinaryOp::Sub => lhs - rhs,
+            BinaryOp::Mul => lhs * rhs,
+            BinaryOp::Div if rhs == 0.0 => return Err(self.error("division by zero")),
+            BinaryOp::Div => lhs / rhs,
+            BinaryOp::Mod if rhs == 0.0 => return Err(self.error("modulo by zero")),
+            BinaryOp::Mod => lhs % rhs,
+            BinaryOp::Pow => libm::pow(lhs, rhs),
+            op => {
+                let text = format!("unexpected duration expression operator \"{}\"", op.as_str());
+                return Err(self.error(&text));
+            }
         })
     }
 }

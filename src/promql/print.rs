@@ -7,8 +7,8 @@ use crate::model::number::{format_duration, format_f, format_g, quote, truncate_
 use crate::model::{MatchOp, Matcher};
 
 use super::ast::{
-    Aggregate, At, Binary, Cardinality, DurationExpr, Expr, Extension, Modifiers, NumberLiteral, UnaryOp,
-    VectorMatching, VectorSelector,
+    Aggregate, At, Binary, Cardinality, DurationExpr, Expr, Extension, MatrixSelector, Modifiers,
+    NumberLiteral, UnaryOp, VectorMatching, VectorSelector,
 };
 use super::duration::literal_nanos;
 
@@ -17,24 +17,15 @@ impl Display for Expr {
         match self {
             Self::Number(literal) => literal.fmt(f),
             Self::String(literal) => f.write_str(&quote(&literal.value)),
-            Self::Vector(selector) => {
-                selector.fmt(f)?;
-                write_at(f, &selector.modifiers)?;
-                write_extension(f, &selector.modifiers)?;
-                write_offset(f, &selector.modifiers)
+            Self::Vector(selector) => write_selector(f, selector),
+            Self::Matrix(matrix) => write_matrix(f, matrix),
+            Self::Subquery(subquery) => {
+                subquery.expr.fmt(f)?;
+                SubquerySuffix(subquery).fmt(f)
             }
-            Self::Matrix(matrix) => {
-                matrix.selector.fmt(f)?;
-                f.write_str("[")?;
-                write_duration(f, &matrix.window)?;
-                f.write_str("]")?;
-                write_extension(f, &matrix.selector.modifiers)?;
-                write_at(f, &matrix.selector.modifiers)?;
-                write_offset(f, &matrix.selector.modifiers)
-            }
-            Self::Subquery(subquery) => write!(f, "{}{}", subquery.expr, SubquerySuffix(subquery)),
             Self::Call(call) => {
-                write!(f, "{}(", call.function.signature().name)?;
+                f.write_str(call.function.signature().name)?;
+                f.write_str("(")?;
                 for (index, arg) in call.args.iter().enumerate() {
                     f.write_str(if index == 0 { "" } else { ", " })?;
                     arg.fmt(f)?;
@@ -42,17 +33,52 @@ impl Display for Expr {
                 f.write_str(")")
             }
             Self::Aggregate(aggregate) => {
-                write!(f, "{}(", AggregateHead(aggregate))?;
+                AggregateHead(aggregate).fmt(f)?;
+                f.write_str("(")?;
                 if let Some(param) = &aggregate.param {
-                    write!(f, "{param}, ")?;
+                    param.fmt(f)?;
+                    f.write_str(", ")?;
                 }
-                write!(f, "{})", aggregate.expr)
+                aggregate.expr.fmt(f)?;
+                f.write_str(")")
             }
-            Self::Binary(binary) => write!(f, "{} {} {}", binary.lhs, BinaryHead(binary), binary.rhs),
-            Self::Unary(unary) => write!(f, "{}{}", unary.op.as_str(), unary.expr),
-            Self::Paren(paren) => write!(f, "({})", paren.expr),
+            Self::Binary(binary) => {
+                binary.lhs.fmt(f)?;
+                f.write_str(" ")?;
+                BinaryHead(binary).fmt(f)?;
+                f.write_str(" ")?;
+                binary.rhs.fmt(f)
+            }
+            Self::Unary(unary) => {
+                f.write_str(unary.op.as_str())?;
+                unary.expr.fmt(f)
+            }
+            Self::Paren(paren) => {
+                f.write_str("(")?;
+                paren.expr.fmt(f)?;
+                f.write_str(")")
+            }
         }
     }
+}
+
+#[inline(never)]
+fn write_selector(f: &mut Formatter<'_>, selector: &VectorSelector) -> fmt::Result {
+    selector.fmt(f)?;
+    write_at(f, &selector.modifiers)?;
+    write_extension(f, &selector.modifiers)?;
+    write_offset(f, &selector.modifiers)
+}
+
+#[inline(never)]
+fn write_matrix(f: &mut Formatter<'_>, matrix: &MatrixSelector) -> fmt::Result {
+    matrix.selector.fmt(f)?;
+    f.write_str("[")?;
+    write_duration(f, &matrix.window)?;
+    f.write_str("]")?;
+    write_extension(f, &matrix.selector.modifiers)?;
+    write_at(f, &matrix.selector.modifiers)?;
+    write_offset(f, &matrix.selector.modifiers)
 }
 
 /// The operator of an aggregation with its grouping, up to the parenthesis.

@@ -167,7 +167,7 @@ impl Evaluator<'_> {
             Operator::String(bytes) => Ok(String::from_utf8_lossy(bytes).into_owned()),
             _ => Err(Error::new(
                 ErrorKind::Query,
-                format!("expected a string, got a value of type {}", node.value_type().as_str()),
+                format!("expected a string, got a value of type {}", node.value_type.as_str()),
             )),
         }
     }

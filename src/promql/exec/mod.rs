@@ -92,7 +92,7 @@ impl Evaluator<'_> {
             Operator::Aggregate(aggregate) => self.aggregate(aggregate, node, steps),
             Operator::Negate(inner) => self.negate(inner, steps),
             Operator::Plus(inner) => self.vector(inner, steps),
-            Operator::Binary(binary) => match (binary.lhs.value_type(), binary.rhs.value_type()) {
+            Operator::Binary(binary) => match (binary.lhs.value_type, binary.rhs.value_type) {
                 (ValueType::Vector, ValueType::Vector) => {
                     let default = crate::promql::ast::VectorMatching::default();
                     let matching = binary.matching.unwrap_or(&default);
@@ -133,6 +133,6 @@ impl Evaluator<'_> {
 
 /// The checks let no such node through; should one come, the query fails.
 fn unexpected(node: &Node<'_>, wanted: ValueType) -> Error {
-    let text = format!("expected type {}, got {}", wanted.as_str(), node.value_type().as_str());
+    let text = format!("expected type {}, got {}", wanted.as_str(), node.value_type.as_str());
     Error::new(ErrorKind::Query, text).at(node.range.start, node.range.end)
 }

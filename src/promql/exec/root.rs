@@ -20,7 +20,7 @@ impl Evaluator<'_> {
     /// The value of an instant query.
     pub(crate) fn instant_value(&self, root: &Node<'_>, time: i64) -> Result<Value> {
         let steps = Steps::single(time);
-        match root.value_type() {
+        match root.value_type {
             ValueType::Scalar => Ok(Value::Scalar(self.scalar(root, steps)?.at(0))),
             ValueType::String => Ok(Value::String(self.text(root)?)),
             ValueType::Matrix => self.points(root, steps),
@@ -46,7 +46,7 @@ impl Evaluator<'_> {
 
     /// The value of a range query.
     pub(crate) fn range_value(&self, root: &Node<'_>, steps: Steps) -> Result<Value> {
-        let vector = match root.value_type() {
+        let vector = match root.value_type {
             ValueType::Vector => self.named(self.vector(root, steps)?)?,
             ValueType::Scalar => {
                 let values = self.scalar(root, steps)?.into_values(steps.count());

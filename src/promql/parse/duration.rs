@@ -72,34 +72,46 @@ impl Parser<'_> {
 
     /// A duration whose operators bind at least at `level`.
     fn duration(&mut self, level: u8) -> Result<Duration> {
-        let lhs = self.nested(Self::duration_operand)?;
+        self.enter()?;
+        let lhs = self.duration_operand()?;
+        self.leave();
         self.duration_operators(lhs, level)
     }
 
     fn duration_operators(&mut self, mut lhs: Duration, level: u8) -> Result<Duration> {
-        loop {
-            let token = self.peek()?;
-            let TokenKind::Operator(
-                op @ (BinaryOp::Add
-                | BinaryOp::Sub
-                | BinaryOp::Mul
-                | BinaryOp::Div
-                | BinaryOp::Mod
-                | BinaryOp::Pow),
-            ) = token.kind
-            else {
-                return Ok(lhs);
-            };
-            let binding = binding(op);
-            if binding.level < level {
-                return Ok(lhs);
-            }
-            self.advance();
-            let rhs = self.nested(|parser| parser.duration(right_level(&binding)))?;
+        while let Some((token, op, right_level)) = self.duration_operator(level)? {
+            self.enter()?;
+            let rhs = self.duration(right_level)?;
+            self.leave();
             lhs = self.duration_binary(token, op, lhs, rhs)?;
         }
+        Ok(lhs)
     }
 
+    /// Takes an operator that binds at least at `level`; with it comes the level of its right operand.
+    #[inline(never)]
+    fn duration_operator(&mut self, level: u8) -> Result<Option<(Token, BinaryOp, u8)>> {
+        let token = self.peek()?;
+        let TokenKind::Operator(
+            op @ (BinaryOp::Add
+            | BinaryOp::Sub
+            | BinaryOp::Mul
+            | BinaryOp::Div
+            | BinaryOp::Mod
+            | BinaryOp::Pow),
+        ) = token.kind
+        else {
+            return Ok(None);
+        };
+        let binding = binding(op);
+        if binding.level < level {
+            return Ok(None);
+        }
+        self.advance();
+        Ok(Some((token, op, right_level(&binding))))
+    }
+
+    #[inline(never)]
     fn duration_binary(
         &mut self,
         token: Token,
@@ -132,6 +144,7 @@ impl Parser<'_> {
     }
 
     /// `-d` or `+d`. Signs of literals become part of them, and a plus before anything else means nothing.
+    #[inline(never)]
     fn signed_duration(&mut self, sign: Token, op: UnaryOp, operand: Duration) -> Result<Duration> {
         match operand.item {
             DurationExpr::Literal(mut literal) => {
@@ -151,13 +164,7 @@ impl Parser<'_> {
 
     fn duration_primary(&mut self, token: Token) -> Result<Duration> {
         match token.kind {
-            TokenKind::Number | TokenKind::Duration => {
-                let literal: NumberLiteral = self.number_literal(token)?;
-                if is_out_of_range(literal.value) {
-                    return Err(self.error(literal.range, "duration out of range"));
-                }
-                self.node(DurationExpr::Literal(literal), 0)
-            }
+            TokenKind::Number | TokenKind::Duration => self.duration_literal(token),
             TokenKind::LeftParen => {
                 let inner = self.duration_in_parens()?;
                 self.allow_duration_expr(inner.item.range())?;
@@ -171,22 +178,20 @@ impl Parser<'_> {
         }
     }
 
+    #[inline(never)]
+    fn duration_literal(&mut self, token: Token) -> Result<Duration> {
+        let literal: NumberLiteral = self.number_literal(token)?;
+        if is_out_of_range(literal.value) {
+            return Err(self.error(literal.range, "duration out of range"));
+        }
+        self.node(DurationExpr::Literal(literal), 0)
+    }
+
     /// `step()`, `range()`, `min_of(a, b)` or `max_of(a, b)`
     fn duration_function(&mut self, token: Token) -> Result<Duration> {
         let TokenKind::Keyword(keyword) = token.kind else { return Err(self.unexpected()) };
         match keyword {
-            Keyword::Step | Keyword::Range => {
-                self.advance();
-                self.expect(TokenKind::LeftParen)?;
-                let close = self.expect(TokenKind::RightParen)?;
-                let range = TextRange::new(token.start(), close.end());
-                let item = if keyword == Keyword::Step {
-                    DurationExpr::Step(range)
-                } else {
-                    DurationExpr::Range(range)
-                };
-                self.node(item, 0)
-            }
+            Keyword::Step | Keyword::Range => self.duration_of_query(token, keyword),
             Keyword::MaxOf | Keyword::MinOf => {
                 self.advance();
                 self.expect(TokenKind::LeftParen)?;
@@ -194,14 +199,30 @@ impl Parser<'_> {
                 self.expect(TokenKind::Comma)?;
                 let rhs = self.duration(0)?;
                 self.expect(TokenKind::RightParen)?;
-                let range = lhs.item.range().to(rhs.item.range());
-                let below = lhs.height.max(rhs.height);
-                let max = keyword == Keyword::MaxOf;
-                let (lhs, rhs) = (Box::new(lhs.item), Box::new(rhs.item));
-                self.node(DurationExpr::Extreme { max, lhs, rhs, range }, below)
+                self.duration_extreme(keyword == Keyword::MaxOf, lhs, rhs)
             }
             _ => Err(self.unexpected()),
         }
+    }
+
+    /// `step()` or `range()`
+    #[inline(never)]
+    fn duration_of_query(&mut self, token: Token, keyword: Keyword) -> Result<Duration> {
+        self.advance();
+        self.expect(TokenKind::LeftParen)?;
+        let close = self.expect(TokenKind::RightParen)?;
+        let range = TextRange::new(token.start(), close.end());
+        let item =
+            if keyword == Keyword::Step { DurationExpr::Step(range) } else { DurationExpr::Range(range) };
+        self.node(item, 0)
+    }
+
+    #[inline(never)]
+    fn duration_extreme(&mut self, max: bool, lhs: Duration, rhs: Duration) -> Result<Duration> {
+        let range = lhs.item.range().to(rhs.item.range());
+        let below = lhs.height.max(rhs.height);
+        let (lhs, rhs) = (Box::new(lhs.item), Box::new(rhs.item));
+        self.node(DurationExpr::Extreme { max, lhs, rhs, range }, below)
     }
 
     fn duration_in_parens(&mut self) -> Result<Duration> {
@@ -212,6 +233,7 @@ impl Parser<'_> {
     }
 
     /// `(inner)`; parentheses around parentheses are none.
+    #[inline(never)]
     fn duration_paren(&mut self, open: Token, inner: Duration) -> Result<Duration> {
         let range = match &inner.item {
             DurationExpr::Literal(literal) => TextRange::new(open.start(), literal.range.end),

@@ -3,13 +3,15 @@
 use crate::error::Result;
 use crate::model::number::{parse_duration, parse_number, quote, seconds_of_nanos};
 use crate::promql::ast::{
-    Aggregate, AggregateOp, Binary, BinaryOp, Call, Expr, NumberLiteral, Paren, StringLiteral, Unary, UnaryOp,
+    Aggregate, AggregateOp, Binary, BinaryOp, Call, Expr, NumberLiteral, Paren, StringLiteral, Unary,
+    UnaryOp, VectorMatching,
 };
 use crate::promql::lex::{Keyword, Token, TokenKind, unquote};
 use crate::promql::signature::Function;
 use crate::promql::text_range::TextRange;
 
 use super::context::Context;
+use super::modifier::AggregateModifier;
 use super::{Node, Parser, range_of};
 
 /// How tightly an operator binds, and whether it binds to the right.
@@ -54,25 +56,65 @@ pub(super) const fn sign(kind: TokenKind) -> Option<UnaryOp> {
     }
 }
 
+/// The arguments of a call or an aggregation.
+struct Arguments {
+    args: Vec<Expr>,
+    /// The height of the highest.
+    below: usize,
+    /// Where the parenthesis closes.
+    end: usize,
+}
+
+// Whatever stands between one expression and the one inside it has a small frame: what does not lead deeper is done in functions
+// of their own.
 impl Parser<'_> {
     /// An expression whose operators bind at least at `level`.
     pub(super) fn expr(&mut self, level: u8) -> Result<Node> {
-        let mut lhs = self.nested(Self::operand)?;
-        while let TokenKind::Operator(op) = self.peek()?.kind {
-            let binding = binding(op);
-            if binding.level < level {
-                break;
-            }
-            self.advance();
-            lhs = self.binary(lhs, op, right_level(&binding))?;
+        self.enter()?;
+        let mut lhs = self.operand()?;
+        self.leave();
+        while let Some((op, right_level)) = self.operator(level)? {
+            lhs = self.binary(lhs, op, right_level)?;
         }
         Ok(lhs)
     }
 
+    /// Takes an operator that binds at least at `level`; with it comes the level of its right operand.
+    #[inline(never)]
+    fn operator(&mut self, level: u8) -> Result<Option<(BinaryOp, u8)>> {
+        let TokenKind::Operator(op) = self.peek()?.kind else { return Ok(None) };
+        let binding = binding(op);
+        if binding.level < level {
+            return Ok(None);
+        }
+        self.advance();
+        Ok(Some((op, right_level(&binding))))
+    }
+
     fn binary(&mut self, lhs: Node, op: BinaryOp, level: u8) -> Result<Node> {
+        let clause = self.operator_clause()?;
+        self.enter()?;
+        let rhs = self.expr(level)?;
+        self.leave();
+        self.binary_node(lhs, op, clause, rhs)
+    }
+
+    /// What may stand between an operator and its right operand: `bool` and how vectors match.
+    #[inline(never)]
+    fn operator_clause(&mut self) -> Result<Box<(bool, VectorMatching)>> {
         let return_bool = self.take(TokenKind::Keyword(Keyword::Bool))?.is_some();
-        let matching = self.vector_matching()?;
-        let rhs = self.nested(|parser| parser.expr(level))?;
+        Ok(Box::new((return_bool, self.vector_matching()?)))
+    }
+
+    #[inline(never)]
+    fn binary_node(
+        &mut self,
+        lhs: Node,
+        op: BinaryOp,
+        clause: Box<(bool, VectorMatching)>,
+        rhs: Node,
+    ) -> Result<Node> {
+        let (return_bool, matching) = *clause;
         let range = lhs.item.range().to(rhs.item.range());
         let fills = matching.fill_left.is_some() || matching.fill_right.is_some();
         if fills && !self.options.fill_modifiers {
@@ -86,12 +128,22 @@ impl Parser<'_> {
 
     fn operand(&mut self) -> Result<Node> {
         let token = self.peek()?;
-        let Some(op) = sign(token.kind) else {
-            let primary = self.primary(token)?;
-            return self.postfix(primary);
-        };
-        self.advance();
-        let mut operand = self.expr(UNARY_OPERAND)?;
+        match sign(token.kind) {
+            None => {
+                let primary = self.primary(token)?;
+                self.postfix(primary)
+            }
+            Some(op) => {
+                self.advance();
+                let operand = self.expr(UNARY_OPERAND)?;
+                self.signed(token, op, operand)
+            }
+        }
+    }
+
+    /// An operand behind its sign.
+    #[inline(never)]
+    fn signed(&mut self, token: Token, op: UnaryOp, mut operand: Node) -> Result<Node> {
         if let Expr::Number(number) = &mut operand.item {
             if op == UnaryOp::Minus {
                 number.value = -number.value;
@@ -106,29 +158,21 @@ impl Parser<'_> {
 
     fn primary(&mut self, token: Token) -> Result<Node> {
         match token.kind {
-            TokenKind::Number | TokenKind::Duration => {
-                let literal = self.number_literal(token)?;
-                self.node(Expr::Number(literal), 0)
-            }
-            TokenKind::String => {
-                self.advance();
-                let value = self.string_value(token)?.into_boxed_slice();
-                self.node(Expr::String(StringLiteral { value, range: range_of(token) }), 0)
-            }
+            TokenKind::Number | TokenKind::Duration | TokenKind::String => self.literal(token),
             TokenKind::LeftParen => {
                 self.advance();
                 let inner = self.expr(0)?;
-                let close = self.expect(TokenKind::RightParen)?;
-                let range = TextRange::new(token.start(), close.end());
-                self.node(Expr::Paren(Box::new(Paren { expr: inner.item, range })), inner.height)
+                self.parenthesized(token, inner)
             }
             TokenKind::LeftBrace => self.vector_selector(None),
             TokenKind::Aggregate(op) => {
                 self.advance();
                 match self.peek()?.kind {
                     TokenKind::LeftParen | TokenKind::Keyword(Keyword::By | Keyword::Without) => {
-                        let outer = self.context;
-                        self.within(Context::Aggregation, |parser| parser.aggregate(token, op, outer))
+                        let outer = std::mem::replace(&mut self.context, Context::Aggregation);
+                        let aggregate = self.aggregate(token, op, outer);
+                        self.context = outer;
+                        aggregate
                     }
                     _ => self.vector_selector(Some(token)),
                 }
@@ -154,6 +198,25 @@ impl Parser<'_> {
             }
             _ => Err(self.unexpected()),
         }
+    }
+
+    #[inline(never)]
+    fn literal(&mut self, token: Token) -> Result<Node> {
+        if token.kind != TokenKind::String {
+            let literal = self.number_literal(token)?;
+            return self.node(Expr::Number(literal), 0);
+        }
+        self.advance();
+        let value = self.string_value(token)?.into_boxed_slice();
+        self.node(Expr::String(StringLiteral { value, range: range_of(token) }), 0)
+    }
+
+    /// What stands behind the parenthesis `open`, up to the one that closes it.
+    #[inline(never)]
+    fn parenthesized(&mut self, open: Token, inner: Node) -> Result<Node> {
+        let close = self.expect(TokenKind::RightParen)?;
+        let range = TextRange::new(open.start(), close.end());
+        self.node(Expr::Paren(Box::new(Paren { expr: inner.item, range })), inner.height)
     }
 
     /// A number or a duration, which is the next word.
@@ -182,7 +245,13 @@ impl Parser<'_> {
     }
 
     fn call(&mut self, name: Token) -> Result<Node> {
-        let (args, below, end) = self.arguments()?;
+        let arguments = self.arguments()?;
+        self.call_node(name, arguments)
+    }
+
+    #[inline(never)]
+    fn call_node(&mut self, name: Token, arguments: Arguments) -> Result<Node> {
+        let Arguments { args, below, end } = arguments;
         let word = self.word(name);
         let Some(function) = Function::by_name(word) else {
             let message = format!("unknown function with name {}", quote(word.as_bytes()));
@@ -193,35 +262,62 @@ impl Parser<'_> {
             return Err(self.error(range_of(name), &message));
         }
         let range = TextRange::new(name.start(), end);
-        self.node(Expr::Call(Call { function, args, range }), below)
+        self.node(Expr::Call(Box::new(Call { function, args, range })), below)
     }
 
-    /// `(…)`: the arguments, the height of the highest, and where the parenthesis closes.
-    fn arguments(&mut self) -> Result<(Vec<Expr>, usize, usize)> {
-        self.expect(TokenKind::LeftParen)?;
-        let mut args = Vec::new();
-        let mut below = 0;
-        if let Some(close) = self.take(TokenKind::RightParen)? {
-            return Ok((args, below, close.end()));
-        }
-        loop {
+    /// `(…)`
+    fn arguments(&mut self) -> Result<Arguments> {
+        let mut arguments = Arguments { args: Vec::new(), below: 0, end: 0 };
+        let mut open = self.open_arguments(&mut arguments)?;
+        while open {
             let arg = self.expr(0)?;
-            below = below.max(arg.height);
-            args.push(arg.item);
-            if let Some(close) = self.take(TokenKind::RightParen)? {
-                return Ok((args, below, close.end()));
-            }
-            let comma = self.expect(TokenKind::Comma)?;
-            if !starts_expression(self.peek()?.kind) {
-                return Err(self.error(range_of(comma), "trailing commas not allowed in function call args"));
-            }
+            open = self.behind_argument(&mut arguments, arg)?;
         }
+        Ok(arguments)
+    }
+
+    /// The opening parenthesis. Says whether an argument follows.
+    #[inline(never)]
+    fn open_arguments(&mut self, arguments: &mut Arguments) -> Result<bool> {
+        self.expect(TokenKind::LeftParen)?;
+        let close = self.take(TokenKind::RightParen)?;
+        arguments.end = close.map_or(0, |close| close.end());
+        Ok(close.is_none())
+    }
+
+    /// What stands behind an argument. Says whether another one follows.
+    #[inline(never)]
+    fn behind_argument(&mut self, arguments: &mut Arguments, arg: Node) -> Result<bool> {
+        arguments.below = arguments.below.max(arg.height);
+        arguments.args.push(arg.item);
+        if let Some(close) = self.take(TokenKind::RightParen)? {
+            arguments.end = close.end();
+            return Ok(false);
+        }
+        let comma = self.expect(TokenKind::Comma)?;
+        if !starts_expression(self.peek()?.kind) {
+            return Err(self.error(range_of(comma), "trailing commas not allowed in function call args"));
+        }
+        Ok(true)
     }
 
     /// An aggregation, whose operator was read. What follows it belongs to the context `outer` again.
     fn aggregate(&mut self, name: Token, op: AggregateOp, outer: Context) -> Result<Node> {
-        let mut modifier = self.aggregate_modifier()?;
-        let (args, below, mut end) = self.arguments()?;
+        let modifier = self.aggregate_modifier()?;
+        let arguments = self.arguments()?;
+        self.aggregate_node(name, op, outer, modifier, arguments)
+    }
+
+    #[inline(never)]
+    fn aggregate_node(
+        &mut self,
+        name: Token,
+        op: AggregateOp,
+        outer: Context,
+        mut modifier: Option<AggregateModifier>,
+        arguments: Arguments,
+    ) -> Result<Node> {
+        let Arguments { args, below, mut end } = arguments;
         if modifier.is_none() {
             modifier = self.aggregate_modifier()?;
             if let Some(modifier) = &modifier {

@@ -215,12 +215,22 @@ impl<'t> Parser<'t> {
         result
     }
 
+    /// Goes one level deeper.
+    fn enter(&mut self) -> Result<()> {
+        self.depth = self.depth.saturating_add(1);
+        self.check_depth(self.depth)
+    }
+
+    /// Comes back from where [`enter`](Self::enter) went.
+    fn leave(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+    }
+
     /// Runs `parse` one level deeper.
     fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        self.depth = self.depth.saturating_add(1);
-        self.check_depth(self.depth)?;
+        self.enter()?;
         let result = parse(self);
-        self.depth = self.depth.saturating_sub(1);
+        self.leave();
         result
     }
 

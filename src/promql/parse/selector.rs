@@ -31,7 +31,7 @@ impl Parser<'_> {
             matchers.push(Matcher::equal(METRIC_NAME, name));
         }
         let selector = VectorSelector { name, matchers, modifiers: Modifiers::default(), range };
-        self.node(Expr::Vector(selector), 0)
+        self.node(Expr::Vector(Box::new(selector)), 0)
     }
 
     /// The matchers behind an opening brace. Returns where the brace closes.
@@ -180,8 +180,8 @@ impl Parser<'_> {
             return Err(self.error(bracket, "no @ modifiers allowed before range"));
         }
         let range = TextRange::new(selector.range.start, bracket.end);
-        let matrix = MatrixSelector { selector, window: window.item, range };
-        self.node(Expr::Matrix(matrix), node.height.max(window.height))
+        let matrix = MatrixSelector { selector: *selector, window: window.item, range };
+        self.node(Expr::Matrix(Box::new(matrix)), node.height.max(window.height))
     }
 
     fn set_offset(&mut self, node: &mut Node, duration: Node<DurationExpr>) -> Result<()> {

@@ -59,7 +59,7 @@ fn collect_all<'n, 'q: 'n>(
 ) -> bool {
     let mut any = false;
     let mut complete = true;
-    for node in nodes.filter(|node| matches!(node.value_type(), ValueType::Vector | ValueType::Matrix)) {
+    for node in nodes.filter(|node| matches!(node.value_type, ValueType::Vector | ValueType::Matrix)) {
         any = true;
         complete &= collect(node, outer, found);
     }

@@ -8,8 +8,8 @@ pub(crate) mod window;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Matcher;
 use crate::promql::ast::{
-    AggregateOp, At, BinaryOp, DurationExpr, Expr, Extension, Modifiers, UnaryOp, ValueType, VectorMatching,
-    VectorSelector,
+    self, AggregateOp, At, BinaryOp, DurationExpr, Expr, Extension, MatrixSelector, Modifiers, UnaryOp,
+    ValueType, VectorMatching, VectorSelector,
 };
 use crate::promql::duration::DurationUse;
 use crate::promql::signature::Function;
@@ -21,6 +21,7 @@ use window::{RangeWindow, Reference};
 #[derive(Debug)]
 pub(crate) struct Node<'q> {
     pub(crate) operator: Operator<'q>,
+    pub(crate) value_type: ValueType,
     /// Where it stands, its own parentheses left out.
     pub(crate) range: TextRange,
     /// Whether it has the same value at every step.
@@ -32,8 +33,8 @@ pub(crate) struct Node<'q> {
 pub(crate) enum Operator<'q> {
     Number(f64),
     String(&'q [u8]),
-    Instant(InstantSelector<'q>),
-    Range(RangeSelector<'q>),
+    Instant(Box<InstantSelector<'q>>),
+    Range(Box<RangeSelector<'q>>),
     Subquery(Box<Subquery<'q>>),
     Call {
         function: Function,
@@ -161,104 +162,153 @@ impl Surroundings {
 }
 
 impl Node<'_> {
-    /// The type of its value.
-    pub(crate) fn value_type(&self) -> ValueType {
-        match &self.operator {
-            Operator::Number(_) => ValueType::Scalar,
-            Operator::String(_) => ValueType::String,
-            Operator::Instant(_) | Operator::Aggregate(_) | Operator::Info(_) => ValueType::Vector,
-            Operator::Range(_) | Operator::Subquery(_) => ValueType::Matrix,
-            Operator::Call { function, .. } => function.signature().returns,
-            Operator::Binary(node) => match (node.lhs.value_type(), node.rhs.value_type()) {
-                (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
-                _ => ValueType::Vector,
-            },
-            Operator::Negate(node) | Operator::Plus(node) => node.value_type(),
-        }
+    const fn constant(value: f64, range: TextRange) -> Self {
+        Self { operator: Operator::Number(value), value_type: ValueType::Scalar, range, invariant: true }
     }
 }
 
-/// The plan of a checked expression.
+/// The plan of a checked expression. Whatever does not lead deeper is done by functions of their own, so that deep trees take
+/// little stack.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Query`] or [`ErrorKind::Parse`] with Prometheus's text for durations that have no value here.
 pub(crate) fn plan<'q>(expr: &'q Expr, scope: &Scope) -> Result<Node<'q>> {
-    let range = expr.range();
-    let (operator, invariant) = match expr {
-        Expr::Paren(paren) => return plan(&paren.expr, scope),
-        Expr::Number(number) => (Operator::Number(number.value), true),
-        Expr::String(string) => (Operator::String(&string.value), true),
-        Expr::Vector(selector) => {
-            let selector = instant(selector, scope)?;
-            let invariant = selector.reference.at.is_some();
-            (Operator::Instant(selector), invariant)
-        }
-        Expr::Matrix(matrix) => {
-            let extension = matrix.selector.modifiers.extension;
-            let length = scope.millis(&matrix.window, DurationUse::Window)?;
-            let window = RangeWindow {
-                reference: scope.reference(&matrix.selector.modifiers)?,
-                length,
-                before: if extension.is_some() { scope.lookback } else { 0 },
-                after: if extension == Some(Extension::Smoothed) { scope.lookback } else { 0 },
-            };
-            let selector = RangeSelector {
-                matchers: &matrix.selector.matchers,
-                window,
-                extension,
-                statistics: scope.surroundings.only_statistics(),
-            };
-            (Operator::Range(selector), window.reference.at.is_some())
-        }
-        Expr::Subquery(node) => {
-            // In the order in which Prometheus finds faults.
-            let reference = scope.reference(&node.modifiers)?;
-            let step = match &node.step {
-                Some(step) => scope.millis(step, DurationUse::Window)?,
-                None => scope.default_subquery_step,
-            };
-            let length = scope.millis(&node.window, DurationUse::Window)?;
-            let window = RangeWindow { reference, length, before: 0, after: 0 };
+    match expr {
+        Expr::Paren(paren) => plan(&paren.expr, scope),
+        Expr::Number(number) => Ok(Node::constant(number.value, number.range)),
+        Expr::String(string) => Ok(Node {
+            operator: Operator::String(&string.value),
+            value_type: ValueType::String,
+            range: string.range,
+            invariant: true,
+        }),
+        Expr::Vector(selector) => instant_node(selector, scope),
+        Expr::Matrix(matrix) => range_node(matrix, scope),
+        Expr::Subquery(subquery) => {
+            let (window, step) = subquery_window(subquery, scope)?;
             let surroundings = Surroundings { buckets: true, ..scope.surroundings };
-            let inner = plan(&node.expr, &Scope { surroundings, ..*scope })?;
-            (Operator::Subquery(Box::new(Subquery { inner, window, step })), reference.at.is_some())
+            let inner = plan(&subquery.expr, &Scope { surroundings, ..*scope })?;
+            Ok(subquery_node(inner, window, step, subquery.range))
         }
-        Expr::Call(call) => return call_node(call, scope),
-        Expr::Aggregate(node) => {
-            let inner = plan(&node.expr, scope)?;
-            let param = node.param.as_ref().map(|param| plan(param, scope)).transpose()?;
-            // As in Prometheus, what is aggregated decides alone: a parameter then counts as it is at the first step.
-            let invariant = inner.invariant;
-            let aggregate =
-                Aggregate { op: node.op, inner, param, grouping: &node.grouping, without: node.without };
-            (Operator::Aggregate(Box::new(aggregate)), invariant)
-        }
-        Expr::Binary(node) => {
-            let buckets = scope.surroundings.buckets || node.op.is_trim();
-            let surroundings = Surroundings { buckets, ..scope.surroundings };
-            let scope = &Scope { surroundings, ..*scope };
-            let (lhs, rhs) = (plan(&node.lhs, scope)?, plan(&node.rhs, scope)?);
-            let invariant = lhs.invariant && rhs.invariant;
-            let binary = Binary {
-                op: node.op,
-                lhs,
-                rhs,
-                return_bool: node.return_bool,
-                matching: node.matching.as_ref(),
-            };
-            (Operator::Binary(Box::new(binary)), invariant)
-        }
-        Expr::Unary(node) => {
-            let inner = plan(&node.expr, scope)?;
-            let invariant = inner.invariant;
-            match node.op {
-                UnaryOp::Plus => (Operator::Plus(Box::new(inner)), invariant),
-                UnaryOp::Minus => (Operator::Negate(Box::new(inner)), invariant),
+        Expr::Call(call) => {
+            let below = Scope { surroundings: scope.surroundings.of_call(call.function), ..*scope };
+            let mut args = Vec::with_capacity(call.args.len());
+            for arg in &call.args {
+                args.push(plan(arg, &below)?);
             }
+            call_node(call, args, scope)
         }
+        Expr::Aggregate(aggregate) => {
+            let inner = plan(&aggregate.expr, scope)?;
+            let param = match &aggregate.param {
+                Some(param) => Some(plan(param, scope)?),
+                None => None,
+            };
+            Ok(aggregate_node(aggregate, inner, param))
+        }
+        Expr::Binary(binary) => {
+            let buckets = scope.surroundings.buckets || binary.op.is_trim();
+            let scope = &Scope { surroundings: Surroundings { buckets, ..scope.surroundings }, ..*scope };
+            let lhs = plan(&binary.lhs, scope)?;
+            let rhs = plan(&binary.rhs, scope)?;
+            Ok(binary_node(binary, lhs, rhs))
+        }
+        Expr::Unary(unary) => {
+            let inner = plan(&unary.expr, scope)?;
+            Ok(unary_node(unary, inner))
+        }
+    }
+}
+
+#[inline(never)]
+fn instant_node<'q>(selector: &'q VectorSelector, scope: &Scope) -> Result<Node<'q>> {
+    let range = selector.range;
+    let selector = Box::new(instant(selector, scope)?);
+    let invariant = selector.reference.at.is_some();
+    Ok(Node { operator: Operator::Instant(selector), value_type: ValueType::Vector, range, invariant })
+}
+
+#[inline(never)]
+fn range_node<'q>(matrix: &'q MatrixSelector, scope: &Scope) -> Result<Node<'q>> {
+    let extension = matrix.selector.modifiers.extension;
+    let length = scope.millis(&matrix.window, DurationUse::Window)?;
+    let window = RangeWindow {
+        reference: scope.reference(&matrix.selector.modifiers)?,
+        length,
+        before: if extension.is_some() { scope.lookback } else { 0 },
+        after: if extension == Some(Extension::Smoothed) { scope.lookback } else { 0 },
     };
-    Ok(Node { operator, range, invariant })
+    let selector = RangeSelector {
+        matchers: &matrix.selector.matchers,
+        window,
+        extension,
+        statistics: scope.surroundings.only_statistics(),
+    };
+    Ok(Node {
+        operator: Operator::Range(Box::new(selector)),
+        value_type: ValueType::Matrix,
+        range: matrix.range,
+        invariant: window.reference.at.is_some(),
+    })
+}
+
+/// Window and step of a subquery, in the order in which Prometheus finds faults.
+#[inline(never)]
+fn subquery_window(subquery: &ast::Subquery, scope: &Scope) -> Result<(RangeWindow, i64)> {
+    let reference = scope.reference(&subquery.modifiers)?;
+    let step = match &subquery.step {
+        Some(step) => scope.millis(step, DurationUse::Window)?,
+        None => scope.default_subquery_step,
+    };
+    let length = scope.millis(&subquery.window, DurationUse::Window)?;
+    Ok((RangeWindow { reference, length, before: 0, after: 0 }, step))
+}
+
+#[inline(never)]
+fn subquery_node(inner: Node<'_>, window: RangeWindow, step: i64, range: TextRange) -> Node<'_> {
+    Node {
+        invariant: window.reference.at.is_some(),
+        operator: Operator::Subquery(Box::new(Subquery { inner, window, step })),
+        value_type: ValueType::Matrix,
+        range,
+    }
+}
+
+#[inline(never)]
+fn aggregate_node<'q>(node: &'q ast::Aggregate, inner: Node<'q>, param: Option<Node<'q>>) -> Node<'q> {
+    // As in Prometheus, what is aggregated decides alone: a parameter then counts as it is at the first step.
+    let invariant = inner.invariant;
+    let aggregate = Aggregate { op: node.op, inner, param, grouping: &node.grouping, without: node.without };
+    Node {
+        operator: Operator::Aggregate(Box::new(aggregate)),
+        value_type: ValueType::Vector,
+        range: node.range,
+        invariant,
+    }
+}
+
+#[inline(never)]
+fn binary_node<'q>(node: &'q ast::Binary, lhs: Node<'q>, rhs: Node<'q>) -> Node<'q> {
+    let value_type = match (lhs.value_type, rhs.value_type) {
+        (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
+        _ => ValueType::Vector,
+    };
+    let invariant = lhs.invariant && rhs.invariant;
+    let matching = node.matching.as_ref();
+    let binary = Binary { op: node.op, lhs, rhs, return_bool: node.return_bool, matching };
+    Node { operator: Operator::Binary(Box::new(binary)), value_type, range: node.range, invariant }
+}
+
+#[inline(never)]
+fn unary_node<'q>(node: &'q ast::Unary, inner: Node<'q>) -> Node<'q> {
+    let (value_type, invariant) = (inner.value_type, inner.invariant);
+    let inner = Box::new(inner);
+    let operator = match node.op {
+        UnaryOp::Plus => Operator::Plus(inner),
+        UnaryOp::Minus => Operator::Negate(inner),
+    };
+    Node { operator, value_type, range: node.range, invariant }
 }
 
 fn instant<'q>(selector: &'q VectorSelector, scope: &Scope) -> Result<InstantSelector<'q>> {
@@ -271,11 +321,10 @@ fn instant<'q>(selector: &'q VectorSelector, scope: &Scope) -> Result<InstantSel
     })
 }
 
-fn call_node<'q>(call: &'q crate::promql::ast::Call, scope: &Scope) -> Result<Node<'q>> {
+#[inline(never)]
+fn call_node<'q>(call: &'q ast::Call, mut args: Vec<Node<'q>>, scope: &Scope) -> Result<Node<'q>> {
     let function = call.function;
-    let range = call.range;
-    let below = Scope { surroundings: scope.surroundings.of_call(function), ..*scope };
-    let mut args = call.args.iter().map(|arg| plan(arg, &below)).collect::<Result<Vec<_>>>()?;
+    let (value_type, range) = (function.signature().returns, call.range);
     let seconds = |millis: i64| millis as f64 / 1000.0;
     let constant = match function {
         Function::Start => Some(seconds(scope.start)),
@@ -287,7 +336,7 @@ fn call_node<'q>(call: &'q crate::promql::ast::Call, scope: &Scope) -> Result<No
         _ => None,
     };
     if let Some(value) = constant {
-        return Ok(Node { operator: Operator::Number(value), range, invariant: true });
+        return Ok(Node::constant(value, range));
     }
     if function == Function::Info {
         let mut args = args.into_iter();
@@ -302,6 +351,7 @@ fn call_node<'q>(call: &'q crate::promql::ast::Call, scope: &Scope) -> Result<No
         let invariant = inner.invariant && reference.at.is_some();
         return Ok(Node {
             operator: Operator::Info(Box::new(Info { inner, matchers, reference })),
+            value_type,
             range,
             invariant,
         });
@@ -332,7 +382,7 @@ fn call_node<'q>(call: &'q crate::promql::ast::Call, scope: &Scope) -> Result<No
     ) || (function == Function::Timestamp
         && !matches!(args.as_slice(), [Node { operator: Operator::Instant(_), .. }]));
     let invariant = !reads_time_itself && args.iter().all(|arg| arg.invariant);
-    Ok(Node { operator: Operator::Call { function, args }, range, invariant })
+    Ok(Node { operator: Operator::Call { function, args }, value_type, range, invariant })
 }
 
 impl Scope {
