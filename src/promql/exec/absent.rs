@@ -9,6 +9,7 @@ use crate::promql::signature::Function;
 
 use super::Evaluator;
 use super::column::Column;
+use super::operands::Operands;
 use super::range::{Slider, bounds, check_extension, range_argument};
 use super::vector::{Vector, VectorSeries};
 
@@ -38,12 +39,11 @@ fn labels_of(matchers: &[Matcher]) -> Labels {
 
 impl Evaluator<'_> {
     /// `absent`
-    pub(crate) fn absent(&self, argument: &Node<'_>, steps: Steps) -> Result<Vector> {
+    pub(crate) fn absent(&self, argument: &Node<'_>, vector: &Vector, steps: Steps) -> Result<Vector> {
         let labels = match &argument.operator {
             Operator::Instant(selector) => labels_of(selector.matchers),
             _ => Labels::empty(),
         };
-        let vector = self.vector(argument, steps)?;
         let mut column = Column::constant(1.0, steps.count());
         for step in 0..steps.count() {
             if vector.series.iter().any(|series| series.column.is_present(step)) {
@@ -54,7 +54,12 @@ impl Evaluator<'_> {
     }
 
     /// `absent_over_time`
-    pub(crate) fn absent_over_time(&self, args: &[Node<'_>], steps: Steps) -> Result<Vector> {
+    pub(crate) fn absent_over_time(
+        &self,
+        args: &[Node<'_>],
+        steps: Steps,
+        operands: &mut Operands,
+    ) -> Result<Vector> {
         let Some((argument, window, extension)) = range_argument(args) else {
             return Err(Error::new(ErrorKind::Query, "absent_over_time expects a range vector"));
         };
@@ -64,7 +69,7 @@ impl Evaluator<'_> {
             _ => Labels::empty(),
         };
         let mut column = Column::constant(1.0, steps.count());
-        self.for_each_range_series(argument, steps, false, |series| {
+        self.for_each_range_series(argument, steps, operands, false, |series| {
             let mut slider = Slider::default();
             for (step, time) in steps.times().enumerate() {
                 let bounds = bounds(window, time);

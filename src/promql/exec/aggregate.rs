@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use crate::error::Result;
 use crate::model::Labels;
 use crate::model::label::METRIC_NAME;
-use crate::promql::ast::AggregateOp;
+use crate::promql::ast::{AggregateOp, ValueType};
 use crate::promql::func::extremum;
 use crate::promql::func::over_time::Extreme;
 use crate::promql::func::quantile::quantile;
@@ -15,7 +15,9 @@ use crate::promql::plan::{Aggregate, Node};
 
 use super::Evaluator;
 use super::column::{Column, histogram_weight};
+use super::count_values::value_label;
 use super::histogram_sum::{HistogramCell, Place, Wanted};
+use super::operands::Operands;
 use super::vector::{Scalars, Vector, VectorSeries};
 
 /// Which group each series belongs to.
@@ -202,39 +204,50 @@ impl Evaluator<'_> {
         aggregate: &Aggregate<'_>,
         node: &Node<'_>,
         steps: Steps,
+        operands: &mut Operands,
     ) -> Result<Vector> {
+        let parameter = match &aggregate.param {
+            Some(param) if param.value_type == ValueType::Scalar => operands.scalars(param)?,
+            _ => Scalars::Constant(f64::NAN),
+        };
+        let input = operands.vector(&aggregate.inner)?;
         match aggregate.op {
-            AggregateOp::Sum => match self.sum_of_family_rates(aggregate, steps)? {
-                Some(sums) => Ok(sums),
-                None => self.accumulate::<Sum>(aggregate, steps, Histograms::Added(Wanted::Sum)),
-            },
-            AggregateOp::Avg => self.accumulate::<Mean>(aggregate, steps, Histograms::Added(Wanted::Mean)),
-            AggregateOp::Count => self.accumulate::<Count>(aggregate, steps, Histograms::Counted),
-            AggregateOp::Group => self.accumulate::<One>(aggregate, steps, Histograms::Counted),
-            AggregateOp::Min => self.accumulate::<Best<false>>(aggregate, steps, Histograms::Ignored),
-            AggregateOp::Max => self.accumulate::<Best<true>>(aggregate, steps, Histograms::Ignored),
-            AggregateOp::Stddev => self.accumulate::<Variance<true>>(aggregate, steps, Histograms::Ignored),
-            AggregateOp::Stdvar => self.accumulate::<Variance<false>>(aggregate, steps, Histograms::Ignored),
-            AggregateOp::Quantile => self.quantile_aggregation(aggregate, steps),
-            AggregateOp::Topk | AggregateOp::Bottomk => self.topk(aggregate, node, steps),
-            AggregateOp::Limitk | AggregateOp::LimitRatio => self.limit(aggregate, steps),
-            AggregateOp::CountValues => self.count_values(aggregate, steps),
+            AggregateOp::Sum => {
+                self.accumulate::<Sum>(aggregate, &input, steps, Histograms::Added(Wanted::Sum))
+            }
+            AggregateOp::Avg => {
+                self.accumulate::<Mean>(aggregate, &input, steps, Histograms::Added(Wanted::Mean))
+            }
+            AggregateOp::Count => self.accumulate::<Count>(aggregate, &input, steps, Histograms::Counted),
+            AggregateOp::Group => self.accumulate::<One>(aggregate, &input, steps, Histograms::Counted),
+            AggregateOp::Min => self.accumulate::<Best<false>>(aggregate, &input, steps, Histograms::Ignored),
+            AggregateOp::Max => self.accumulate::<Best<true>>(aggregate, &input, steps, Histograms::Ignored),
+            AggregateOp::Stddev => {
+                self.accumulate::<Variance<true>>(aggregate, &input, steps, Histograms::Ignored)
+            }
+            AggregateOp::Stdvar => {
+                self.accumulate::<Variance<false>>(aggregate, &input, steps, Histograms::Ignored)
+            }
+            AggregateOp::Quantile => self.quantile_aggregation(aggregate, &parameter, &input, steps),
+            AggregateOp::Topk | AggregateOp::Bottomk => self.topk(aggregate, &parameter, &input, node, steps),
+            AggregateOp::Limitk | AggregateOp::LimitRatio => self.limit(aggregate, &parameter, input, steps),
+            AggregateOp::CountValues => self.count_values(aggregate, &input, steps),
         }
     }
 
     fn accumulate<A: Accumulator>(
         &self,
         aggregate: &Aggregate<'_>,
+        input: &Vector,
         steps: Steps,
         histograms: Histograms,
     ) -> Result<Vector> {
-        let input = self.vector(&aggregate.inner, steps)?;
         let groups = Groups::new(&input.series, aggregate);
         let count = steps.count();
         let cells = (groups.groups.len() as u64).saturating_mul(count as u64);
         let mut charge = self.budget.charge();
         let cell_bytes = (size_of::<A>() as u64).saturating_add(2);
-        self.budget.raise(&mut charge, 0, cells.saturating_mul(cell_bytes))?;
+        charge.raise(0, cells.saturating_mul(cell_bytes))?;
         let size = groups.groups.len().saturating_mul(count);
         let mut accumulators = vec![A::default(); size];
         let mut floats = vec![false; size];
@@ -277,13 +290,13 @@ impl Evaluator<'_> {
                     }
                     Histograms::Added(wanted) => {
                         if cells.is_empty() {
-                            self.budget.raise(&mut charge, 0, cells_bytes(size))?;
+                            charge.raise(0, cells_bytes(size))?;
                             cells.resize(size, None);
                         }
                         let Some(cell) = cells.get_mut(row.start.saturating_add(step)) else { continue };
                         if cell.is_none() {
                             let bytes = histogram_weight(histogram).saturating_mul(16);
-                            self.budget.raise(&mut charge, 0, bytes)?;
+                            charge.raise(0, bytes)?;
                         }
                         let after_float = floats.get(step).copied().unwrap_or(false);
                         let place = Place { name: series.labels.metric_name(), range: aggregate.inner.range };
@@ -315,17 +328,21 @@ impl Evaluator<'_> {
         Ok(output)
     }
 
-    /// The parameter of an aggregation, and where it stands.
-    pub(crate) fn parameter(&self, aggregate: &Aggregate<'_>, steps: Steps) -> Result<Scalars> {
-        match &aggregate.param {
-            Some(param) => self.scalar(param, steps),
-            None => Ok(Scalars::Constant(f64::NAN)),
+    /// Refuses what Prometheus refuses before it evaluates operands.
+    pub(crate) fn check_aggregate(&self, aggregate: &Aggregate<'_>) -> Result<()> {
+        match aggregate.op {
+            AggregateOp::CountValues => value_label(aggregate).map(drop),
+            _ => Ok(()),
         }
     }
 
-    fn quantile_aggregation(&self, aggregate: &Aggregate<'_>, steps: Steps) -> Result<Vector> {
-        let q = self.parameter(aggregate, steps)?;
-        let input = self.vector(&aggregate.inner, steps)?;
+    fn quantile_aggregation(
+        &self,
+        aggregate: &Aggregate<'_>,
+        q: &Scalars,
+        input: &Vector,
+        steps: Steps,
+    ) -> Result<Vector> {
         if let Some(param) = &aggregate.param {
             let mut values = q.iter(steps.count());
             let first = values.next().unwrap_or(0.5);

@@ -39,47 +39,39 @@ pub(crate) fn compare(op: BinaryOp, a: f64, b: f64) -> bool {
     }
 }
 
-impl Evaluator<'_> {
-    /// `scalar op scalar`
-    pub(crate) fn scalar_binary(&self, node: &Binary<'_>, steps: Steps) -> Result<Scalars> {
-        let lhs = self.scalar(&node.lhs, steps)?;
-        let rhs = self.scalar(&node.rhs, steps)?;
-        if node.op.is_trim() || node.op.is_set() {
-            let text = format!("operator {:?} not allowed for Scalar operations", node.op.as_str());
-            return Err(Error::new(ErrorKind::Query, text));
-        }
-        Ok(lhs.zip(&rhs, |a, b| compute(node.op, a, b)))
+/// `scalar op scalar`
+pub(crate) fn scalar_scalar(op: BinaryOp, lhs: Scalars, rhs: &Scalars) -> Result<Scalars> {
+    if op.is_trim() || op.is_set() {
+        let text = format!("operator {:?} not allowed for Scalar operations", op.as_str());
+        return Err(Error::new(ErrorKind::Query, text));
     }
+    Ok(lhs.zip(rhs, |a, b| compute(op, a, b)))
+}
 
+impl Evaluator<'_> {
     /// `vector op scalar`, or `scalar op vector` with `swapped`.
     pub(crate) fn vector_scalar(
         &self,
         node: &Binary<'_>,
         swapped: bool,
+        mut vector: Vector,
+        scalars: &Scalars,
         steps: Steps,
         whole: &Node<'_>,
     ) -> Result<Vector> {
-        let (vector, scalars) = if swapped {
-            let scalars = self.scalar(&node.lhs, steps)?;
-            (self.vector(&node.rhs, steps)?, scalars)
-        } else {
-            let vector = self.vector(&node.lhs, steps)?;
-            (vector, self.scalar(&node.rhs, steps)?)
-        };
         let op = node.op;
         let filters = op.is_comparison() && !node.return_bool;
-        let mut vector = vector;
         let mut operands = OperandNotes::new(steps);
         for series in &mut vector.series {
             if op.is_trim() || series.column.has_histograms() {
-                operands.of_column(&mut series.column, op, swapped, &scalars);
+                operands.of_column(&mut series.column, op, swapped, scalars);
             }
             if op.is_trim() {
                 // The floats are gone already, and the name stays.
                 continue;
             }
             if filters {
-                filter(series, op, swapped, &scalars);
+                filter(series, op, swapped, scalars);
             } else if swapped {
                 series.column.map_floats(|step, value| compute(op, scalars.at(step), value));
             } else {

@@ -8,13 +8,11 @@ use crate::promql::engine::QueryLimits;
 
 /// Counters of one evaluation, and what they may reach.
 #[derive(Clone, Debug)]
-pub(crate) struct Budget {
-    limits: QueryLimits,
-    held: Rc<Held>,
-}
+pub(crate) struct Budget(Rc<Counters>);
 
-#[derive(Debug, Default)]
-struct Held {
+#[derive(Debug)]
+struct Counters {
+    limits: QueryLimits,
     samples: Cell<u64>,
     bytes: Cell<u64>,
     series: Cell<u64>,
@@ -26,13 +24,26 @@ struct Held {
 pub(crate) struct Charge {
     samples: u64,
     bytes: u64,
-    held: Rc<Held>,
+    budget: Budget,
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.held.samples.set(self.held.samples.get().saturating_sub(self.samples));
-        self.held.bytes.set(self.held.bytes.get().saturating_sub(self.bytes));
+        let Counters { samples, bytes, .. } = &*self.budget.0;
+        samples.set(samples.get().saturating_sub(self.samples));
+        bytes.set(bytes.get().saturating_sub(self.bytes));
+    }
+}
+
+impl Charge {
+    /// Raises the charge by what is about to be held.
+    pub(crate) fn raise(&mut self, samples: u64, bytes: u64) -> Result<()> {
+        self.samples = self.samples.saturating_add(samples);
+        self.bytes = self.bytes.saturating_add(bytes);
+        let held = &self.budget.0;
+        held.samples.set(held.samples.get().saturating_add(samples));
+        held.bytes.set(held.bytes.get().saturating_add(bytes));
+        self.budget.judge(held.samples.get(), held.bytes.get())
     }
 }
 
@@ -49,33 +60,39 @@ fn exceeded(limit: &str, asked: u64, allowed: u64) -> Error {
 
 impl Budget {
     pub(crate) fn new(limits: &QueryLimits) -> Self {
-        Self { limits: limits.clone(), held: Rc::default() }
+        Self(Rc::new(Counters {
+            limits: limits.clone(),
+            samples: Cell::default(),
+            bytes: Cell::default(),
+            series: Cell::default(),
+            label_bytes: Cell::default(),
+        }))
     }
 
     /// A charge of nothing, to be raised.
     pub(crate) fn charge(&self) -> Charge {
-        Charge { samples: 0, bytes: 0, held: self.held.clone() }
+        Charge { samples: 0, bytes: 0, budget: self.clone() }
     }
 
     /// Counts series that a selector found.
     pub(crate) fn touch_series(&self, count: usize) -> Result<()> {
-        let series = self.held.series.get().saturating_add(count as u64);
-        self.held.series.set(series);
-        let allowed = self.limits.series;
+        let series = self.0.series.get().saturating_add(count as u64);
+        self.0.series.set(series);
+        let allowed = self.0.limits.series;
         if series > allowed { Err(exceeded("series", series, allowed)) } else { Ok(()) }
     }
 
     /// Counts label text made by functions.
     pub(crate) fn make_labels(&self, bytes: usize) -> Result<()> {
-        let made = self.held.label_bytes.get().saturating_add(bytes as u64);
-        self.held.label_bytes.set(made);
-        let allowed = self.limits.label_bytes;
+        let made = self.0.label_bytes.get().saturating_add(bytes as u64);
+        self.0.label_bytes.set(made);
+        let allowed = self.0.limits.label_bytes;
         if made > allowed { Err(exceeded("label_bytes", made, allowed)) } else { Ok(()) }
     }
 
     /// Checks the number of points that a subquery evaluates.
     pub(crate) fn check_subquery_points(&self, points: usize) -> Result<()> {
-        let allowed = self.limits.subquery_points.min(MOST_POINTS);
+        let allowed = self.0.limits.subquery_points.min(MOST_POINTS);
         if points as u64 > allowed {
             Err(exceeded("subquery_points", points as u64, allowed))
         } else {
@@ -85,7 +102,7 @@ impl Budget {
 
     /// Checks the number of steps of a range query.
     pub(crate) fn check_points(&self, points: usize) -> Result<()> {
-        let allowed = self.limits.points_per_series.min(MOST_POINTS);
+        let allowed = self.0.limits.points_per_series.min(MOST_POINTS);
         if points as u64 > allowed {
             return Err(exceeded("points_per_series", points as u64, allowed));
         }
@@ -94,48 +111,39 @@ impl Budget {
 
     /// Checks how far a selector reaches, in milliseconds.
     pub(crate) fn check_window(&self, millis: i64) -> Result<()> {
-        let allowed = self.limits.window_ms;
+        let allowed = self.0.limits.window_ms;
         let asked = millis.unsigned_abs();
         if asked > allowed { Err(exceeded("window_ms", asked, allowed)) } else { Ok(()) }
     }
 
     /// Checks the number of series in the answer.
     pub(crate) fn check_result(&self, series: usize) -> Result<()> {
-        let allowed = self.limits.result_series;
+        let allowed = self.0.limits.result_series;
         if series as u64 > allowed { Err(exceeded("result_series", series as u64, allowed)) } else { Ok(()) }
     }
 
     /// Checks samples that are held for a moment on top of everything charged.
     pub(crate) fn check_samples(&self, more: u64) -> Result<()> {
-        self.judge(self.held.samples.get().saturating_add(more), self.held.bytes.get())
+        self.judge(self.0.samples.get().saturating_add(more), self.0.bytes.get())
     }
 
     fn judge(&self, samples: u64, bytes: u64) -> Result<()> {
-        if samples > self.limits.samples {
+        if samples > self.0.limits.samples {
             return Err(Error::new(
                 ErrorKind::Limit,
                 "query processing would load too many samples into memory in query execution",
             ));
         }
-        if bytes > self.limits.memory_bytes {
-            return Err(exceeded("memory_bytes", bytes, self.limits.memory_bytes));
+        if bytes > self.0.limits.memory_bytes {
+            return Err(exceeded("memory_bytes", bytes, self.0.limits.memory_bytes));
         }
         Ok(())
-    }
-
-    /// Raises `charge` by what is about to be held.
-    pub(crate) fn raise(&self, charge: &mut Charge, samples: u64, bytes: u64) -> Result<()> {
-        charge.samples = charge.samples.saturating_add(samples);
-        charge.bytes = charge.bytes.saturating_add(bytes);
-        self.held.samples.set(self.held.samples.get().saturating_add(samples));
-        self.held.bytes.set(self.held.bytes.get().saturating_add(bytes));
-        self.judge(self.held.samples.get(), self.held.bytes.get())
     }
 
     /// Samples and bytes charged and not given back.
     #[cfg(test)]
     pub(crate) fn held(&self) -> (u64, u64) {
-        (self.held.samples.get(), self.held.bytes.get())
+        (self.0.samples.get(), self.0.bytes.get())
     }
 }
 
@@ -147,11 +155,11 @@ mod tests {
     fn what_is_dropped_is_given_back() {
         let budget = Budget::new(&QueryLimits { samples: 10, ..QueryLimits::default() });
         let mut charge = budget.charge();
-        budget.raise(&mut charge, 10, 80).unwrap();
-        let error = budget.raise(&mut budget.charge(), 1, 8).unwrap_err();
+        charge.raise(10, 80).unwrap();
+        let error = budget.charge().raise(1, 8).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Limit);
         drop(charge);
         assert_eq!(budget.held(), (0, 0));
-        budget.raise(&mut budget.charge(), 10, 80).unwrap();
+        budget.charge().raise(10, 80).unwrap();
     }
 }

@@ -9,6 +9,7 @@ use crate::promql::signature::Function;
 
 use super::Evaluator;
 use super::column::Column;
+use super::operands::Operands;
 use super::vector::{Scalars, Vector};
 
 impl Evaluator<'_> {
@@ -19,53 +20,64 @@ impl Evaluator<'_> {
         args: &[Node<'_>],
         node: &Node<'_>,
         steps: Steps,
+        operands: &mut Operands,
     ) -> Result<Vector> {
         if let Some(compute) = math::of_one(function) {
             let input = match args.first() {
-                Some(argument) => self.vector(argument, steps)?,
+                Some(argument) => operands.vector(argument)?,
                 None => self.only(Labels::empty(), time_column(steps))?,
             };
             return self.map_floats(input, steps, |_, value| compute(value));
         }
         match (function, args) {
-            (Function::Absent, [argument]) => self.absent(argument, steps),
-            (Function::AbsentOverTime, _) => self.absent_over_time(args, steps),
+            (Function::Absent, [argument]) => self.absent(argument, &operands.vector(argument)?, steps),
+            (Function::AbsentOverTime, _) => self.absent_over_time(args, steps, operands),
             (Function::Round, [argument, rest @ ..]) => {
-                let input = self.vector(argument, steps)?;
+                let input = operands.vector(argument)?;
                 let to = match rest.first() {
-                    Some(to) => self.scalar(to, steps)?,
+                    Some(to) => operands.scalars(to)?,
                     None => Scalars::Constant(1.0),
                 };
                 self.map_floats(input, steps, |step, value| math::round(value, to.at(step)))
             }
             (Function::Clamp, [argument, low, high]) => {
-                let input = self.vector(argument, steps)?;
-                let (low, high) = (self.scalar(low, steps)?, self.scalar(high, steps)?);
+                let input = operands.vector(argument)?;
+                let (low, high) = (operands.scalars(low)?, operands.scalars(high)?);
                 self.clamp(input, &low, &high, steps)
             }
             (Function::ClampMin, [argument, low]) => {
-                let input = self.vector(argument, steps)?;
-                let low = self.scalar(low, steps)?;
+                let input = operands.vector(argument)?;
+                let low = operands.scalars(low)?;
                 self.clamp(input, &low, &Scalars::Constant(f64::INFINITY), steps)
             }
             (Function::ClampMax, [argument, high]) => {
-                let input = self.vector(argument, steps)?;
-                let high = self.scalar(high, steps)?;
+                let input = operands.vector(argument)?;
+                let high = operands.scalars(high)?;
                 self.clamp(input, &Scalars::Constant(f64::NEG_INFINITY), &high, steps)
             }
             (Function::Vector_, [argument]) => {
-                let values = self.scalar(argument, steps)?.into_values(steps.count());
+                let values = operands.scalars(argument)?.into_values(steps.count());
                 self.only(Labels::empty(), Column::from_floats(values))
             }
-            (Function::Timestamp, [argument]) => self.timestamp(argument, steps),
-            (Function::StartTimestamp, [argument]) => self.start_timestamp(argument, steps),
-            (Function::Sort | Function::SortDesc | Function::SortByLabel | Function::SortByLabelDesc, _) => {
-                self.sort(function, args, node, steps)
+            (Function::Timestamp, [argument]) => self.timestamp(argument, operands.vector(argument)?, steps),
+            (Function::StartTimestamp, [argument]) => {
+                self.start_timestamp(argument, operands.vector(argument)?, steps)
             }
-            (Function::LabelReplace, _) => self.label_replace(args, node, steps),
-            (Function::LabelJoin, _) => self.label_join(args, node, steps),
+            (Function::Sort | Function::SortDesc | Function::SortByLabel | Function::SortByLabelDesc, _) => {
+                self.sort(function, args, node, steps, operands)
+            }
+            (Function::LabelReplace, [argument, ..]) => {
+                let replacement = match operands.replacement.take() {
+                    Some(replacement) => replacement,
+                    None => Box::new(self.replacement(args, node)?),
+                };
+                self.label_replace(&replacement, operands.vector(argument)?)
+            }
+            (Function::LabelJoin, [argument, ..]) => {
+                self.label_join(&self.joint(args, node)?, operands.vector(argument)?)
+            }
             (Function::HistogramQuantile | Function::HistogramQuantiles | Function::HistogramFraction, _) => {
-                self.histogram_function(function, args, node, steps)
+                self.histogram_function(function, args, node, steps, operands)
             }
             (
                 Function::HistogramAvg
@@ -74,8 +86,17 @@ impl Evaluator<'_> {
                 | Function::HistogramStdvar
                 | Function::HistogramSum,
                 [argument],
-            ) => self.native_histogram_function(function, argument, steps),
-            _ => self.range_function(function, args, node, steps),
+            ) => self.native_histogram_function(function, argument, &operands.vector(argument)?, steps),
+            _ => self.range_function(function, args, node, steps, operands),
+        }
+    }
+
+    /// Refuses arguments that Prometheus refuses before it evaluates any.
+    pub(crate) fn check_call(&self, function: Function, args: &[Node<'_>], node: &Node<'_>) -> Result<()> {
+        match (function, args) {
+            (Function::LabelJoin, _) => self.joint(args, node).map(drop),
+            (Function::HistogramQuantiles, [_, name, ..]) => self.label_name(name).map(drop),
+            _ => Ok(()),
         }
     }
 
@@ -86,18 +107,15 @@ impl Evaluator<'_> {
         args: &[Node<'_>],
         node: &Node<'_>,
         steps: Steps,
+        operands: &mut Operands,
     ) -> Result<Scalars> {
         match (function, args) {
             (Function::Pi, _) => Ok(Scalars::Constant(std::f64::consts::PI)),
             (Function::Time, _) => Ok(Scalars::Each(steps.times().map(seconds).collect())),
-            (Function::MinOf, [a, b]) => {
-                Ok(self.scalar(a, steps)?.zip(&self.scalar(b, steps)?, extremum::min))
-            }
-            (Function::MaxOf, [a, b]) => {
-                Ok(self.scalar(a, steps)?.zip(&self.scalar(b, steps)?, extremum::max))
-            }
+            (Function::MinOf, [a, b]) => Ok(operands.scalars(a)?.zip(&operands.scalars(b)?, extremum::min)),
+            (Function::MaxOf, [a, b]) => Ok(operands.scalars(a)?.zip(&operands.scalars(b)?, extremum::max)),
             (Function::Scalar_, [argument]) => {
-                let vector = self.vector(argument, steps)?;
+                let vector = operands.vector(argument)?;
                 let mut values = vec![f64::NAN; steps.count()];
                 let mut found = vec![0_usize; steps.count()];
                 for series in &vector.series {
@@ -136,8 +154,7 @@ impl Evaluator<'_> {
         })
     }
 
-    fn timestamp(&self, argument: &Node<'_>, steps: Steps) -> Result<Vector> {
-        let mut vector = self.vector(argument, steps)?;
+    fn timestamp(&self, argument: &Node<'_>, mut vector: Vector, steps: Steps) -> Result<Vector> {
         // A selector has been planned to answer with times already.
         if !matches!(argument.operator, Operator::Instant(_)) {
             for series in &mut vector.series {
@@ -153,8 +170,7 @@ impl Evaluator<'_> {
         self.map_floats(vector, steps, |_, value| value)
     }
 
-    fn start_timestamp(&self, argument: &Node<'_>, steps: Steps) -> Result<Vector> {
-        let vector = self.vector(argument, steps)?;
+    fn start_timestamp(&self, argument: &Node<'_>, vector: Vector, steps: Steps) -> Result<Vector> {
         if !self.settings.start_timestamps || !matches!(argument.operator, Operator::Instant(_)) {
             return Ok(Vector::new(&self.budget));
         }

@@ -13,19 +13,28 @@ use super::aggregate::group_labels;
 use super::column::Column;
 use super::vector::{Vector, VectorSeries};
 
+/// The label that the value becomes.
+pub(crate) fn value_label<'q>(aggregate: &Aggregate<'q>) -> Result<&'q str> {
+    let name = match aggregate.param.as_ref().map(|param| &param.operator) {
+        Some(Operator::String(text)) => *text,
+        _ => &[],
+    };
+    let invalid = || Error::new(ErrorKind::Query, format!("invalid label name {}", quote(name)));
+    std::str::from_utf8(name).ok().filter(|name| !name.is_empty()).ok_or_else(invalid)
+}
+
 impl Evaluator<'_> {
-    pub(crate) fn count_values(&self, aggregate: &Aggregate<'_>, steps: Steps) -> Result<Vector> {
-        let name = match aggregate.param.as_ref().map(|param| &param.operator) {
-            Some(Operator::String(text)) => *text,
-            _ => &[],
-        };
-        let invalid = || Error::new(ErrorKind::Query, format!("invalid label name {}", quote(name)));
-        let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty()).ok_or_else(invalid)?;
+    pub(crate) fn count_values(
+        &self,
+        aggregate: &Aggregate<'_>,
+        input: &Vector,
+        steps: Steps,
+    ) -> Result<Vector> {
+        let name = value_label(aggregate)?;
         let mut grouping = aggregate.grouping.to_vec();
         if !aggregate.without {
             grouping.push(name.to_owned());
         }
-        let input = self.vector(&aggregate.inner, steps)?;
         let mut places: HashMap<Labels, usize> = HashMap::new();
         let mut counts: Vec<(Labels, Column)> = Vec::new();
         let mut charge = self.budget.charge();
@@ -43,7 +52,7 @@ impl Evaluator<'_> {
                     counts.len().saturating_sub(1)
                 });
                 if counts.len() > columns {
-                    self.budget.raise(&mut charge, 0, column_bytes)?;
+                    charge.raise(0, column_bytes)?;
                 }
                 Ok(place)
             };

@@ -153,7 +153,7 @@ impl Evaluator<'_> {
                 }
             }
             let cells = groups.groups.len().saturating_sub(known).saturating_mul(steps.count()) as u64;
-            self.budget.raise(&mut charge, 0, cells.saturating_mul(size_of::<Sum>() as u64 + 1))?;
+            charge.raise(0, cells.saturating_mul(size_of::<Sum>() as u64 + 1))?;
         }
         groups.groups.sort_by(|a, b| a.first.cmp(&b.first));
         let mut output = Vector::new(&self.budget);

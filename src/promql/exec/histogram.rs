@@ -18,6 +18,7 @@ use crate::promql::text_range::TextRange;
 
 use super::Evaluator;
 use super::column::{Column, ColumnSample};
+use super::operands::Operands;
 use super::vector::{Scalars, Vector, VectorSeries};
 
 /// One classic histogram.
@@ -111,12 +112,13 @@ impl Evaluator<'_> {
         args: &[Node<'_>],
         node: &Node<'_>,
         steps: Steps,
+        operands: &mut Operands,
     ) -> Result<Vector> {
         match (function, args) {
             (Function::HistogramQuantile, [q, argument]) => {
                 let range = q.range;
-                let q = self.scalar(q, steps)?;
-                let input = self.vector(argument, steps)?;
+                let q = operands.scalars(q)?;
+                let input = operands.vector(argument)?;
                 self.note_quantiles(&q, range, steps);
                 let mut output = Vector::new(&self.budget);
                 let histograms = self.histograms_in(input, argument.range, steps);
@@ -128,11 +130,11 @@ impl Evaluator<'_> {
             }
             (Function::HistogramQuantiles, [argument, name, quantiles @ ..]) => {
                 let name = self.label_name(name)?;
-                let input = self.vector(argument, steps)?;
+                let input = operands.vector(argument)?;
                 let quantiles = quantiles
                     .iter()
                     .map(|q| {
-                        let scalars = self.scalar(q, steps)?;
+                        let scalars = operands.scalars(q)?;
                         self.note_quantiles(&scalars, q.range, steps);
                         Ok(scalars)
                     })
@@ -150,9 +152,9 @@ impl Evaluator<'_> {
                 self.collect(output, steps)
             }
             (Function::HistogramFraction, [lower, upper, argument]) => {
-                let lower = self.scalar(lower, steps)?;
-                let upper = self.scalar(upper, steps)?;
-                let input = self.vector(argument, steps)?;
+                let lower = operands.scalars(lower)?;
+                let upper = operands.scalars(upper)?;
+                let input = operands.vector(argument)?;
                 let histograms = self.histograms_in(input, argument.range, steps);
                 let mut output = Vector::new(&self.budget);
                 let mut buckets = Vec::new();
@@ -192,6 +194,7 @@ impl Evaluator<'_> {
         &self,
         function: Function,
         argument: &Node<'_>,
+        input: &Vector,
         steps: Steps,
     ) -> Result<Vector> {
         let compute: fn(&NativeHistogram) -> f64 = match function {
@@ -202,7 +205,6 @@ impl Evaluator<'_> {
             Function::HistogramStddev => |histogram| native_histogram::variance(histogram).sqrt(),
             _ => return Err(self.not_built(function, argument)),
         };
-        let input = self.vector(argument, steps)?;
         let mut output = Vector::new(&self.budget);
         for series in &input.series {
             if !series.column.has_histograms() {

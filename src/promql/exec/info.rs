@@ -34,8 +34,13 @@ struct InfoSeries {
 }
 
 impl Evaluator<'_> {
-    pub(crate) fn info(&self, info: &Info<'_>, steps: Steps, range: TextRange) -> Result<Vector> {
-        let base = self.vector(&info.inner, steps)?;
+    pub(crate) fn info(
+        &self,
+        info: &Info<'_>,
+        base: Vector,
+        steps: Steps,
+        range: TextRange,
+    ) -> Result<Vector> {
         let (mut names, data): (Vec<Matcher>, Vec<Matcher>) =
             info.matchers.iter().cloned().partition(|matcher| matcher.name() == METRIC_NAME);
         if names.is_empty() {

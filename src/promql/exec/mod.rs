@@ -1,6 +1,6 @@
 //! From plan to values: every operator computes the series of its output once and their values for all steps.
 //!
-//! Operators follow the tree, whose height the parser bounds. Series go through all of them in label order, so that sums
+//! Operands come before operators, without recursion over the tree ([`operands`]). Series go through all of them in label order, so that sums
 //! of floats round as they do in Prometheus.
 
 mod absent;
@@ -18,6 +18,7 @@ mod histogram_arith;
 mod histogram_sum;
 mod info;
 mod instant;
+mod operands;
 mod range;
 mod relabel;
 pub(crate) mod root;
@@ -41,8 +42,10 @@ use super::ast::ValueType;
 use super::plan::steps::Steps;
 use super::plan::{Node, Operator};
 
+use arith::scalar_scalar;
 use budget::Budget;
-use vector::{Scalars, Vector, VectorSeries};
+use operands::Operands;
+use vector::{Scalars, Vector};
 
 /// How an evaluation behaves; times in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -66,66 +69,53 @@ pub(crate) struct Evaluator<'a> {
 }
 
 impl Evaluator<'_> {
-    /// Evaluates a node that is an instant vector.
-    pub(crate) fn vector(&self, node: &Node<'_>, steps: Steps) -> Result<Vector> {
-        if node.invariant && !steps.is_single() {
-            let once = self.vector_each(node, Steps::single(steps.first()))?;
-            let mut vector = Vector::new(&self.budget);
-            for series in &once.series {
-                let column = series.column.repeated(steps.count());
-                vector.push(VectorSeries {
-                    labels: series.labels.clone(),
-                    drop_name: series.drop_name,
-                    column,
-                })?;
-            }
-            return Ok(vector);
-        }
-        self.vector_each(node, steps)
-    }
-
-    fn vector_each(&self, node: &Node<'_>, steps: Steps) -> Result<Vector> {
+    /// The value of an operator that is an instant vector, or of a subquery.
+    fn vector_operator(&self, node: &Node<'_>, steps: Steps, operands: &mut Operands) -> Result<Vector> {
         match &node.operator {
             Operator::Instant(selector) => self.instant_selector(selector, steps, node.range),
-            Operator::Call { function, args } => self.call(*function, args, node, steps),
-            Operator::Info(info) => self.info(info, steps, node.range),
-            Operator::Aggregate(aggregate) => self.aggregate(aggregate, node, steps),
-            Operator::Negate(inner) => self.negate(inner, steps),
-            Operator::Plus(inner) => self.vector(inner, steps),
+            Operator::Call { function, args } => self.call(*function, args, node, steps, operands),
+            Operator::Info(info) => self.info(info, operands.vector(&info.inner)?, steps, node.range),
+            Operator::Aggregate(aggregate) => self.aggregate(aggregate, node, steps, operands),
+            Operator::Negate(inner) => self.negate(operands.vector(inner)?),
+            Operator::Plus(inner) => operands.vector(inner),
+            Operator::Subquery(subquery) => operands.vector(&subquery.inner),
             Operator::Binary(binary) => match (binary.lhs.value_type, binary.rhs.value_type) {
                 (ValueType::Vector, ValueType::Vector) => {
                     let default = crate::promql::ast::VectorMatching::default();
                     let matching = binary.matching.unwrap_or(&default);
+                    let (lhs, rhs) = (operands.vector(&binary.lhs)?, operands.vector(&binary.rhs)?);
                     if binary.op.is_set() {
-                        self.set_operation(binary, matching, steps)
+                        self.set_operation(binary.op, matching, lhs, rhs, steps)
                     } else {
-                        self.vector_vector(binary, matching, steps, node)
+                        self.vector_vector(binary, matching, lhs, rhs, steps, node)
                     }
                 }
-                (lhs, _) => self.vector_scalar(binary, lhs == ValueType::Scalar, steps, node),
+                (ValueType::Scalar, _) => {
+                    let (scalars, vector) = (operands.scalars(&binary.lhs)?, operands.vector(&binary.rhs)?);
+                    self.vector_scalar(binary, true, vector, &scalars, steps, node)
+                }
+                _ => {
+                    let (vector, scalars) = (operands.vector(&binary.lhs)?, operands.scalars(&binary.rhs)?);
+                    self.vector_scalar(binary, false, vector, &scalars, steps, node)
+                }
             },
-            Operator::Number(_) | Operator::String(_) | Operator::Range(_) | Operator::Subquery(_) => {
+            Operator::Number(_) | Operator::String(_) | Operator::Range(_) => {
                 Err(unexpected(node, ValueType::Vector))
             }
         }
     }
 
-    /// Evaluates a node that is a scalar.
-    pub(crate) fn scalar(&self, node: &Node<'_>, steps: Steps) -> Result<Scalars> {
-        if node.invariant && !steps.is_single() {
-            let once = self.scalar_each(node, Steps::single(steps.first()))?;
-            return Ok(Scalars::Constant(once.at(0)));
-        }
-        self.scalar_each(node, steps)
-    }
-
-    fn scalar_each(&self, node: &Node<'_>, steps: Steps) -> Result<Scalars> {
+    /// The value of an operator that is a scalar.
+    fn scalar_operator(&self, node: &Node<'_>, steps: Steps, operands: &mut Operands) -> Result<Scalars> {
         match &node.operator {
             Operator::Number(value) => Ok(Scalars::Constant(*value)),
-            Operator::Call { function, args } => self.scalar_call(*function, args, node, steps),
-            Operator::Negate(inner) => Ok(self.scalar(inner, steps)?.map(|value| -value)),
-            Operator::Plus(inner) => self.scalar(inner, steps),
-            Operator::Binary(binary) => self.scalar_binary(binary, steps),
+            Operator::Call { function, args } => self.scalar_call(*function, args, node, steps, operands),
+            Operator::Negate(inner) => Ok(operands.scalars(inner)?.map(|value| -value)),
+            Operator::Plus(inner) => operands.scalars(inner),
+            Operator::Binary(binary) => {
+                let (lhs, rhs) = (operands.scalars(&binary.lhs)?, operands.scalars(&binary.rhs)?);
+                scalar_scalar(binary.op, lhs, &rhs)
+            }
             _ => Err(unexpected(node, ValueType::Scalar)),
         }
     }

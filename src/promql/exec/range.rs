@@ -16,6 +16,7 @@ use crate::promql::text_range::TextRange;
 use super::Evaluator;
 use super::column::{Column, buffer_weight, histogram_weight};
 use super::hint::{Predecessors, prepare, reduce_to_statistics};
+use super::operands::Operands;
 use super::unique::refuse_equal;
 use super::vector::{Vector, VectorSeries};
 
@@ -123,6 +124,7 @@ impl Evaluator<'_> {
         &self,
         node: &Node<'_>,
         steps: Steps,
+        operands: &mut Operands,
         hints: bool,
         mut f: impl FnMut(RangeSeries<'_>) -> Result<()>,
     ) -> Result<()> {
@@ -153,7 +155,9 @@ impl Evaluator<'_> {
                 }
                 Ok(())
             }
-            Operator::Subquery(subquery) => self.for_each_subquery_series(subquery, steps, f),
+            Operator::Subquery(subquery) => {
+                self.for_each_subquery_series(subquery, &operands.vector(node)?, steps, f)
+            }
             _ => Err(Error::new(ErrorKind::Query, "a range vector was expected")),
         }
     }
@@ -165,6 +169,7 @@ impl Evaluator<'_> {
         args: &[Node<'_>],
         node: &Node<'_>,
         steps: Steps,
+        operands: &mut Operands,
     ) -> Result<Vector> {
         let Some((argument, window, extension)) = range_argument(args) else {
             return Err(self.not_built(function, node));
@@ -174,7 +179,7 @@ impl Evaluator<'_> {
         let scalars = args
             .iter()
             .filter(|arg| !std::ptr::eq(*arg, argument))
-            .map(|arg| self.scalar(arg, steps).map(|scalars| (scalars, arg.range)))
+            .map(|arg| operands.scalars(arg).map(|scalars| (scalars, arg.range)))
             .collect::<Result<Vec<_>>>()?;
         check_extension(function, extension)?;
         let scalar = |index: usize, step: usize| scalars.get(index).map_or(f64::NAN, |(s, _)| s.at(step));
@@ -190,7 +195,7 @@ impl Evaluator<'_> {
         };
         let mut scratch = Vec::new();
         let mut vector = Vector::new(&self.budget);
-        self.for_each_range_series(argument, steps, hints, |series| {
+        self.for_each_range_series(argument, steps, operands, hints, |series| {
             let mut column = Column::absent(steps.count());
             let mut slider = Slider::default();
             let mut noted = Notes::NONE;

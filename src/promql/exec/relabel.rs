@@ -7,17 +7,31 @@ use crate::model::label::METRIC_NAME;
 use crate::model::pattern::{GroupPattern, Groups};
 use crate::model::{Labels, LabelsBuilder};
 use crate::promql::plan::Node;
-use crate::promql::plan::steps::Steps;
 use crate::promql::signature::Function;
 
 use super::Evaluator;
 use super::unique::merge_equal;
 use super::vector::Vector;
 
+/// What `label_replace` does to labels.
+pub(crate) struct Replacement {
+    pattern: GroupPattern,
+    destination: String,
+    template: Template,
+    source: String,
+}
+
+/// What `label_join` does to labels.
+pub(crate) struct Joint {
+    destination: String,
+    separator: String,
+    sources: Vec<String>,
+}
+
 impl Evaluator<'_> {
-    /// `label_replace(v, dst, replacement, src, regex)`
-    pub(crate) fn label_replace(&self, args: &[Node<'_>], node: &Node<'_>, steps: Steps) -> Result<Vector> {
-        let [argument, destination, replacement, source, regex] = args else {
+    /// The arguments of `label_replace(v, dst, replacement, src, regex)`.
+    pub(crate) fn replacement(&self, args: &[Node<'_>], node: &Node<'_>) -> Result<Replacement> {
+        let [_, destination, replacement, source, regex] = args else {
             return Err(self.not_built(Function::LabelReplace, node));
         };
         let regex = self.text(regex)?;
@@ -31,12 +45,16 @@ impl Evaluator<'_> {
             return Err(Error::new(ErrorKind::Query, text));
         }
         let (replacement, source) = (self.text(replacement)?, self.text(source)?);
-        let template = Template::parse(&replacement);
-        let mut vector = self.vector(argument, steps)?;
+        Ok(Replacement { pattern, destination, template: Template::parse(&replacement), source })
+    }
+
+    /// `label_replace`
+    pub(crate) fn label_replace(&self, replacement: &Replacement, mut vector: Vector) -> Result<Vector> {
+        let Replacement { pattern, destination, template, source } = replacement;
         // Series share values; each is matched once.
         let mut known: HashMap<String, Option<String>> = HashMap::new();
         for series in &mut vector.series {
-            let value = series.labels.get(&source).unwrap_or("");
+            let value = series.labels.get(source).unwrap_or("");
             let replaced = match known.get(value) {
                 Some(replaced) => replaced.clone(),
                 None => {
@@ -46,15 +64,15 @@ impl Evaluator<'_> {
                 }
             };
             if let Some(replaced) = replaced {
-                self.set_label(&mut series.labels, &mut series.drop_name, &destination, replaced)?;
+                self.set_label(&mut series.labels, &mut series.drop_name, destination, replaced)?;
             }
         }
         merge_equal(vector, false)
     }
 
-    /// `label_join(v, dst, separator, src…)`
-    pub(crate) fn label_join(&self, args: &[Node<'_>], node: &Node<'_>, steps: Steps) -> Result<Vector> {
-        let [argument, destination, separator, sources @ ..] = args else {
+    /// The arguments of `label_join(v, dst, separator, src…)`.
+    pub(crate) fn joint(&self, args: &[Node<'_>], node: &Node<'_>) -> Result<Joint> {
+        let [_, destination, separator, sources @ ..] = args else {
             return Err(self.not_built(Function::LabelJoin, node));
         };
         let separator = self.text(separator)?;
@@ -69,12 +87,17 @@ impl Evaluator<'_> {
         if destination.is_empty() {
             return Err(invalid("destination", &destination));
         }
-        let mut vector = self.vector(argument, steps)?;
+        Ok(Joint { destination, separator, sources })
+    }
+
+    /// `label_join`
+    pub(crate) fn label_join(&self, joint: &Joint, mut vector: Vector) -> Result<Vector> {
+        let Joint { destination, separator, sources } = joint;
         for series in &mut vector.series {
             let values: Vec<&str> =
                 sources.iter().map(|name| series.labels.get(name).unwrap_or("")).collect();
-            let joined = values.join(&separator);
-            self.set_label(&mut series.labels, &mut series.drop_name, &destination, joined)?;
+            let joined = values.join(separator);
+            self.set_label(&mut series.labels, &mut series.drop_name, destination, joined)?;
         }
         merge_equal(vector, false)
     }
@@ -92,7 +115,7 @@ impl Evaluator<'_> {
 }
 
 /// A replacement text with references to groups, as Go's `Regexp.Expand` understands it.
-struct Template {
+pub(crate) struct Template {
     parts: Vec<Part>,
 }
 

@@ -12,6 +12,7 @@ use crate::promql::value::{MatrixSeries, Value, VectorSample};
 
 use super::Evaluator;
 use super::column::Column;
+use super::operands::{Operand, Operands};
 use super::range::{Slider, bounds, range_argument};
 use super::unique::remove_flagged_names;
 use super::vector::{Vector, VectorSeries};
@@ -73,7 +74,11 @@ impl Evaluator<'_> {
         };
         let bounds = bounds(window, steps.first());
         let mut matrix = Vec::new();
-        self.for_each_range_series(root, steps, true, |series| {
+        let mut operands = Operands::default();
+        if matches!(root.operator, Operator::Subquery(_)) {
+            operands.put(root, Operand::Vector(self.vector(root, steps)?));
+        }
+        self.for_each_range_series(root, steps, &mut operands, true, |series| {
             let mut slider = Slider::default();
             let samples = slider.at(
                 series.samples,

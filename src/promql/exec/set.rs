@@ -2,7 +2,6 @@
 
 use crate::error::Result;
 use crate::promql::ast::{BinaryOp, VectorMatching};
-use crate::promql::plan::Binary;
 use crate::promql::plan::steps::Steps;
 
 use super::Evaluator;
@@ -49,17 +48,17 @@ impl Evaluator<'_> {
     /// Evaluates a set operator.
     pub(crate) fn set_operation(
         &self,
-        node: &Binary<'_>,
+        op: BinaryOp,
         matching: &VectorMatching,
+        mut lhs: Vector,
+        mut rhs: Vector,
         steps: Steps,
     ) -> Result<Vector> {
-        let mut lhs = self.vector(&node.lhs, steps)?;
-        let mut rhs = self.vector(&node.rhs, steps)?;
         let mut signatures = Signatures::new(matching);
         let left_ids = signatures.ids(&lhs.series);
         let right_ids = signatures.ids(&rhs.series);
         let count = signatures.count();
-        if node.op == BinaryOp::Or {
+        if op == BinaryOp::Or {
             let left = Occurrence::of(&lhs.series, &left_ids, count, steps.count());
             mask(&mut rhs.series, &right_ids, &left, false);
             for series in std::mem::take(&mut rhs.series) {
@@ -67,7 +66,7 @@ impl Evaluator<'_> {
             }
         } else {
             let right = Occurrence::of(&rhs.series, &right_ids, count, steps.count());
-            mask(&mut lhs.series, &left_ids, &right, node.op == BinaryOp::And);
+            mask(&mut lhs.series, &left_ids, &right, op == BinaryOp::And);
         }
         lhs.prune();
         self.collect(lhs, steps)

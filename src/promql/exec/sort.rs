@@ -8,6 +8,7 @@ use crate::promql::signature::Function;
 
 use super::Evaluator;
 use super::go_sort;
+use super::operands::Operands;
 use super::vector::{Vector, VectorSeries};
 
 impl Evaluator<'_> {
@@ -18,9 +19,10 @@ impl Evaluator<'_> {
         args: &[Node<'_>],
         node: &Node<'_>,
         steps: Steps,
+        operands: &mut Operands,
     ) -> Result<Vector> {
         let Some((argument, names)) = args.split_first() else { return Err(self.not_built(function, node)) };
-        let mut vector = self.vector(argument, steps)?;
+        let mut vector = operands.vector(argument)?;
         if !steps.is_single() {
             self.notes.sort_in_range_query(node.range);
         }

@@ -11,21 +11,18 @@ use crate::promql::plan::window::subquery_steps;
 use super::Evaluator;
 use super::column::buffer_weight;
 use super::range::RangeSeries;
+use super::vector::Vector;
 
 impl Evaluator<'_> {
-    /// Calls `f` for every series of a subquery with the points of all windows.
+    /// Calls `f` for every series of a subquery, whose expression has this value, with the points of all windows.
     pub(crate) fn for_each_subquery_series(
         &self,
         subquery: &Subquery<'_>,
+        vector: &Vector,
         steps: Steps,
         mut f: impl FnMut(RangeSeries<'_>) -> Result<()>,
     ) -> Result<()> {
         let grid = subquery_steps(subquery.window, subquery.step, steps);
-        self.budget.check_subquery_points(grid.count())?;
-        if grid.count() == 0 {
-            return Ok(());
-        }
-        let vector = self.vector(&subquery.inner, grid)?;
         let mut buffer = SampleBuffer::default();
         for series in &vector.series {
             buffer.clear();

@@ -56,11 +56,16 @@ impl Evaluator<'_> {
     }
 
     /// `topk`, `bottomk`
-    pub(crate) fn topk(&self, aggregate: &Aggregate<'_>, node: &Node<'_>, steps: Steps) -> Result<Vector> {
-        let counts = self.parameter(aggregate, steps)?;
-        let input = self.vector(&aggregate.inner, steps)?;
+    pub(crate) fn topk(
+        &self,
+        aggregate: &Aggregate<'_>,
+        counts: &Scalars,
+        input: &Vector,
+        node: &Node<'_>,
+        steps: Steps,
+    ) -> Result<Vector> {
         let mut output = Vector::new(&self.budget);
-        if !self.check_counts(&counts, steps)? {
+        if !self.check_counts(counts, steps)? {
             return Ok(output);
         }
         let groups = Groups::new(&input.series, aggregate);
@@ -69,7 +74,7 @@ impl Evaluator<'_> {
         let mut heap: Vec<(f64, usize)> = Vec::new();
         for members in groups.members() {
             for step in 0..steps.count() {
-                let k = count_at(&counts, step, input.series.len());
+                let k = count_at(counts, step, input.series.len());
                 if k == 0 {
                     continue;
                 }
@@ -109,12 +114,16 @@ impl Evaluator<'_> {
     }
 
     /// `limitk`, `limit_ratio`
-    pub(crate) fn limit(&self, aggregate: &Aggregate<'_>, steps: Steps) -> Result<Vector> {
-        let parameter = self.parameter(aggregate, steps)?;
-        let mut input = self.vector(&aggregate.inner, steps)?;
+    pub(crate) fn limit(
+        &self,
+        aggregate: &Aggregate<'_>,
+        parameter: &Scalars,
+        mut input: Vector,
+        steps: Steps,
+    ) -> Result<Vector> {
         let groups = Groups::new(&input.series, aggregate);
         if aggregate.op == AggregateOp::LimitRatio {
-            if !self.check_ratios(&parameter, aggregate, steps)? {
+            if !self.check_ratios(parameter, aggregate, steps)? {
                 return Ok(Vector::new(&self.budget));
             }
             for series in &mut input.series {
@@ -128,13 +137,13 @@ impl Evaluator<'_> {
                 }
             }
         } else {
-            if !self.check_counts(&parameter, steps)? {
+            if !self.check_counts(parameter, steps)? {
                 return Ok(Vector::new(&self.budget));
             }
             let mut taken = vec![0_usize; groups.groups.len()];
             for step in 0..steps.count() {
                 taken.fill(0);
-                let k = count_at(&parameter, step, input.series.len());
+                let k = count_at(parameter, step, input.series.len());
                 for (series, group) in input.series.iter_mut().zip(&groups.ids) {
                     let Some(taken) = taken.get_mut(*group) else { continue };
                     if !series.column.is_present(step) {

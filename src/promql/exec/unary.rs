@@ -1,8 +1,6 @@
 //! Unary minus.
 
 use crate::error::Result;
-use crate::promql::plan::Node;
-use crate::promql::plan::steps::Steps;
 
 use super::Evaluator;
 use super::unique::merge_equal;
@@ -10,8 +8,7 @@ use super::vector::Vector;
 
 impl Evaluator<'_> {
     /// `-vector`
-    pub(crate) fn negate(&self, inner: &Node<'_>, steps: Steps) -> Result<Vector> {
-        let mut vector = self.vector(inner, steps)?;
+    pub(crate) fn negate(&self, mut vector: Vector) -> Result<Vector> {
         for series in &mut vector.series {
             series.column.map_floats(|_, value| -value);
             series.column.map_histograms(|histogram| histogram.multiply(-1.0));

@@ -19,14 +19,13 @@ pub(crate) struct VectorSeries {
 #[derive(Debug)]
 pub(crate) struct Vector {
     pub(crate) series: Vec<VectorSeries>,
-    budget: Budget,
     charge: Charge,
 }
 
 impl Vector {
     /// Without series.
     pub(crate) fn new(budget: &Budget) -> Self {
-        Self { series: Vec::new(), budget: budget.clone(), charge: budget.charge() }
+        Self { series: Vec::new(), charge: budget.charge() }
     }
 
     /// Adds a series, unless it has no sample.
@@ -38,7 +37,7 @@ impl Vector {
         if series.column.is_empty() {
             return Ok(());
         }
-        self.budget.raise(&mut self.charge, series.column.weight(), series.column.bytes())?;
+        self.charge.raise(series.column.weight(), series.column.bytes())?;
         self.series.push(series);
         Ok(())
     }

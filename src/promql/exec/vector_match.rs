@@ -73,11 +73,11 @@ impl Evaluator<'_> {
         &self,
         node: &Binary<'_>,
         matching: &VectorMatching,
+        mut lhs: Vector,
+        mut rhs: Vector,
         steps: Steps,
         whole: &Node<'_>,
     ) -> Result<Vector> {
-        let mut lhs = self.vector(&node.lhs, steps)?;
-        let mut rhs = self.vector(&node.rhs, steps)?;
         let mut signatures = Signatures::new(matching);
         let left_ids = signatures.ids(&lhs.series);
         let right_ids = signatures.ids(&rhs.series);
@@ -235,7 +235,7 @@ impl Matching<'_> {
             if self.steps.is_single() { next } else { *self.output_of_labels.entry(labels).or_insert(next) };
         if output == next {
             let bytes = (self.steps.count() as u64).saturating_mul(8);
-            self.budget.raise(&mut self.charge, 0, bytes)?;
+            self.charge.raise(0, bytes)?;
             let labels = self.labels.get(labels).cloned().unwrap_or_else(Labels::empty);
             self.outputs.push(Output { labels, column: Column::absent(self.steps.count()) });
         }

@@ -12,7 +12,7 @@ use crate::promql::text_range::TextRange;
 
 use super::context::Context;
 use super::modifier::AggregateModifier;
-use super::{Node, Parser, range_of};
+use super::{Parser, range_of};
 
 /// How tightly an operator binds, and whether it binds to the right.
 pub(super) struct Binding {
@@ -65,18 +65,22 @@ struct Arguments {
     end: usize,
 }
 
-// Whatever stands between one expression and the one inside it has a small frame: what does not lead deeper is done in functions
-// of their own.
+// Whatever stands between one expression and the one inside it has a small frame: what was read is put on a list, and what does
+// not lead deeper is done in functions of their own.
 impl Parser<'_> {
     /// An expression whose operators bind at least at `level`.
-    pub(super) fn expr(&mut self, level: u8) -> Result<Node> {
+    pub(super) fn expr(&mut self, level: u8) -> Result<()> {
         self.enter()?;
-        let mut lhs = self.operand()?;
+        self.operand()?;
         self.leave();
         while let Some((op, right_level)) = self.operator(level)? {
-            lhs = self.binary(lhs, op, right_level)?;
+            let clause = self.operator_clause()?;
+            self.enter()?;
+            self.expr(right_level)?;
+            self.leave();
+            self.binary(op, clause)?;
         }
-        Ok(lhs)
+        Ok(())
     }
 
     /// Takes an operator that binds at least at `level`; with it comes the level of its right operand.
@@ -91,14 +95,6 @@ impl Parser<'_> {
         Ok(Some((op, right_level(&binding))))
     }
 
-    fn binary(&mut self, lhs: Node, op: BinaryOp, level: u8) -> Result<Node> {
-        let clause = self.operator_clause()?;
-        self.enter()?;
-        let rhs = self.expr(level)?;
-        self.leave();
-        self.binary_node(lhs, op, clause, rhs)
-    }
-
     /// What may stand between an operator and its right operand: `bool` and how vectors match.
     #[inline(never)]
     fn operator_clause(&mut self) -> Result<Box<(bool, VectorMatching)>> {
@@ -106,15 +102,11 @@ impl Parser<'_> {
         Ok(Box::new((return_bool, self.vector_matching()?)))
     }
 
+    /// The operation on the two operands that were read last.
     #[inline(never)]
-    fn binary_node(
-        &mut self,
-        lhs: Node,
-        op: BinaryOp,
-        clause: Box<(bool, VectorMatching)>,
-        rhs: Node,
-    ) -> Result<Node> {
+    fn binary(&mut self, op: BinaryOp, clause: Box<(bool, VectorMatching)>) -> Result<()> {
         let (return_bool, matching) = *clause;
+        let (rhs, lhs) = (self.pop()?, self.pop()?);
         let range = lhs.item.range().to(rhs.item.range());
         let fills = matching.fill_left.is_some() || matching.fill_right.is_some();
         if fills && !self.options.fill_modifiers {
@@ -123,46 +115,48 @@ impl Parser<'_> {
         let below = lhs.height.max(rhs.height);
         let binary =
             Binary { op, lhs: lhs.item, rhs: rhs.item, return_bool, matching: Some(matching), range };
-        self.node(Expr::Binary(Box::new(binary)), below)
+        self.push(Expr::Binary(Box::new(binary)), below)
     }
 
-    fn operand(&mut self) -> Result<Node> {
+    fn operand(&mut self) -> Result<()> {
         let token = self.peek()?;
         match sign(token.kind) {
             None => {
-                let primary = self.primary(token)?;
-                self.postfix(primary)
+                self.primary(token)?;
+                self.postfix()
             }
             Some(op) => {
                 self.advance();
-                let operand = self.expr(UNARY_OPERAND)?;
-                self.signed(token, op, operand)
+                self.expr(UNARY_OPERAND)?;
+                self.signed(token, op)
             }
         }
     }
 
     /// An operand behind its sign.
     #[inline(never)]
-    fn signed(&mut self, token: Token, op: UnaryOp, mut operand: Node) -> Result<Node> {
+    fn signed(&mut self, token: Token, op: UnaryOp) -> Result<()> {
+        let mut operand = self.pop()?;
         if let Expr::Number(number) = &mut operand.item {
             if op == UnaryOp::Minus {
                 number.value = -number.value;
             }
             number.range.start = token.start();
-            return Ok(operand);
+            self.finished.push(operand);
+            return Ok(());
         }
         let range = TextRange::new(token.start(), operand.item.range().end);
         let unary = Unary { op, expr: operand.item, range };
-        self.node(Expr::Unary(Box::new(unary)), operand.height)
+        self.push(Expr::Unary(Box::new(unary)), operand.height)
     }
 
-    fn primary(&mut self, token: Token) -> Result<Node> {
+    fn primary(&mut self, token: Token) -> Result<()> {
         match token.kind {
             TokenKind::Number | TokenKind::Duration | TokenKind::String => self.literal(token),
             TokenKind::LeftParen => {
                 self.advance();
-                let inner = self.expr(0)?;
-                self.parenthesized(token, inner)
+                self.expr(0)?;
+                self.parenthesized(token)
             }
             TokenKind::LeftBrace => self.vector_selector(None),
             TokenKind::Aggregate(op) => {
@@ -201,22 +195,23 @@ impl Parser<'_> {
     }
 
     #[inline(never)]
-    fn literal(&mut self, token: Token) -> Result<Node> {
+    fn literal(&mut self, token: Token) -> Result<()> {
         if token.kind != TokenKind::String {
             let literal = self.number_literal(token)?;
-            return self.node(Expr::Number(literal), 0);
+            return self.push(Expr::Number(literal), 0);
         }
         self.advance();
         let value = self.string_value(token)?.into_boxed_slice();
-        self.node(Expr::String(StringLiteral { value, range: range_of(token) }), 0)
+        self.push(Expr::String(StringLiteral { value, range: range_of(token) }), 0)
     }
 
     /// What stands behind the parenthesis `open`, up to the one that closes it.
     #[inline(never)]
-    fn parenthesized(&mut self, open: Token, inner: Node) -> Result<Node> {
+    fn parenthesized(&mut self, open: Token) -> Result<()> {
+        let inner = self.pop()?;
         let close = self.expect(TokenKind::RightParen)?;
         let range = TextRange::new(open.start(), close.end());
-        self.node(Expr::Paren(Box::new(Paren { expr: inner.item, range })), inner.height)
+        self.push(Expr::Paren(Box::new(Paren { expr: inner.item, range })), inner.height)
     }
 
     /// A number or a duration, which is the next word.
@@ -244,13 +239,13 @@ impl Parser<'_> {
         })
     }
 
-    fn call(&mut self, name: Token) -> Result<Node> {
+    fn call(&mut self, name: Token) -> Result<()> {
         let arguments = self.arguments()?;
         self.call_node(name, arguments)
     }
 
     #[inline(never)]
-    fn call_node(&mut self, name: Token, arguments: Arguments) -> Result<Node> {
+    fn call_node(&mut self, name: Token, arguments: Arguments) -> Result<()> {
         let Arguments { args, below, end } = arguments;
         let word = self.word(name);
         let Some(function) = Function::by_name(word) else {
@@ -262,7 +257,7 @@ impl Parser<'_> {
             return Err(self.error(range_of(name), &message));
         }
         let range = TextRange::new(name.start(), end);
-        self.node(Expr::Call(Box::new(Call { function, args, range })), below)
+        self.push(Expr::Call(Box::new(Call { function, args, range })), below)
     }
 
     /// `(…)`
@@ -270,8 +265,8 @@ impl Parser<'_> {
         let mut arguments = Arguments { args: Vec::new(), below: 0, end: 0 };
         let mut open = self.open_arguments(&mut arguments)?;
         while open {
-            let arg = self.expr(0)?;
-            open = self.behind_argument(&mut arguments, arg)?;
+            self.expr(0)?;
+            open = self.behind_argument(&mut arguments)?;
         }
         Ok(arguments)
     }
@@ -287,7 +282,8 @@ impl Parser<'_> {
 
     /// What stands behind an argument. Says whether another one follows.
     #[inline(never)]
-    fn behind_argument(&mut self, arguments: &mut Arguments, arg: Node) -> Result<bool> {
+    fn behind_argument(&mut self, arguments: &mut Arguments) -> Result<bool> {
+        let arg = self.pop()?;
         arguments.below = arguments.below.max(arg.height);
         arguments.args.push(arg.item);
         if let Some(close) = self.take(TokenKind::RightParen)? {
@@ -302,7 +298,7 @@ impl Parser<'_> {
     }
 
     /// An aggregation, whose operator was read. What follows it belongs to the context `outer` again.
-    fn aggregate(&mut self, name: Token, op: AggregateOp, outer: Context) -> Result<Node> {
+    fn aggregate(&mut self, name: Token, op: AggregateOp, outer: Context) -> Result<()> {
         let modifier = self.aggregate_modifier()?;
         let arguments = self.arguments()?;
         self.aggregate_node(name, op, outer, modifier, arguments)
@@ -316,7 +312,7 @@ impl Parser<'_> {
         outer: Context,
         mut modifier: Option<AggregateModifier>,
         arguments: Arguments,
-    ) -> Result<Node> {
+    ) -> Result<()> {
         let Arguments { args, below, mut end } = arguments;
         if modifier.is_none() {
             modifier = self.aggregate_modifier()?;
@@ -345,7 +341,7 @@ impl Parser<'_> {
         match args.next() {
             Some(expr) if arg_count == wanted => {
                 let aggregate = Aggregate { op, expr, param, grouping, without, range };
-                self.node(Expr::Aggregate(Box::new(aggregate)), below)
+                self.push(Expr::Aggregate(Box::new(aggregate)), below)
             }
             _ => {
                 let message = format!(

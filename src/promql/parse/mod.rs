@@ -13,7 +13,7 @@ mod selector;
 use crate::error::{Error, ErrorKind, Result};
 
 use self::context::Context;
-use super::ast::Expr;
+use super::ast::{DurationExpr, Expr};
 use super::check;
 use super::lex::{Keyword, Token, TokenKind, Tokens, lex};
 use super::text_range::{TextRange, line_and_column};
@@ -79,7 +79,7 @@ pub(crate) struct ParseLimits {
 }
 
 impl ParseLimits {
-    /// The height to which trees are safe to walk recursively on a stack of 2 MiB.
+    /// The height to which trees are safe to walk recursively on a stack of 256 KiB, without optimization as well.
     pub(crate) const MAX_DEPTH: usize = 128;
 }
 
@@ -104,8 +104,17 @@ pub(crate) fn parse(text: &str, options: &ParseOptions) -> Result<Expr> {
         ));
     }
     let tokens = lex(text);
-    let mut parser =
-        Parser { text, tokens: &tokens, next: 0, options, context: Context::Query, depth: 0, nodes: 0 };
+    let mut parser = Parser {
+        text,
+        tokens: &tokens,
+        next: 0,
+        options,
+        context: Context::Query,
+        depth: 0,
+        nodes: 0,
+        finished: Vec::new(),
+        durations: Vec::new(),
+    };
     let mut expr = parser.query()?;
     check::check(text, &mut expr, options)?;
     Ok(expr)
@@ -139,6 +148,10 @@ struct Parser<'t> {
     /// Constructs that are open.
     depth: usize,
     nodes: usize,
+    /// Expressions that were read and are no part of a larger one yet.
+    finished: Vec<Node>,
+    /// The same of durations.
+    durations: Vec<Node<DurationExpr>>,
 }
 
 impl<'t> Parser<'t> {
@@ -147,9 +160,9 @@ impl<'t> Parser<'t> {
         if first.kind == TokenKind::End {
             return Err(self.error(TextRange::default(), "no expression found in input"));
         }
-        let node = self.expr(0)?;
+        self.expr(0)?;
         match self.peek()?.kind {
-            TokenKind::End => Ok(node.item),
+            TokenKind::End => Ok(self.pop()?.item),
             _ => Err(self.unexpected()),
         }
     }
@@ -247,6 +260,32 @@ impl<'t> Parser<'t> {
         let height = below.saturating_add(1);
         self.check_depth(height)?;
         Ok(Node { item, height })
+    }
+
+    /// Puts an expression whose highest part has height `below` on the list.
+    #[inline(never)]
+    fn push(&mut self, expr: Expr, below: usize) -> Result<()> {
+        let node = self.node(expr, below)?;
+        self.finished.push(node);
+        Ok(())
+    }
+
+    /// The expression that was read last.
+    fn pop(&mut self) -> Result<Node> {
+        self.finished.pop().ok_or_else(|| self.unexpected())
+    }
+
+    /// Puts a duration whose highest part has height `below` on the list.
+    #[inline(never)]
+    fn push_duration(&mut self, duration: DurationExpr, below: usize) -> Result<()> {
+        let node = self.node(duration, below)?;
+        self.durations.push(node);
+        Ok(())
+    }
+
+    /// The duration that was read last.
+    fn pop_duration(&mut self) -> Result<Node<DurationExpr>> {
+        self.durations.pop().ok_or_else(|| self.unexpected())
     }
 
     fn check_depth(&self, depth: usize) -> Result<()> {

@@ -18,7 +18,8 @@ const METRIC_NAME: &str = "__name__";
 
 impl Parser<'_> {
     /// A selector, of which a name outside the braces was read already.
-    pub(super) fn vector_selector(&mut self, name: Option<Token>) -> Result<Node> {
+    #[inline(never)]
+    pub(super) fn vector_selector(&mut self, name: Option<Token>) -> Result<()> {
         let mut matchers = Vec::new();
         let next = self.peek()?;
         let mut range = range_of(name.unwrap_or(next));
@@ -31,7 +32,7 @@ impl Parser<'_> {
             matchers.push(Matcher::equal(METRIC_NAME, name));
         }
         let selector = VectorSelector { name, matchers, modifiers: Modifiers::default(), range };
-        self.node(Expr::Vector(Box::new(selector)), 0)
+        self.push(Expr::Vector(Box::new(selector)), 0)
     }
 
     /// The matchers behind an opening brace. Returns where the brace closes.
@@ -105,9 +106,14 @@ impl Parser<'_> {
     }
 
     /// Everything that may follow an operand.
-    pub(super) fn postfix(&mut self, mut node: Node) -> Result<Node> {
+    #[inline(never)]
+    pub(super) fn postfix(&mut self) -> Result<()> {
         loop {
             let token = self.peek()?;
+            if !has_postfix(token.kind) {
+                return Ok(());
+            }
+            let mut node = self.pop()?;
             match token.kind {
                 TokenKind::LeftBracket => {
                     self.advance();
@@ -131,8 +137,9 @@ impl Parser<'_> {
                     self.advance();
                     self.set_extension(&mut node.item, Extension::Smoothed)?;
                 }
-                _ => return Ok(node),
+                _ => {}
             }
+            self.finished.push(node);
         }
     }
 
@@ -273,6 +280,16 @@ impl Parser<'_> {
     fn last_end(&self) -> usize {
         self.next.checked_sub(1).and_then(|index| self.tokens.list.get(index)).map_or(0, |token| token.end())
     }
+}
+
+/// Whether a word may follow an operand as a part of it.
+fn has_postfix(kind: TokenKind) -> bool {
+    matches!(
+        kind,
+        TokenKind::LeftBracket
+            | TokenKind::At
+            | TokenKind::Keyword(Keyword::Offset | Keyword::Anchored | Keyword::Smoothed)
+    )
 }
 
 /// The modifiers of an expression that can have some, and the end of its range, which moves behind them.

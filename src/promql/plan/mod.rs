@@ -174,54 +174,143 @@ impl Node<'_> {
 ///
 /// [`ErrorKind::Query`] or [`ErrorKind::Parse`] with Prometheus's text for durations that have no value here.
 pub(crate) fn plan<'q>(expr: &'q Expr, scope: &Scope) -> Result<Node<'q>> {
-    match expr {
-        Expr::Paren(paren) => plan(&paren.expr, scope),
-        Expr::Number(number) => Ok(Node::constant(number.value, number.range)),
-        Expr::String(string) => Ok(Node {
-            operator: Operator::String(&string.value),
-            value_type: ValueType::String,
-            range: string.range,
-            invariant: true,
-        }),
-        Expr::Vector(selector) => instant_node(selector, scope),
-        Expr::Matrix(matrix) => range_node(matrix, scope),
-        Expr::Subquery(subquery) => {
-            let (window, step) = subquery_window(subquery, scope)?;
-            let surroundings = Surroundings { buckets: true, ..scope.surroundings };
-            let inner = plan(&subquery.expr, &Scope { surroundings, ..*scope })?;
-            Ok(subquery_node(inner, window, step, subquery.range))
-        }
-        Expr::Call(call) => {
-            let below = Scope { surroundings: scope.surroundings.of_call(call.function), ..*scope };
-            let mut args = Vec::with_capacity(call.args.len());
-            for arg in &call.args {
-                args.push(plan(arg, &below)?);
+    let mut planner = Planner::default();
+    planner.plan(expr, scope)?;
+    planner.pop()
+}
+
+/// Goes through the expressions.
+#[derive(Default)]
+struct Planner<'q> {
+    /// Nodes that are no part of a larger one yet.
+    finished: Vec<Node<'q>>,
+}
+
+impl<'q> Planner<'q> {
+    fn plan(&mut self, expr: &'q Expr, scope: &Scope) -> Result<()> {
+        match expr {
+            Expr::Paren(paren) => self.plan(&paren.expr, scope),
+            Expr::Subquery(subquery) => {
+                let window = subquery_window(subquery, scope)?;
+                self.plan(&subquery.expr, &scope.of_subquery())?;
+                self.subquery(subquery, window)
             }
-            call_node(call, args, scope)
+            Expr::Call(call) => {
+                let below = scope.of_call(call.function);
+                for arg in &call.args {
+                    self.plan(arg, &below)?;
+                }
+                self.call(call, scope)
+            }
+            Expr::Aggregate(aggregate) => {
+                self.plan(&aggregate.expr, scope)?;
+                if let Some(param) = &aggregate.param {
+                    self.plan(param, scope)?;
+                }
+                self.aggregate(aggregate)
+            }
+            Expr::Binary(binary) => {
+                let below = scope.of_binary(binary.op);
+                self.plan(&binary.lhs, &below)?;
+                self.plan(&binary.rhs, &below)?;
+                self.binary(binary)
+            }
+            Expr::Unary(unary) => {
+                self.plan(&unary.expr, scope)?;
+                self.unary(unary)
+            }
+            Expr::Number(_) | Expr::String(_) | Expr::Vector(_) | Expr::Matrix(_) => self.leaf(expr, scope),
         }
-        Expr::Aggregate(aggregate) => {
-            let inner = plan(&aggregate.expr, scope)?;
-            let param = match &aggregate.param {
-                Some(param) => Some(plan(param, scope)?),
-                None => None,
-            };
-            Ok(aggregate_node(aggregate, inner, param))
-        }
-        Expr::Binary(binary) => {
-            let buckets = scope.surroundings.buckets || binary.op.is_trim();
-            let scope = &Scope { surroundings: Surroundings { buckets, ..scope.surroundings }, ..*scope };
-            let lhs = plan(&binary.lhs, scope)?;
-            let rhs = plan(&binary.rhs, scope)?;
-            Ok(binary_node(binary, lhs, rhs))
-        }
-        Expr::Unary(unary) => {
-            let inner = plan(&unary.expr, scope)?;
-            Ok(unary_node(unary, inner))
-        }
+    }
+
+    fn pop(&mut self) -> Result<Node<'q>> {
+        self.finished.pop().ok_or_else(|| Error::new(ErrorKind::Query, "an expression has no operand"))
+    }
+
+    #[inline(never)]
+    fn leaf(&mut self, expr: &'q Expr, scope: &Scope) -> Result<()> {
+        let node = match expr {
+            Expr::Number(number) => Node::constant(number.value, number.range),
+            Expr::Vector(selector) => instant_node(selector, scope)?,
+            Expr::Matrix(matrix) => range_node(matrix, scope)?,
+            Expr::String(string) => Node {
+                operator: Operator::String(&string.value),
+                value_type: ValueType::String,
+                range: string.range,
+                invariant: true,
+            },
+            _ => return Ok(()),
+        };
+        self.finished.push(node);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn subquery(&mut self, subquery: &'q ast::Subquery, (window, step): (RangeWindow, i64)) -> Result<()> {
+        let inner = self.pop()?;
+        self.finished.push(Node {
+            operator: Operator::Subquery(Box::new(Subquery { inner, window, step })),
+            value_type: ValueType::Matrix,
+            range: subquery.range,
+            invariant: window.reference.at.is_some(),
+        });
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn call(&mut self, call: &'q ast::Call, scope: &Scope) -> Result<()> {
+        let args = self.finished.split_off(self.finished.len().saturating_sub(call.args.len()));
+        let node = call_node(call, args, scope)?;
+        self.finished.push(node);
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn aggregate(&mut self, node: &'q ast::Aggregate) -> Result<()> {
+        let param = if node.param.is_some() { Some(self.pop()?) } else { None };
+        let inner = self.pop()?;
+        // As in Prometheus, what is aggregated decides alone: a parameter then counts as it is at the first step.
+        let invariant = inner.invariant;
+        let aggregate =
+            Aggregate { op: node.op, inner, param, grouping: &node.grouping, without: node.without };
+        self.finished.push(Node {
+            operator: Operator::Aggregate(Box::new(aggregate)),
+            value_type: ValueType::Vector,
+            range: node.range,
+            invariant,
+        });
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn binary(&mut self, node: &'q ast::Binary) -> Result<()> {
+        let (rhs, lhs) = (self.pop()?, self.pop()?);
+        let value_type = match (lhs.value_type, rhs.value_type) {
+            (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
+            _ => ValueType::Vector,
+        };
+        let invariant = lhs.invariant && rhs.invariant;
+        let matching = node.matching.as_ref();
+        let binary = Binary { op: node.op, lhs, rhs, return_bool: node.return_bool, matching };
+        let operator = Operator::Binary(Box::new(binary));
+        self.finished.push(Node { operator, value_type, range: node.range, invariant });
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn unary(&mut self, node: &'q ast::Unary) -> Result<()> {
+        let inner = self.pop()?;
+        let (value_type, invariant) = (inner.value_type, inner.invariant);
+        let inner = Box::new(inner);
+        let operator = match node.op {
+            UnaryOp::Plus => Operator::Plus(inner),
+            UnaryOp::Minus => Operator::Negate(inner),
+        };
+        self.finished.push(Node { operator, value_type, range: node.range, invariant });
+        Ok(())
     }
 }
 
-#[inline(never)]
 fn instant_node<'q>(selector: &'q VectorSelector, scope: &Scope) -> Result<Node<'q>> {
     let range = selector.range;
     let selector = Box::new(instant(selector, scope)?);
@@ -229,7 +318,6 @@ fn instant_node<'q>(selector: &'q VectorSelector, scope: &Scope) -> Result<Node<
     Ok(Node { operator: Operator::Instant(selector), value_type: ValueType::Vector, range, invariant })
 }
 
-#[inline(never)]
 fn range_node<'q>(matrix: &'q MatrixSelector, scope: &Scope) -> Result<Node<'q>> {
     let extension = matrix.selector.modifiers.extension;
     let length = scope.millis(&matrix.window, DurationUse::Window)?;
@@ -265,52 +353,6 @@ fn subquery_window(subquery: &ast::Subquery, scope: &Scope) -> Result<(RangeWind
     Ok((RangeWindow { reference, length, before: 0, after: 0 }, step))
 }
 
-#[inline(never)]
-fn subquery_node(inner: Node<'_>, window: RangeWindow, step: i64, range: TextRange) -> Node<'_> {
-    Node {
-        invariant: window.reference.at.is_some(),
-        operator: Operator::Subquery(Box::new(Subquery { inner, window, step })),
-        value_type: ValueType::Matrix,
-        range,
-    }
-}
-
-#[inline(never)]
-fn aggregate_node<'q>(node: &'q ast::Aggregate, inner: Node<'q>, param: Option<Node<'q>>) -> Node<'q> {
-    // As in Prometheus, what is aggregated decides alone: a parameter then counts as it is at the first step.
-    let invariant = inner.invariant;
-    let aggregate = Aggregate { op: node.op, inner, param, grouping: &node.grouping, without: node.without };
-    Node {
-        operator: Operator::Aggregate(Box::new(aggregate)),
-        value_type: ValueType::Vector,
-        range: node.range,
-        invariant,
-    }
-}
-
-#[inline(never)]
-fn binary_node<'q>(node: &'q ast::Binary, lhs: Node<'q>, rhs: Node<'q>) -> Node<'q> {
-    let value_type = match (lhs.value_type, rhs.value_type) {
-        (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
-        _ => ValueType::Vector,
-    };
-    let invariant = lhs.invariant && rhs.invariant;
-    let matching = node.matching.as_ref();
-    let binary = Binary { op: node.op, lhs, rhs, return_bool: node.return_bool, matching };
-    Node { operator: Operator::Binary(Box::new(binary)), value_type, range: node.range, invariant }
-}
-
-#[inline(never)]
-fn unary_node<'q>(node: &'q ast::Unary, inner: Node<'q>) -> Node<'q> {
-    let (value_type, invariant) = (inner.value_type, inner.invariant);
-    let inner = Box::new(inner);
-    let operator = match node.op {
-        UnaryOp::Plus => Operator::Plus(inner),
-        UnaryOp::Minus => Operator::Negate(inner),
-    };
-    Node { operator, value_type, range: node.range, invariant }
-}
-
 fn instant<'q>(selector: &'q VectorSelector, scope: &Scope) -> Result<InstantSelector<'q>> {
     Ok(InstantSelector {
         matchers: &selector.matchers,
@@ -321,7 +363,6 @@ fn instant<'q>(selector: &'q VectorSelector, scope: &Scope) -> Result<InstantSel
     })
 }
 
-#[inline(never)]
 fn call_node<'q>(call: &'q ast::Call, mut args: Vec<Node<'q>>, scope: &Scope) -> Result<Node<'q>> {
     let function = call.function;
     let (value_type, range) = (function.signature().returns, call.range);
@@ -386,6 +427,22 @@ fn call_node<'q>(call: &'q ast::Call, mut args: Vec<Node<'q>>, scope: &Scope) ->
 }
 
 impl Scope {
+    /// What the arguments of a call see.
+    fn of_call(&self, function: Function) -> Self {
+        Self { surroundings: self.surroundings.of_call(function), ..*self }
+    }
+
+    /// What the operands of a binary operation see.
+    fn of_binary(&self, op: BinaryOp) -> Self {
+        let buckets = self.surroundings.buckets || op.is_trim();
+        Self { surroundings: Surroundings { buckets, ..self.surroundings }, ..*self }
+    }
+
+    /// What the expression of a subquery sees.
+    fn of_subquery(&self) -> Self {
+        Self { surroundings: Surroundings { buckets: true, ..self.surroundings }, ..*self }
+    }
+
     fn millis(&self, duration: &DurationExpr, usage: DurationUse) -> Result<i64> {
         duration.evaluate(self.step, self.end.saturating_sub(self.start), usage)
     }
