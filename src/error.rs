@@ -35,6 +35,10 @@ pub enum ErrorKind {
     Unsupported,
     /// A sample that is too old for its series, or repeats a time with another value.
     OutOfOrder,
+    /// A query that was stopped through its [`CancellationToken`](crate::CancellationToken).
+    Canceled,
+    /// A query whose [deadline](crate::Engine::deadline) passed while it was evaluated.
+    TimedOut,
     /// A size that exceeds its limit; the text names the limit, the value asked and the value allowed.
     Limit,
     /// Bytes that are not what was written.

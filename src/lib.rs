@@ -34,7 +34,8 @@ pub use model::{
     SampleBuffer, SampleValue, Span, Timestamp, Window, is_stale, stale_marker,
 };
 pub use promql::{
-    Annotations, Engine, Evaluation, MatrixSeries, Query, QueryLimits, Value, ValueType, VectorSample,
+    Annotations, CancellationToken, Engine, Evaluation, MatrixSeries, Query, QueryLimits, Value, ValueType,
+    VectorSample,
 };
 pub use source::{CustomBuckets, Family, Item, SelectRequest, Series, SeriesSet, Source};
 pub use store::{

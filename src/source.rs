@@ -159,8 +159,19 @@ impl Series {
     ///
     /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) when a chunk's bytes are not what was written.
     pub fn read(&self, window: Window, into: &mut SampleBuffer) -> Result<()> {
+        self.read_by_chunk(window, into, |_| Ok(()))
+    }
+
+    /// The same; `check` sees what has been read after every chunk, and may end the reading.
+    pub(crate) fn read_by_chunk(
+        &self,
+        window: Window,
+        into: &mut SampleBuffer,
+        mut check: impl FnMut(&SampleBuffer) -> Result<()>,
+    ) -> Result<()> {
         for part in &self.chunks {
             part.chunk.read(part.column, window, into)?;
+            check(into)?;
         }
         Ok(())
     }

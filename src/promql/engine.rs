@@ -1,6 +1,7 @@
 //! The engine: options, and queries evaluated at an instant or over a range.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Timestamp;
@@ -8,6 +9,7 @@ use crate::source::Source;
 
 use super::annotation::Notebook;
 use super::ast::{Expr, ValueType};
+use super::cancellation::{CancellationToken, Interrupts};
 use super::exec::budget::Budget;
 use super::exec::{Evaluator, Settings};
 use super::parse::{ParseOptions, parse};
@@ -128,6 +130,7 @@ pub struct Engine {
     settings: Settings,
     subquery_step_ms: i64,
     limits: QueryLimits,
+    interrupts: Interrupts,
 }
 
 /// A query that has been parsed and checked. [`Display`](fmt::Display) shows its canonical text.
@@ -137,6 +140,8 @@ pub struct Query {
     expr: Expr,
 }
 
+/// What a query is in before anything is evaluated, in Prometheus's words.
+const EXECUTION: &str = "query execution";
 const DEFAULT_LOOKBACK_MS: i64 = 5 * 60 * 1000;
 const DEFAULT_SUBQUERY_STEP_MS: i64 = 60 * 1000;
 
@@ -152,6 +157,7 @@ impl Default for Engine {
             },
             subquery_step_ms: DEFAULT_SUBQUERY_STEP_MS,
             limits: QueryLimits::default(),
+            interrupts: Interrupts::default(),
         }
     }
 }
@@ -255,6 +261,40 @@ impl Engine {
         self
     }
 
+    /// Evaluations by this engine fail with [`ErrorKind::Canceled`] once the token is set. Clone the engine for evaluations
+    /// with tokens of their own.
+    #[must_use]
+    pub fn cancellation(mut self, token: CancellationToken) -> Self {
+        self.interrupts.cancellation = Some(token);
+        self
+    }
+
+    /// Evaluations by this engine fail with [`ErrorKind::TimedOut`] once `is_over` says so.
+    ///
+    /// The engine has no clock: `is_over` is asked at least every 1,024 samples, and reads the caller's. It should be quick.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// # use promgate::{Engine, ErrorKind, Store, StoreOptions, Timestamp};
+    ///
+    /// let until = Instant::now() + Duration::from_secs(10);
+    /// let engine = Engine::new().deadline(move || Instant::now() >= until);
+    /// let query = engine.prepare("vector(1)")?;
+    /// let snapshot = Store::in_memory(StoreOptions::new()).snapshot();
+    /// assert!(engine.instant(&snapshot, &query, Timestamp::from_millis(0)).is_ok());
+    ///
+    /// let late = engine.deadline(|| true);
+    /// let error = late.instant(&snapshot, &query, Timestamp::from_millis(0)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// assert_eq!(error.to_string(), "query timed out in query execution");
+    /// # Ok::<(), promgate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn deadline(mut self, is_over: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.interrupts.deadline = Some(Arc::new(is_over));
+        self
+    }
+
     /// Parses and checks a query.
     ///
     /// # Errors
@@ -270,8 +310,10 @@ impl Engine {
     /// # Errors
     ///
     /// [`ErrorKind::Query`] with Prometheus's text, [`ErrorKind::Limit`] with the limit that was passed,
-    /// [`ErrorKind::Unsupported`] for what this version does not evaluate, and what the source fails with.
+    /// [`ErrorKind::Unsupported`] for what this version does not evaluate, [`ErrorKind::Canceled`] and [`ErrorKind::TimedOut`]
+    /// for what was stopped, and what the source fails with.
     pub fn instant(&self, source: &dyn Source, query: &Query, at: Timestamp) -> Result<Evaluation> {
+        self.interrupts.check(EXECUTION)?;
         let time = at.as_millis();
         let plan = plan(&query.expr, &self.scope(time, time, 0))?;
         let evaluator = self.evaluator(source);
@@ -307,6 +349,7 @@ impl Engine {
                 ),
             ));
         }
+        self.interrupts.check(EXECUTION)?;
         let steps = Steps::new(start.as_millis(), end.as_millis(), step_ms);
         let plan = plan(&query.expr, &self.scope(start.as_millis(), end.as_millis(), step_ms))?;
         let evaluator = self.evaluator(source);
@@ -330,7 +373,7 @@ impl Engine {
         Evaluator {
             source,
             settings: self.settings,
-            budget: Budget::new(&self.limits),
+            budget: Budget::new(&self.limits, &self.interrupts),
             notes: Notebook::default(),
         }
     }

@@ -2,6 +2,7 @@
 
 mod annotation;
 pub(crate) mod ast;
+mod cancellation;
 mod check;
 pub(crate) mod duration;
 mod engine;
@@ -19,5 +20,6 @@ pub(crate) mod text_range;
 mod value;
 
 pub use ast::ValueType;
+pub use cancellation::CancellationToken;
 pub use engine::{Engine, Query, QueryLimits};
 pub use value::{Annotations, Evaluation, MatrixSeries, Value, VectorSample};

@@ -254,6 +254,7 @@ impl Evaluator<'_> {
         // Only where there are histograms to add: one slot for each accumulator.
         let mut cells: Vec<Option<Box<HistogramCell>>> = Vec::new();
         for (series, id) in input.series.iter().zip(&groups.ids) {
+            self.budget.tick(count)?;
             let row = id.saturating_mul(count);
             let row = row..row.saturating_add(count);
             let (Some(accumulators), Some(floats)) =
@@ -366,6 +367,7 @@ impl Evaluator<'_> {
             let mut column = Column::absent(steps.count());
             for step in 0..steps.count() {
                 values.clear();
+                self.budget.tick(members.len())?;
                 for series in members.iter().filter_map(|index| input.series.get(*index)) {
                     match series.column.sample(step) {
                         Some(super::column::ColumnSample::Float(value)) => values.push(value),

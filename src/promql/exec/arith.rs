@@ -63,6 +63,7 @@ impl Evaluator<'_> {
         let filters = op.is_comparison() && !node.return_bool;
         let mut operands = OperandNotes::new(steps);
         for series in &mut vector.series {
+            self.budget.tick(steps.count())?;
             if op.is_trim() || series.column.has_histograms() {
                 operands.of_column(&mut series.column, op, swapped, scalars);
             }

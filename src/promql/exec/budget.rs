@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::promql::cancellation::Interrupts;
 use crate::promql::engine::QueryLimits;
 
 /// Counters of one evaluation, and what they may reach.
@@ -13,6 +14,9 @@ pub(crate) struct Budget(Rc<Counters>);
 #[derive(Debug)]
 struct Counters {
     limits: QueryLimits,
+    interrupts: Interrupts,
+    /// Samples since the interrupts were looked at.
+    scanned: Cell<u64>,
     samples: Cell<u64>,
     bytes: Cell<u64>,
     series: Cell<u64>,
@@ -47,6 +51,13 @@ impl Charge {
     }
 }
 
+/// Samples after which a deadline is looked at.
+const SAMPLES_BETWEEN_CHECKS: u64 = 1_024;
+/// As how many samples the work around them counts.
+const TICK: u64 = 16;
+/// What a query is in while it is evaluated, in Prometheus's words.
+const EVALUATION: &str = "expression evaluation";
+
 /// Points that one series can have at most, whatever the limits say: a column of so many is allocated at once.
 const MOST_POINTS: u64 = 1 << 26;
 
@@ -59,14 +70,29 @@ fn exceeded(limit: &str, asked: u64, allowed: u64) -> Error {
 }
 
 impl Budget {
-    pub(crate) fn new(limits: &QueryLimits) -> Self {
+    pub(crate) fn new(limits: &QueryLimits, interrupts: &Interrupts) -> Self {
         Self(Rc::new(Counters {
             limits: limits.clone(),
+            interrupts: interrupts.clone(),
+            scanned: Cell::default(),
             samples: Cell::default(),
             bytes: Cell::default(),
             series: Cell::default(),
             label_bytes: Cell::default(),
         }))
+    }
+
+    /// Fails if the evaluation is to stop; called for every series and step, with the samples looked at.
+    #[inline]
+    pub(crate) fn tick(&self, samples: usize) -> Result<()> {
+        let Counters { scanned, interrupts, .. } = &*self.0;
+        let sum = scanned.get().saturating_add(samples as u64).saturating_add(TICK);
+        if sum < SAMPLES_BETWEEN_CHECKS {
+            scanned.set(sum);
+            return interrupts.check_canceled(EVALUATION);
+        }
+        scanned.set(0);
+        interrupts.check(EVALUATION)
     }
 
     /// A charge of nothing, to be raised.
@@ -153,7 +179,8 @@ mod tests {
 
     #[test]
     fn what_is_dropped_is_given_back() {
-        let budget = Budget::new(&QueryLimits { samples: 10, ..QueryLimits::default() });
+        let budget =
+            Budget::new(&QueryLimits { samples: 10, ..QueryLimits::default() }, &Interrupts::default());
         let mut charge = budget.charge();
         charge.raise(10, 80).unwrap();
         let error = budget.charge().raise(1, 8).unwrap_err();

@@ -135,6 +135,7 @@ impl Evaluator<'_> {
     /// Applies `f` to every float, leaves histograms out and drops the name.
     fn map_floats(&self, mut vector: Vector, steps: Steps, f: impl Fn(usize, f64) -> f64) -> Result<Vector> {
         for series in &mut vector.series {
+            self.budget.tick(steps.count())?;
             series.column.drop_histograms();
             series.column.map_floats(&f);
             self.drop_name(series);

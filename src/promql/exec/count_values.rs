@@ -58,6 +58,7 @@ impl Evaluator<'_> {
             };
             // The same value leads to the same group; values of one series repeat more often than not.
             let mut known: HashMap<u64, usize> = HashMap::new();
+            self.budget.tick(steps.count())?;
             for (step, value) in series.column.floats() {
                 let place = match known.get(&value.to_bits()) {
                     Some(place) => *place,

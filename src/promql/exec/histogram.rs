@@ -174,6 +174,7 @@ impl Evaluator<'_> {
                 for group in &histograms.groups {
                     let mut column = Column::absent(steps.count());
                     for step in 0..steps.count() {
+                        self.budget.tick(group.buckets.len())?;
                         if histograms.gather(group, step, &mut buckets) {
                             column.set_float(step, fraction(lower.at(step), upper.at(step), &mut buckets));
                         }
@@ -303,6 +304,7 @@ impl Evaluator<'_> {
         for group in &histograms.groups {
             let mut columns = QuantileColumns::new(steps.count(), label.is_some());
             for step in 0..steps.count() {
+                self.budget.tick(group.buckets.len())?;
                 if !histograms.gather(group, step, &mut buckets) {
                     continue;
                 }

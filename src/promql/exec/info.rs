@@ -63,19 +63,20 @@ impl Evaluator<'_> {
         let mut output = Outputs::new(steps, &wanted);
         let keys = infos.iter().map(|info| info.key).max().map_or(0, |key| key.saturating_add(1));
         let mut best: Vec<Option<usize>> = vec![None; keys];
+        let mut by_identity: HashMap<&Identity, Vec<usize>> = HashMap::new();
+        for (index, info) in infos.iter().enumerate() {
+            by_identity.entry(&info.identity).or_default().push(index);
+        }
         let of_base: Vec<Vec<usize>> = base
             .series
             .iter()
-            .map(|series| {
-                if is_info(&series.labels) {
-                    return Vec::new();
-                }
-                let identity = identity(&series.labels);
-                let matches = |info: &InfoSeries| info.identity == identity;
-                infos.iter().enumerate().filter(|(_, info)| matches(info)).map(|(index, _)| index).collect()
+            .map(|series| match is_info(&series.labels) {
+                true => Vec::new(),
+                false => by_identity.get(&identity(&series.labels)).cloned().unwrap_or_default(),
             })
             .collect();
         for step in 0..steps.count() {
+            self.budget.tick(base.series.len())?;
             choose(&infos, step, &mut best)?;
             for (index, (series, candidates)) in base.series.iter().zip(&of_base).enumerate() {
                 if !series.column.is_present(step) {

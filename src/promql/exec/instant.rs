@@ -20,6 +20,7 @@ impl Evaluator<'_> {
     /// The single series accepted by `matchers`, in label order.
     pub(crate) fn select(&self, matchers: &[Matcher], window: Window) -> Result<Vec<Series>> {
         self.budget.check_window(window.until.millis_since(window.after))?;
+        self.budget.tick(0)?;
         let set = self.source.select(&SelectRequest::new(matchers, window))?;
         self.budget.touch_series(set.items.len())?;
         set.items
@@ -37,6 +38,16 @@ impl Evaluator<'_> {
             .collect()
     }
 
+    /// Reads a series, unless the evaluation is to stop or has enough.
+    pub(crate) fn read(&self, series: &Series, window: Window, into: &mut SampleBuffer) -> Result<()> {
+        let mut before = into.len();
+        series.read_by_chunk(window, into, |read| {
+            self.budget.tick(read.len().saturating_sub(before))?;
+            before = read.len();
+            self.budget.check_samples(before as u64)
+        })
+    }
+
     /// Evaluates an instant selector.
     pub(crate) fn instant_selector(
         &self,
@@ -52,7 +63,7 @@ impl Evaluator<'_> {
         let mut predecessors = Predecessors::new(selector.matchers, window, lookback);
         for series in self.select(selector.matchers, window)? {
             buffer.clear();
-            series.read(window, &mut buffer)?;
+            self.read(&series, window, &mut buffer)?;
             if buffer.is_empty() {
                 continue;
             }
@@ -72,6 +83,7 @@ impl Evaluator<'_> {
                 }
             }
             self.budget.check_samples(buffer_weight(&buffer))?;
+            self.budget.tick(steps.count())?;
             let mut column = Column::absent(steps.count());
             let labels = series.labels().clone();
             if selector.smoothed {

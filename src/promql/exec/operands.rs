@@ -137,6 +137,7 @@ impl Evaluator<'_> {
 
     /// What is done about an operator before its operands are evaluated.
     fn begin<'n, 'q>(&self, node: &'n Node<'q>, steps: Steps) -> Result<Waiting<'n, 'q>> {
+        self.budget.tick(0)?;
         let once = node.invariant && !steps.is_single() && node.value_type != ValueType::Matrix;
         let repeat = once.then_some(steps.count());
         let steps = if once { Steps::single(steps.first()) } else { steps };
@@ -187,6 +188,7 @@ impl Evaluator<'_> {
     fn repeated(&self, once: &Vector, count: usize) -> Result<Vector> {
         let mut vector = Vector::new(&self.budget);
         for series in &once.series {
+            self.budget.tick(count)?;
             vector.push(VectorSeries {
                 labels: series.labels.clone(),
                 drop_name: series.drop_name,

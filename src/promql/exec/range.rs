@@ -135,7 +135,7 @@ impl Evaluator<'_> {
                 let mut predecessors = Predecessors::new(selector.matchers, window, self.settings.lookback);
                 for series in self.select(selector.matchers, window)? {
                     buffer.clear();
-                    series.read(window, &mut buffer)?;
+                    self.read(&series, window, &mut buffer)?;
                     if !buffer.histograms.is_empty() {
                         let before = match hints {
                             true => predecessors.of(self, series.labels())?,
@@ -209,6 +209,7 @@ impl Evaluator<'_> {
                     bounds.start.saturating_sub(window.before),
                     bounds.end.saturating_add(window.after),
                 );
+                self.budget.tick(samples.len())?;
                 if samples.is_empty() {
                     continue;
                 }

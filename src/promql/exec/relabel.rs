@@ -54,6 +54,7 @@ impl Evaluator<'_> {
         // Series share values; each is matched once.
         let mut known: HashMap<String, Option<String>> = HashMap::new();
         for series in &mut vector.series {
+            self.budget.tick(0)?;
             let value = series.labels.get(source).unwrap_or("");
             let replaced = match known.get(value) {
                 Some(replaced) => replaced.clone(),
@@ -94,6 +95,7 @@ impl Evaluator<'_> {
     pub(crate) fn label_join(&self, joint: &Joint, mut vector: Vector) -> Result<Vector> {
         let Joint { destination, separator, sources } = joint;
         for series in &mut vector.series {
+            self.budget.tick(0)?;
             let values: Vec<&str> =
                 sources.iter().map(|name| series.labels.get(name).unwrap_or("")).collect();
             let joined = values.join(separator);

@@ -62,6 +62,7 @@ impl Evaluator<'_> {
             let left = Occurrence::of(&lhs.series, &left_ids, count, steps.count());
             mask(&mut rhs.series, &right_ids, &left, false);
             for series in std::mem::take(&mut rhs.series) {
+                self.budget.tick(steps.count())?;
                 lhs.push(series)?;
             }
         } else {

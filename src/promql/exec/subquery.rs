@@ -26,6 +26,7 @@ impl Evaluator<'_> {
         let mut buffer = SampleBuffer::default();
         for series in &vector.series {
             buffer.clear();
+            self.budget.tick(grid.count())?;
             for (step, value) in series.column.floats() {
                 buffer.push_float(grid.time(step), value, 0);
             }

@@ -75,6 +75,7 @@ impl Evaluator<'_> {
         for members in groups.members() {
             for step in 0..steps.count() {
                 let k = count_at(counts, step, input.series.len());
+                self.budget.tick(members.len())?;
                 if k == 0 {
                     continue;
                 }
@@ -127,6 +128,7 @@ impl Evaluator<'_> {
                 return Ok(Vector::new(&self.budget));
             }
             for series in &mut input.series {
+                self.budget.tick(steps.count())?;
                 let offset = hash(&series.labels) as f64 / TWO_TO_64;
                 for step in 0..steps.count() {
                     let ratio = extremum::max(-1.0, extremum::min(1.0, parameter.at(step)));
@@ -144,6 +146,7 @@ impl Evaluator<'_> {
             for step in 0..steps.count() {
                 taken.fill(0);
                 let k = count_at(parameter, step, input.series.len());
+                self.budget.tick(input.series.len())?;
                 for (series, group) in input.series.iter_mut().zip(&groups.ids) {
                     let Some(taken) = taken.get_mut(*group) else { continue };
                     if !series.column.is_present(step) {

@@ -10,6 +10,7 @@ impl Evaluator<'_> {
     /// `-vector`
     pub(crate) fn negate(&self, mut vector: Vector) -> Result<Vector> {
         for series in &mut vector.series {
+            self.budget.tick(series.column.steps())?;
             series.column.map_floats(|_, value| -value);
             series.column.map_histograms(|histogram| histogram.multiply(-1.0));
             self.drop_name(series);

@@ -107,6 +107,7 @@ impl Evaluator<'_> {
         let mut one_at = vec![None; matching.signatures.count()];
         let mut scratch = StepScratch::default();
         for step in 0..steps.count() {
+            self.budget.tick(matching.many.series.len().saturating_add(matching.one.series.len()))?;
             one_at.fill(None);
             if let Some(note) = matching.step(step, &mut one_at, &mut scratch)? {
                 self.note_operands(note, node.op, whole.range);
