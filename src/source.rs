@@ -8,16 +8,18 @@ mod custom_buckets;
 #[cfg(test)]
 pub(crate) mod fixture;
 
-use std::sync::Arc;
+use std::cmp::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
 
 pub use custom_buckets::CustomBuckets;
 
-pub(crate) use crate::chunk::FamilyBuffer;
-use crate::chunk::{Chunk, Column, Layout, Wanted};
+use crate::chunk::{Chunk, Column, Wanted};
+pub(crate) use crate::chunk::{FamilyBuffer, FamilyEnds, Layout};
 use crate::error::Result;
-use crate::model::{Labels, Loss, Matcher, SampleBuffer, Window};
+use crate::model::label::METRIC_NAME;
+use crate::model::{Label, Labels, Loss, Matcher, SampleBuffer, Window};
 
 /// Series that PromQL can read: the local store, a remote Prometheus or Thanos, a fixture in a test.
 pub trait Source: Send + Sync {
@@ -105,7 +107,20 @@ impl Item {
     pub fn labels(&self) -> &Labels {
         match self {
             Self::Series(series) => &series.labels,
-            Self::Family(family) => &family.labels,
+            Self::Family(family) => family.labels(),
+        }
+    }
+}
+
+impl Item {
+    /// The order of items, which is that of their labels.
+    pub(crate) fn order(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            // Where the names are the same it does not matter how they read.
+            (Self::Family(a), Self::Family(b)) if Arc::ptr_eq(&a.bucket_name, &b.bucket_name) => {
+                a.shared.cmp(&b.shared)
+            }
+            (a, b) => a.labels().cmp(b.labels()),
         }
     }
 }
@@ -180,24 +195,46 @@ impl Series {
 /// A classic histogram: one set of labels, its bucket, count and sum columns over shared times.
 #[derive(Clone, Debug)]
 pub struct Family {
-    labels: Labels,
+    /// Under the base name.
+    shared: Labels,
+    /// The name of the buckets.
+    bucket_name: Arc<str>,
+    /// Made when they are asked for, which most queries do not.
+    labels: OnceLock<Labels>,
     chunks: SmallVec<[Arc<Chunk>; 2]>,
     layout: Arc<Layout>,
 }
 
 impl Family {
-    /// A family over these chunks of rows, all of this layout and in time order.
+    /// A family over these chunks of rows, all of this layout and in time order. `shared`: the labels under the base name.
     pub(crate) fn from_chunks(
-        labels: Labels,
+        shared: Labels,
+        bucket_name: Arc<str>,
         layout: Arc<Layout>,
         chunks: SmallVec<[Arc<Chunk>; 2]>,
     ) -> Self {
-        Self { labels, chunks, layout }
+        Self { shared, bucket_name, labels: OnceLock::new(), chunks, layout }
     }
 
     /// The labels that all buckets share: those of `x_bucket` without `le`.
     pub fn labels(&self) -> &Labels {
-        &self.labels
+        self.labels.get_or_init(|| {
+            let renamed = self.shared.iter().map(|label| match &*label.name {
+                METRIC_NAME => Label { name: label.name.clone(), value: self.bucket_name.clone() },
+                _ => label.clone(),
+            });
+            Labels::from_sorted(renamed.collect::<Arc<[Label]>>())
+        })
+    }
+
+    /// The same labels under the base name.
+    pub(crate) fn shared_labels(&self) -> &Labels {
+        &self.shared
+    }
+
+    /// The columns of a row.
+    pub(crate) fn layout(&self) -> &Arc<Layout> {
+        &self.layout
     }
 
     /// The upper bounds of the buckets, not falling; they are the first columns of a row.
@@ -226,5 +263,14 @@ impl Family {
     /// The same without the sums, whose column then holds nothing of use: sealed chunks keep them apart.
     pub(crate) fn read_counts(&self, window: Window, into: &mut FamilyBuffer) -> Result<()> {
         self.chunks.iter().try_for_each(|chunk| chunk.read_rows(window, Wanted::Counts, into))
+    }
+
+    /// The first and the last row inside the window, if all rows are in memory and known to be whole and only to grow. `false`:
+    /// they are not, or there are fewer than two, and nothing can be said about `into`.
+    pub(crate) fn read_ends(&self, window: Window, into: &mut FamilyEnds) -> Result<bool> {
+        match self.chunks.as_slice() {
+            [chunk] => chunk.read_ends(window, into),
+            _ => Ok(false),
+        }
     }
 }

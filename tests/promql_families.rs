@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that fails should stop")]
 
 use promgate::{
-    Engine, Evaluation, Item, Labels, LabelsBuilder, Matcher, Result, Sample, SelectRequest, SeriesSet,
-    Snapshot, Source, Store, StoreOptions, Timestamp, Value, Window, stale_marker,
+    Engine, Evaluation, Item, Labels, LabelsBuilder, Matcher, Result, Sample, SampleValue, SelectRequest,
+    SeriesSet, Snapshot, Source, Store, StoreOptions, Timestamp, Value, Window, stale_marker,
 };
 use proptest::prelude::*;
 
@@ -29,6 +29,8 @@ enum Scrape {
 #[derive(Clone, Debug)]
 struct Histogram {
     pod: u8,
+    /// Whether it is told as rows with count and sum, and not series by series.
+    rows: bool,
     zone: Option<u8>,
     bounds: &'static [&'static str],
     scrapes: Vec<Scrape>,
@@ -48,8 +50,8 @@ fn histogram() -> impl Strategy<Value = Histogram> {
         3 => Just(&["0.1", "0.5", "1", "+Inf"][..]),
         1 => Just(&["0.1", "0.25", "2.5", "10", "+Inf"][..]),
     ];
-    (0_u8..5, prop::option::of(0_u8..2), bounds, prop::collection::vec(scrape(), 5..40))
-        .prop_map(|(pod, zone, bounds, scrapes)| Histogram { pod, zone, bounds, scrapes })
+    (0_u8..5, any::<bool>(), prop::option::of(0_u8..2), bounds, prop::collection::vec(scrape(), 5..40))
+        .prop_map(|(pod, rows, zone, bounds, scrapes)| Histogram { pod, rows, zone, bounds, scrapes })
 }
 
 fn store(histograms: &[Histogram]) -> Snapshot {
@@ -87,6 +89,15 @@ fn store(histograms: &[Histogram]) -> Snapshot {
                 }
             }
             let mut appender = store.appender();
+            if histogram.rows {
+                let mut shared = base.clone();
+                let family = appender.family(&shared.set("__name__", "latency").build(), histogram.bounds);
+                let count = *values.last().unwrap();
+                let sum = if count.is_nan() { count } else { count * 0.3 };
+                appender.append_family(&family.unwrap(), time, &values, count, sum).unwrap();
+                appender.commit().unwrap();
+                continue;
+            }
             for (bound, value) in histogram.bounds.iter().zip(values) {
                 let mut labels = base.clone();
                 labels.set("le", *bound);
@@ -108,11 +119,18 @@ fn bits(evaluation: &Evaluation) -> Vec<(Labels, Vec<(i64, u64)>)> {
                 (series.labels.clone(), series.samples.times.iter().copied().zip(values).collect())
             })
             .collect(),
+        Value::Vector(vector) => vector
+            .iter()
+            .map(|sample| {
+                let SampleValue::Float(value) = sample.value else { panic!("{sample:?}") };
+                (sample.labels.clone(), vec![(sample.timestamp.as_millis(), value.to_bits())])
+            })
+            .collect(),
         other => panic!("{other:?}"),
     }
 }
 
-const QUERIES: [&str; 7] = [
+const QUERIES: [&str; 10] = [
     "sum by (le) (rate(latency_bucket[1m]))",
     "sum by (le, pod) (increase(latency_bucket[45s]))",
     "sum without (pod) (rate(latency_bucket[2m]))",
@@ -120,13 +138,16 @@ const QUERIES: [&str; 7] = [
     "sum(sum by (le) (rate(latency_bucket[1m])))",
     "sum by (le) (rate(latency_bucket{le=~\"0.*\"}[1m] offset 15s))",
     "sum by (le, __name__) (rate(latency_bucket[1m]))",
+    "sum by (le, a_zone, missing) (increase(latency_bucket[100s]))",
+    "sum without (le, pod) (rate(latency_bucket[1m]))",
+    "histogram_quantile(0.5, sum without (a_zone) (rate({__name__=\"latency_bucket\",le!=\"1\"}[3m])))",
 ];
 
 #[test]
 fn the_store_hands_out_families() {
     let scrapes = vec![Scrape::Grown(vec![1; 6]); 5];
     let bounds = &["0.1", "+Inf"][..];
-    let snapshot = store(&[Histogram { pod: 1, zone: None, bounds, scrapes }]);
+    let snapshot = store(&[Histogram { pod: 1, rows: false, zone: None, bounds, scrapes }]);
     let matchers = [Matcher::equal("__name__", "latency_bucket")];
     let request = SelectRequest::new(&matchers, Window::ALL);
     let is_family = |item: &Item| matches!(item, Item::Family(_));
@@ -146,11 +167,16 @@ proptest! {
         let snapshot = store(&histograms);
         let engine = Engine::new().delayed_name_removal(delayed);
         let (start, end) = (Timestamp::from_millis(0), Timestamp::from_millis(700_000));
-        for text in QUERIES {
+        let series_only = SeriesOnly(snapshot.clone());
+        let times = [step, step * 5, step * 9, 123_456, 75_000, 75_007, 300_000, 570_000];
+        let instants = QUERIES.iter().flat_map(|text| times.map(|time| (*text, Some(time))));
+        for (text, instant) in QUERIES.iter().map(|text| (*text, None)).chain(instants) {
             let query = engine.prepare(text).unwrap();
-            let families = engine.range(&snapshot, &query, start, end, step);
-            let series = engine.range(&SeriesOnly(snapshot.clone()), &query, start, end, step);
-            match (families, series) {
+            let evaluate = |source: &dyn Source| match instant {
+                Some(time) => engine.instant(source, &query, Timestamp::from_millis(time)),
+                None => engine.range(source, &query, start, end, step),
+            };
+            match (evaluate(&snapshot), evaluate(&series_only)) {
                 (Ok(families), Ok(series)) => {
                     prop_assert_eq!(bits(&families), bits(&series), "{}", text);
                     prop_assert_eq!(families.annotations, series.annotations, "{}", text);

@@ -22,7 +22,7 @@ pub(crate) use masked::{Hidden, Masked};
 pub(crate) use merged::{Merged, is_rising, overlapping};
 pub(crate) use packed::PackedSamples;
 pub use rows::FamilyBuffer;
-pub(crate) use rows::{FamilyRows, LastRow, Told};
+pub(crate) use rows::{FamilyEnds, FamilyRows, LastRow, Told};
 pub(crate) use samples::{LastValue, SeriesRows};
 pub(crate) use series::{decode_series, encode_series};
 
@@ -199,6 +199,15 @@ impl Chunk {
             }
             Self::Merged(merged) => merged.read_rows(window, wanted, into),
             Self::Masked(masked) => masked.read_rows(window, wanted, into),
+        }
+    }
+
+    /// The first and the last row inside the window; see [`FamilyRows::read_ends`].
+    pub(crate) fn read_ends(&self, window: Window, into: &mut FamilyEnds) -> Result<bool> {
+        match self {
+            Self::Rows(rows) => rows.read_ends(window, into),
+            Self::Open(open) => open.checked()?.read_ends(window, into),
+            _ => Ok(false),
         }
     }
 

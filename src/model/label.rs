@@ -1,6 +1,7 @@
 //! Labels: what tells one series from another.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
@@ -47,9 +48,29 @@ impl fmt::Debug for Label {
 /// assert_eq!(labels.get("job"), Some("api"));
 /// assert_eq!(labels.get("zone"), None);
 /// ```
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Labels {
     pairs: Arc<[Label]>,
+}
+
+impl Ord for Labels {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // Names and values are shared by many sets, so that most need no look at their text.
+        let compare = |a: &Arc<str>, b: &Arc<str>| if Arc::ptr_eq(a, b) { Ordering::Equal } else { a.cmp(b) };
+        for (a, b) in self.iter().zip(other) {
+            let order = compare(&a.name, &b.name).then_with(|| compare(&a.value, &b.value));
+            if order.is_ne() {
+                return order;
+            }
+        }
+        self.len().cmp(&other.len())
+    }
+}
+
+impl PartialOrd for Labels {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl Labels {

@@ -16,7 +16,7 @@ use super::sync::RwLock;
 use super::tombstone::{Tombstone, masked};
 use crate::chunk::{Chunk, Column, Merged, is_rising, overlapping};
 use crate::model::label::{BUCKET_BOUND, METRIC_NAME};
-use crate::model::{Loss, Matcher, Timestamp, Window};
+use crate::model::{Labels, Loss, Matcher, Timestamp, Window};
 
 /// What a [`Store`] held at one moment: every commit before it, nothing of those after. Cheap to clone.
 ///
@@ -330,6 +330,7 @@ impl Source for Snapshot {
         }
         let selection = Selection::resolve(&self.store.inner.index, request.matchers);
         let mut items = Vec::with_capacity(selection.items.len());
+        let mut bucket_names = BucketNames::default();
         for (number, item) in &selection.items {
             // An item without samples here was made after this snapshot, or has none in the window.
             let found = self.view.find((*number, item), window, &segments, self.border)?;
@@ -349,11 +350,12 @@ impl Source for Snapshot {
                         .filter(|(_, column)| selection.accepts_column(base, column))
                         .map(|(position, _)| position)
                         .collect();
-                    select_family(&selection, request, item, columns, &wanted, found, &mut items);
+                    let bucket_name = bucket_names.of(labels);
+                    select_family(&selection, request, item, &wanted, bucket_name, found, &mut items);
                 }
             }
         }
-        items.sort_by(|a, b| a.labels().cmp(b.labels()));
+        items.sort_by(SourceItem::order);
         // A count or a sum may be a single series here and a column of its histogram there.
         items.dedup_by(|later, first| match (later, first) {
             (SourceItem::Series(later), SourceItem::Series(first)) => first.join(later),
@@ -414,15 +416,41 @@ impl Source for Snapshot {
     }
 }
 
+/// The names of the buckets of histograms, made once for each base name.
+#[derive(Default)]
+struct BucketNames {
+    names: HashMap<Arc<str>, Arc<str>>,
+    /// The base name asked for last, and its buckets'.
+    last: Option<(Arc<str>, Arc<str>)>,
+}
+
+impl BucketNames {
+    /// The name of the buckets of a histogram with these labels.
+    fn of(&mut self, labels: &Labels) -> &Arc<str> {
+        let Self { names, last } = self;
+        let base = labels.label(METRIC_NAME).map(|label| &label.value);
+        let known = last.take_if(|(known, _)| base.is_some_and(|base| Arc::ptr_eq(known, base)));
+        let named = known.unwrap_or_else(|| {
+            let base = base.cloned().unwrap_or_else(|| Arc::from(""));
+            let name = names
+                .entry(base.clone())
+                .or_insert_with(|| column_name(&base, &Column::Bucket(Arc::from(""))).into());
+            (base, name.clone())
+        });
+        &last.insert(named).1
+    }
+}
+
 fn select_family(
     selection: &Selection<'_>,
     request: &SelectRequest<'_>,
     item: &Item,
-    columns: &[Column],
     wanted: &[usize],
+    bucket_name: &Arc<str>,
     found: Found,
     into: &mut Vec<SourceItem>,
 ) {
+    let Item::Family { labels, columns } = item else { return };
     let is_bucket = |position: &usize| matches!(columns.get(*position), Some(Column::Bucket(_)));
     let all_buckets = !selection.looks_at_bounds()
         && wanted.iter().all(is_bucket)
@@ -430,11 +458,11 @@ fn select_family(
     if request.families
         && all_buckets
         && found.columns.is_empty()
+        && !wanted.is_empty()
         && let Some(layout) = common_layout(&found.chunks)
-        && let Some(bucket) = wanted.first().and_then(|position| columns.get(*position))
     {
-        let labels = item.shared_labels(bucket);
-        into.push(SourceItem::Family(Family::from_chunks(labels, layout, found.chunks)));
+        let family = Family::from_chunks(labels.clone(), bucket_name.clone(), layout, found.chunks);
+        into.push(SourceItem::Family(family));
         return;
     }
     for position in wanted {

@@ -31,6 +31,22 @@ const ROOM: usize = 256;
 /// The longest time of a row.
 const TIME_ROOM: usize = 10;
 
+/// A number for each bucket.
+type Counts = SmallVec<[u64; 24]>;
+
+/// The first and the last row of a window.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FamilyEnds {
+    pub(crate) first_time: i64,
+    pub(crate) last_time: i64,
+    /// How many rows the window has.
+    pub(crate) count: usize,
+    /// The buckets of the first row.
+    pub(crate) first: Vec<f64>,
+    /// The buckets of the last row.
+    pub(crate) last: Vec<f64>,
+}
+
 /// Where reading can start.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
@@ -192,6 +208,78 @@ impl FamilyRows {
     /// Appends the rows inside the window. `into` has to be empty, or to hold rows of the same layout.
     pub(crate) fn read(&self, window: Window, into: &mut FamilyBuffer) -> Result<()> {
         self.visit(window, |time, row, absent| into.push_row(time, row, absent))
+    }
+
+    /// The first and the last of the rows inside the window, if all rows are whole and only grow. `false`: they are not, or
+    /// there are fewer than two, and nothing can be said about `into`.
+    pub(crate) fn read_ends(&self, window: Window, into: &mut FamilyEnds) -> Result<bool> {
+        let (after, until) = (window.after.as_millis(), window.until.as_millis());
+        if !self.increments || self.count == 0 || self.time <= after || until <= after {
+            return Ok(false);
+        }
+        let group = self.marks.partition_point(|mark| mark.time <= after).saturating_sub(1);
+        self.find_ends(group, (after, until), into).ok_or_else(|| corrupt("a row does not decode"))
+    }
+
+    /// Takes the increments behind the last and behind the first row of the window away from the newest row.
+    fn find_ends(&self, group: usize, (after, until): (i64, i64), into: &mut FamilyEnds) -> Option<bool> {
+        let (mark, rows) = self.rows_after(group)?;
+        let buckets = self.layout.bounds().len();
+        let has_sum = self.layout.sum_column().is_some();
+        let newest = self.last.whole_words().get(..buckets)?;
+        let (mut behind_first, mut behind_last) = (Counts::new(), Counts::new());
+        behind_first.resize(buckets, 0);
+        behind_last.resize(buckets, 0);
+        let mut rest = self.bytes.get(mark.offset as usize..)?;
+        let (mut time, mut step) = (mark.time, 0_i64);
+        into.count = 0;
+        for index in 0..=rows {
+            if index > 0 {
+                step = step.wrapping_add(varint::take_signed(&mut rest)?);
+                time = time.wrapping_add(step);
+                let head = varint::take(&mut rest)?;
+                if head > 1 {
+                    let behind = if time > until { &mut behind_last } else { &mut behind_first };
+                    // What is before the first row of the window, or leads to it, matters to neither.
+                    let counts = into.count > 0;
+                    take_increments(head, buckets, &mut rest, |bucket, more| {
+                        let word = behind.get_mut(bucket)?;
+                        *word = if counts { word.wrapping_add(more) } else { 0 };
+                        Some(())
+                    })?;
+                    if has_sum {
+                        varint::take(&mut rest)?;
+                        varint::take(&mut rest)?;
+                    }
+                }
+                if index.is_multiple_of(GROUP) {
+                    step = 0;
+                }
+            }
+            if time > after && time <= until {
+                if into.count == 0 {
+                    into.first_time = time;
+                }
+                into.last_time = time;
+                into.count = into.count.saturating_add(1);
+            } else if time > until && into.count < 2 {
+                return Some(false);
+            }
+        }
+        if into.count < 2 {
+            return Some(false);
+        }
+        into.first.clear();
+        into.last.clear();
+        let (mut first, mut last) = (0_u64, 0_u64);
+        for ((newest, own), behind) in newest.iter().zip(&behind_first).zip(&behind_last) {
+            let end = newest.wrapping_sub(*behind);
+            last = last.wrapping_add(end);
+            first = first.wrapping_add(end.wrapping_sub(*own));
+            into.first.push(first as f64);
+            into.last.push(last as f64);
+        }
+        Some(true)
     }
 
     fn visit(&self, window: Window, each: impl FnMut(i64, &[f64], &[u64])) -> Result<()> {

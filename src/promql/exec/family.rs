@@ -3,11 +3,9 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-
 use crate::error::Result;
-use crate::model::label::{BUCKET_BOUND, METRIC_NAME, METRIC_TYPE, METRIC_UNIT, is_metadata};
-use crate::model::{Labels, LabelsBuilder, MatchOp, SampleBuffer, is_stale};
+use crate::model::label::{BUCKET_BOUND, METRIC_NAME, METRIC_TYPE, METRIC_UNIT};
+use crate::model::{Labels, LabelsBuilder, MatchOp, SampleBuffer, Window, is_stale};
 use crate::promql::ast::AggregateOp;
 use crate::promql::func::rate::{RateOptions, Reach, extrapolated};
 use crate::promql::func::sum::Sum;
@@ -15,39 +13,18 @@ use crate::promql::func::{Computed, Samples};
 use crate::promql::plan::steps::Steps;
 use crate::promql::plan::{Aggregate, Operator, RangeSelector};
 use crate::promql::signature::Function;
-use crate::source::{Family, FamilyBuffer, Item, SelectRequest, Series};
+use crate::source::{Family, FamilyBuffer, FamilyEnds, Item, SelectRequest, Series};
 
 use super::Evaluator;
-use super::aggregate::is_grouped;
-use super::column::Column;
+use super::family_groups::FamilyGroups;
 use super::range::{Slider, bounds, drop_stale};
 use super::vector::{Vector, VectorSeries};
 
 /// A sum over rates of bucket series, grouped at least by their bounds.
 struct RateSum<'n, 'q> {
-    aggregate: &'n Aggregate<'q>,
     selector: &'n RangeSelector<'q>,
     options: RateOptions,
     steps: Steps,
-}
-
-/// One group of the result.
-struct Group {
-    labels: Labels,
-    /// The first series that contributed; groups come in the order of these.
-    first: Labels,
-    sums: Vec<Sum>,
-    present: Vec<bool>,
-}
-
-/// The groups so far.
-#[derive(Default)]
-struct Groups {
-    groups: Vec<Group>,
-    /// By labels without bound.
-    bases: HashMap<Labels, usize>,
-    /// The groups of each base, by bound.
-    places: Vec<Vec<(Arc<str>, usize)>>,
 }
 
 /// What the rates of a window share, whatever the column.
@@ -79,7 +56,7 @@ fn recognize<'n, 'q>(aggregate: &'n Aggregate<'q>, steps: Steps) -> Option<RateS
     let options =
         RateOptions { counter: true, per_second: *function == Function::Rate, start_timestamps: false };
     let fits = of_buckets && selector.extension.is_none();
-    fits.then_some(RateSum { aggregate, selector, options, steps })
+    fits.then_some(RateSum { selector, options, steps })
 }
 
 /// Labels by which series of the same bound are in order.
@@ -93,13 +70,24 @@ fn order_key(labels: &Labels) -> Labels {
 fn order_as_series(items: &mut [Item]) {
     let same_names =
         |a: &Labels, b: &Labels| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.name == b.name);
-    let is_family = |item: &Item| matches!(item, Item::Family(_));
-    let uniform = items.iter().all(is_family)
-        && items.windows(2).all(|pair| matches!(pair, [a, b] if same_names(a.labels(), b.labels())));
+    let uniform = items.iter().all(|item| matches!(item, Item::Family(_)))
+        && items.windows(2).all(|pair| match pair {
+            [Item::Family(a), Item::Family(b)] => same_names(a.shared_labels(), b.shared_labels()),
+            _ => false,
+        });
     // The source's order differs only where one series has a label that the other lacks.
     if !uniform {
         items.sort_by_cached_key(|item| order_key(item.labels()));
     }
+}
+
+/// Whether an item has types or units: they are dropped along with the name, which can make labels equal.
+fn is_typed(item: &Item) -> bool {
+    let labels = match item {
+        Item::Family(family) => family.shared_labels(),
+        Item::Series(series) => series.labels(),
+    };
+    labels.label(METRIC_TYPE).is_some() || labels.label(METRIC_UNIT).is_some()
 }
 
 impl Evaluator<'_> {
@@ -115,92 +103,114 @@ impl Evaluator<'_> {
         }
         let window = sum.selector.window.fetched(steps);
         self.budget.check_window(window.until.millis_since(window.after))?;
+        self.budget.tick(0)?;
         let set = self.source.select(&SelectRequest::new(sum.selector.matchers, window).with_families())?;
         let has_family = set.items.iter().any(|item| matches!(item, Item::Family(_)));
-        // Types and units are dropped along with the name, which can make labels equal.
-        let typed = |item: &Item| {
-            item.labels().label(METRIC_TYPE).is_some() || item.labels().label(METRIC_UNIT).is_some()
-        };
-        if !has_family || set.items.iter().any(typed) {
+        if !has_family || set.items.iter().any(is_typed) {
             return Ok(None);
         }
         let mut items = set.items;
         order_as_series(&mut items);
-        let mut groups = Groups::default();
+        let delayed = self.settings.delayed_name_removal;
+        let mut groups = FamilyGroups::new(aggregate, delayed, steps.count());
         let mut charge = self.budget.charge();
-        let mut buffer = FamilyBuffer::default();
-        for item in &items {
-            let known = groups.groups.len();
+        let mut reader = Reader::default();
+        for (index, item) in items.iter().enumerate() {
+            let known = groups.cells();
             match item {
                 Item::Family(family) => {
                     self.budget.touch_series(family.bounds().len())?;
-                    buffer.clear();
-                    family.read_counts(window, &mut buffer)?;
-                    let samples = buffer.times().len().saturating_mul(buffer.width());
+                    let samples = reader.read(family, &sum, window)?;
                     self.budget.check_samples(samples as u64)?;
-                    sum.add_family(family, &buffer, self.settings.delayed_name_removal, &mut groups);
+                    self.budget.tick(samples.saturating_add(steps.count()))?;
+                    sum.add_family((index, family), &mut reader, &mut groups);
                 }
                 Item::Series(series) => {
                     self.budget.touch_series(1)?;
                     let mut samples = SampleBuffer::default();
-                    series.read(window, &mut samples)?;
+                    self.read(series, window, &mut samples)?;
                     drop_stale(&mut samples);
                     if !samples.histograms.is_empty() || !samples.starts.is_empty() {
                         return Ok(None);
                     }
                     self.budget.check_samples(samples.len() as u64)?;
-                    sum.add_series(series, &samples, self.settings.delayed_name_removal, &mut groups);
+                    sum.add_series((index, series), &samples, &mut groups);
                 }
             }
-            let cells = groups.groups.len().saturating_sub(known).saturating_mul(steps.count()) as u64;
+            let cells = groups.cells().saturating_sub(known) as u64;
             charge.raise(0, cells.saturating_mul(size_of::<Sum>() as u64 + 1))?;
         }
-        groups.groups.sort_by(|a, b| a.first.cmp(&b.first));
         let mut output = Vector::new(&self.budget);
-        for group in groups.groups {
-            let mut column = Column::absent(steps.count());
-            for (step, (sum, present)) in group.sums.iter().zip(&group.present).enumerate() {
-                if *present {
-                    column.set_float(step, sum.total());
-                }
-            }
-            let drop_name = self.settings.delayed_name_removal;
-            output.push(VectorSeries { labels: group.labels, drop_name, column })?;
+        for (labels, column) in groups.into_columns(&items) {
+            output.push(VectorSeries { labels, drop_name: delayed, column })?;
         }
         Ok(Some(output))
     }
 }
 
+/// What is read of a family, in memory that is used again for the next one.
+#[derive(Default)]
+struct Reader {
+    buffer: FamilyBuffer,
+    ends: FamilyEnds,
+    /// Whether the ends of the one window are all that was read.
+    only_ends: bool,
+}
+
+impl Reader {
+    /// Reads what the windows need. Returns how many samples there are.
+    fn read(&mut self, family: &Family, sum: &RateSum<'_, '_>, window: Window) -> Result<usize> {
+        self.only_ends = sum.steps.count() == 1 && family.read_ends(window, &mut self.ends)?;
+        if self.only_ends {
+            return Ok(self.ends.count.saturating_mul(self.ends.first.len()));
+        }
+        self.buffer.clear();
+        family.read_counts(window, &mut self.buffer)?;
+        Ok(self.buffer.times().len().saturating_mul(self.buffer.width()))
+    }
+}
+
 impl RateSum<'_, '_> {
     /// Adds the rates of all buckets of a family.
-    fn add_family(&self, family: &Family, buffer: &FamilyBuffer, delayed: bool, groups: &mut Groups) {
-        let base = self.base(family.labels(), delayed, groups);
+    fn add_family(&self, (index, family): (usize, &Family), reader: &mut Reader, groups: &mut FamilyGroups) {
+        let base = groups.base_of_family(family);
+        if reader.only_ends {
+            let FamilyEnds { first_time, last_time, count, .. } = reader.ends;
+            let bounds = bounds(self.selector.window, self.steps.first());
+            let reach = Reach::new(first_time, last_time, count, bounds, self.options.per_second);
+            let places = groups.places_of_family(base, index, family);
+            let ends = (reader.ends.first.as_slice(), reader.ends.last.as_slice());
+            groups.add_row(base, 0, &places, ends, (reach, reach.plain_factor()));
+            return;
+        }
+        let buffer = &reader.buffer;
         let buckets = family.bounds().len();
-        let moves = Moves::of(buffer, buckets);
-        let steps = self.steps(buffer.times());
+        if Moves::of(buffer, buckets) == Moves::Rising {
+            let steps = self.steps(buffer.times());
+            if steps.iter().all(|step| step.reach.is_none()) {
+                return;
+            }
+            let places = groups.places_of_family(base, index, family);
+            for (number, step) in steps.iter().enumerate() {
+                let (Some(reach), Some(last)) = (step.reach, step.rows.1.checked_sub(1)) else { continue };
+                let row = |row: usize| buffer.row(row).get(..buckets).unwrap_or_default();
+                groups.add_row(base, number, &places, (row(step.rows.0), row(last)), reach);
+            }
+            return;
+        }
         let mut rates = Vec::with_capacity(self.steps.count());
         for column in 0..buckets {
             let Some(bound) = family.bound_text(column) else { continue };
-            rates.clear();
-            match &moves {
-                Moves::Rising => rates.extend(steps.iter().map(|step| {
-                    let (reach, factor) = step.reach?;
-                    let first = *buffer.row(step.rows.0).get(column)?;
-                    let last = *buffer.row(step.rows.1.checked_sub(1)?).get(column)?;
-                    Some(reach.extend_counter_by(factor, last - first, first))
-                })),
-                Moves::Any => {
-                    let mut samples = SampleBuffer::default();
-                    for (row, time) in buffer.times().iter().enumerate() {
-                        let value = buffer.row(row).get(column).filter(|_| buffer.has(row, column));
-                        if let Some(value) = value.filter(|value| !is_stale(**value)) {
-                            samples.push_float(*time, *value, 0);
-                        }
-                    }
-                    self.rates(&samples, &mut rates);
+            let mut samples = SampleBuffer::default();
+            for (row, time) in buffer.times().iter().enumerate() {
+                let value = buffer.row(row).get(column).filter(|_| buffer.has(row, column));
+                if let Some(value) = value.filter(|value| !is_stale(**value)) {
+                    samples.push_float(*time, *value, 0);
                 }
             }
-            self.add(base, column, family.labels(), bound, &rates, groups);
+            rates.clear();
+            self.rates(&samples, &mut rates);
+            groups.add_column(base, (index, bound), &rates);
         }
     }
 
@@ -222,13 +232,17 @@ impl RateSum<'_, '_> {
     }
 
     /// Adds the rates of one series.
-    fn add_series(&self, series: &Series, samples: &SampleBuffer, delayed: bool, groups: &mut Groups) {
-        let without_bound = series.labels().filtered(|label| &*label.name != BUCKET_BOUND);
-        let base = self.base(&without_bound, delayed, groups);
+    fn add_series(
+        &self,
+        (index, series): (usize, &Series),
+        samples: &SampleBuffer,
+        groups: &mut FamilyGroups,
+    ) {
+        let base = groups.base(&series.labels().filtered(|label| &*label.name != BUCKET_BOUND));
         let mut rates = Vec::new();
         self.rates(samples, &mut rates);
         let bound = series.labels().label(BUCKET_BOUND).map_or_else(|| Arc::from(""), |le| le.value.clone());
-        self.add(base, usize::MAX, &without_bound, &bound, &rates, groups);
+        groups.add_column(base, (index, &bound), &rates);
     }
 
     /// The rates at all steps of samples without markers.
@@ -262,70 +276,10 @@ impl RateSum<'_, '_> {
         });
         windows.collect()
     }
-
-    /// The number of the group labels that a series has apart from its bound.
-    fn base(&self, labels: &Labels, delayed: bool, groups: &mut Groups) -> usize {
-        let Aggregate { grouping, without, .. } = self.aggregate;
-        let labels = labels.filtered(|label| {
-            let kept = delayed || !is_metadata(&label.name);
-            kept && is_grouped(&label.name, grouping, *without)
-        });
-        let next = groups.bases.len();
-        let base = *groups.bases.entry(labels).or_insert(next);
-        if base == next {
-            groups.places.push(Vec::new());
-        }
-        base
-    }
-
-    /// Adds rates to the group of their base and bound. `column` says where in a histogram the bound probably stands.
-    fn add(
-        &self,
-        base: usize,
-        column: usize,
-        labels: &Labels,
-        bound: &Arc<str>,
-        rates: &[Option<f64>],
-        groups: &mut Groups,
-    ) {
-        if rates.iter().all(Option::is_none) {
-            return;
-        }
-        let Groups { groups, bases, places } = groups;
-        let Some(places) = places.get_mut(base) else { return };
-        let is_bound = |(other, _): &&(Arc<str>, usize)| Arc::ptr_eq(other, bound) || other == bound;
-        let known = places.get(column).filter(is_bound).or_else(|| places.iter().find(is_bound));
-        let place = match known {
-            Some((_, place)) => *place,
-            None => {
-                let shared = bases.iter().find(|(_, id)| **id == base).map(|(labels, _)| labels.clone());
-                let with_bound = |labels: &Labels| {
-                    let mut builder = LabelsBuilder::from_labels(labels);
-                    builder.set(BUCKET_BOUND, bound.clone());
-                    builder.build()
-                };
-                groups.push(Group {
-                    labels: with_bound(&shared.unwrap_or_else(Labels::empty)),
-                    first: with_bound(labels),
-                    sums: vec![Sum::default(); self.steps.count()],
-                    present: vec![false; self.steps.count()],
-                });
-                let place = groups.len().saturating_sub(1);
-                places.push((bound.clone(), place));
-                place
-            }
-        };
-        let Some(group) = groups.get_mut(place) else { return };
-        for ((rate, sum), present) in rates.iter().zip(&mut group.sums).zip(&mut group.present) {
-            if let Some(rate) = rate {
-                sum.add(*rate);
-                *present = true;
-            }
-        }
-    }
 }
 
 /// How the buckets of a family move over the rows that were read.
+#[derive(PartialEq, Eq)]
 enum Moves {
     /// Every value is there, none is a marker, and none is below the one before it.
     Rising,

@@ -11,6 +11,7 @@ mod call;
 pub(crate) mod column;
 mod count_values;
 mod family;
+mod family_groups;
 mod go_sort;
 mod hint;
 mod histogram;

@@ -36,11 +36,6 @@ impl Item {
         self.column_labels(column, bound)
     }
 
-    /// The labels that all series of the column's kind share: those of `x_bucket` without `le`.
-    pub(crate) fn shared_labels(&self, column: &Column) -> Labels {
-        self.column_labels(column, None)
-    }
-
     fn column_labels(&self, column: &Column, mut bound: Option<Label>) -> Labels {
         let labels = match self {
             Self::Single(labels) => return labels.clone(),
