@@ -10,7 +10,7 @@ use crate::source::{Family, Item as SourceItem, SelectRequest, Series, SeriesChu
 
 use super::Store;
 use super::head::{Heads, ItemHead, LateHead, common_layout};
-use super::index::{Index, Item, Selection, SeriesRef, column_name};
+use super::index::{ColumnList, Index, Item, Selection, SeriesRef, column_name};
 use super::segment::{Segment, newest_in, newest_of_column};
 use super::sync::RwLock;
 use super::tombstone::{Tombstone, masked};
@@ -330,7 +330,7 @@ impl Source for Snapshot {
         }
         let selection = Selection::resolve(&self.store.inner.index, request.matchers);
         let mut items = Vec::with_capacity(selection.items.len());
-        let mut bucket_names = BucketNames::default();
+        let mut wanted = WantedCache::default();
         for (number, item) in &selection.items {
             // An item without samples here was made after this snapshot, or has none in the window.
             let found = self.view.find((*number, item), window, &segments, self.border)?;
@@ -343,15 +343,8 @@ impl Source for Snapshot {
                     items.push(SourceItem::Series(Series::from_chunks(labels.clone(), chunks.collect())));
                 }
                 Item::Family { labels, columns } => {
-                    let base = labels.metric_name();
-                    let wanted: SmallVec<[usize; 24]> = columns
-                        .iter()
-                        .enumerate()
-                        .filter(|(_, column)| selection.accepts_column(base, column))
-                        .map(|(position, _)| position)
-                        .collect();
-                    let bucket_name = bucket_names.of(labels);
-                    select_family(&selection, request, item, &wanted, bucket_name, found, &mut items);
+                    let wanted = wanted.of(&selection, labels, columns);
+                    select_family(request, (item, labels), wanted, found, &mut items);
                 }
             }
         }
@@ -416,57 +409,67 @@ impl Source for Snapshot {
     }
 }
 
-/// The names of the buckets of histograms, made once for each base name.
-#[derive(Default)]
-struct BucketNames {
-    names: HashMap<Arc<str>, Arc<str>>,
-    /// The base name asked for last, and its buckets'.
-    last: Option<(Arc<str>, Arc<str>)>,
+/// Which columns of a histogram are selected.
+struct WantedColumns {
+    base: Arc<str>,
+    columns: Arc<ColumnList>,
+    positions: SmallVec<[usize; 24]>,
+    /// Whether they are all buckets, and no others.
+    all_buckets: bool,
+    bucket_name: Arc<str>,
 }
 
-impl BucketNames {
-    /// The name of the buckets of a histogram with these labels.
-    fn of(&mut self, labels: &Labels) -> &Arc<str> {
-        let Self { names, last } = self;
+/// The columns selected last: neighbouring histograms have the same name and the same columns, as a rule.
+#[derive(Default)]
+struct WantedCache {
+    last: Option<WantedColumns>,
+}
+
+impl WantedCache {
+    fn of(
+        &mut self,
+        selection: &Selection<'_>,
+        labels: &Labels,
+        columns: &Arc<ColumnList>,
+    ) -> &WantedColumns {
         let base = labels.label(METRIC_NAME).map(|label| &label.value);
-        let known = last.take_if(|(known, _)| base.is_some_and(|base| Arc::ptr_eq(known, base)));
-        let named = known.unwrap_or_else(|| {
-            let base = base.cloned().unwrap_or_else(|| Arc::from(""));
-            let name = names
-                .entry(base.clone())
-                .or_insert_with(|| column_name(&base, &Column::Bucket(Arc::from(""))).into());
-            (base, name.clone())
+        let known = self.last.take_if(|last| {
+            Arc::ptr_eq(&last.columns, columns) && base.is_some_and(|base| Arc::ptr_eq(&last.base, base))
         });
-        &last.insert(named).1
+        self.last.insert(known.unwrap_or_else(|| {
+            let base = base.cloned().unwrap_or_else(|| Arc::from(""));
+            let accepted = columns.iter().enumerate();
+            let accepted = accepted.filter(|(_, column)| selection.accepts_column(&base, column));
+            let positions: SmallVec<[usize; 24]> = accepted.map(|(position, _)| position).collect();
+            let is_bucket = |column: &Column| matches!(column, Column::Bucket(_));
+            let all_buckets = !selection.looks_at_bounds()
+                && !positions.is_empty()
+                && positions.iter().all(|position| columns.get(*position).is_some_and(is_bucket))
+                && positions.len() == columns.iter().filter(|column| is_bucket(column)).count();
+            let bucket_name = column_name(&base, &Column::Bucket(Arc::from(""))).into();
+            WantedColumns { base, columns: columns.clone(), positions, all_buckets, bucket_name }
+        }))
     }
 }
 
 fn select_family(
-    selection: &Selection<'_>,
     request: &SelectRequest<'_>,
-    item: &Item,
-    wanted: &[usize],
-    bucket_name: &Arc<str>,
+    (item, labels): (&Item, &Labels),
+    wanted: &WantedColumns,
     found: Found,
     into: &mut Vec<SourceItem>,
 ) {
-    let Item::Family { labels, columns } = item else { return };
-    let is_bucket = |position: &usize| matches!(columns.get(*position), Some(Column::Bucket(_)));
-    let all_buckets = !selection.looks_at_bounds()
-        && wanted.iter().all(is_bucket)
-        && wanted.len() == columns.iter().filter(|c| matches!(c, Column::Bucket(_))).count();
     if request.families
-        && all_buckets
+        && wanted.all_buckets
         && found.columns.is_empty()
-        && !wanted.is_empty()
         && let Some(layout) = common_layout(&found.chunks)
     {
-        let family = Family::from_chunks(labels.clone(), bucket_name.clone(), layout, found.chunks);
+        let family = Family::from_chunks(labels.clone(), wanted.bucket_name.clone(), layout, found.chunks);
         into.push(SourceItem::Family(family));
         return;
     }
-    for position in wanted {
-        let Some(column) = columns.get(*position) else { continue };
+    for position in &wanted.positions {
+        let Some(column) = wanted.columns.get(*position) else { continue };
         let parts = found.column(*position, column);
         if !parts.is_empty() {
             into.push(SourceItem::Series(Series::from_chunks(item.series_labels(column), parts)));

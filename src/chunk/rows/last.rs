@@ -436,16 +436,22 @@ impl LastRow {
     }
 }
 
+/// A count as value. None reaches 2^63, and a number with sign is converted by one instruction.
+#[inline]
+pub(super) fn count_value(count: u64) -> f64 {
+    count.cast_signed() as f64
+}
+
 /// The values of a row from its words.
 pub(super) fn put_whole_values(layout: &Layout, words: &[u64], into: &mut SmallVec<[f64; 24]>) {
     let buckets = layout.bounds().len();
     let mut total = 0_u64;
-    for word in words.iter().take(buckets) {
+    into.extend(words.iter().take(buckets).map(|word| {
         total = total.wrapping_add(*word);
-        into.push(total as f64);
-    }
+        count_value(total)
+    }));
     if layout.count_column().is_some() {
-        into.push(total as f64);
+        into.push(count_value(total));
     }
     into.extend(words.get(buckets).map(|bits| f64::from_bits(*bits)));
 }

@@ -271,13 +271,13 @@ impl FamilyRows {
         }
         into.first.clear();
         into.last.clear();
-        let (mut first, mut last) = (0_u64, 0_u64);
+        let (mut first_total, mut last_total) = (0_u64, 0_u64);
         for ((newest, own), behind) in newest.iter().zip(&behind_first).zip(&behind_last) {
             let end = newest.wrapping_sub(*behind);
-            last = last.wrapping_add(end);
-            first = first.wrapping_add(end.wrapping_sub(*own));
-            into.first.push(first as f64);
-            into.last.push(last as f64);
+            last_total = last_total.wrapping_add(end);
+            first_total = first_total.wrapping_add(end.wrapping_sub(*own));
+            into.first.push(last::count_value(first_total));
+            into.last.push(last::count_value(last_total));
         }
         Some(true)
     }
