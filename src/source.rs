@@ -265,6 +265,11 @@ impl Family {
         self.chunks.iter().try_for_each(|chunk| chunk.read_rows(window, Wanted::Counts, into))
     }
 
+    /// Reads a little of what is in memory.
+    pub(crate) fn touch(&self) -> u64 {
+        self.chunks.last().map_or(0, |chunk| chunk.touch())
+    }
+
     /// The first and the last row inside the window, if all rows are in memory and known to be whole and only to grow. `false`:
     /// they are not, or there are fewer than two, and nothing can be said about `into`.
     pub(crate) fn read_ends(&self, window: Window, into: &mut FamilyEnds) -> Result<bool> {

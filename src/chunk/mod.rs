@@ -202,6 +202,15 @@ impl Chunk {
         }
     }
 
+    /// Reads a little of the rows of a classic histogram that are in memory.
+    pub(crate) fn touch(&self) -> u64 {
+        match self {
+            Self::Rows(rows) => rows.touch(),
+            Self::Open(open) => open.rows().map_or(0, FamilyRows::touch),
+            _ => 0,
+        }
+    }
+
     /// The first and the last row inside the window; see [`FamilyRows::read_ends`].
     pub(crate) fn read_ends(&self, window: Window, into: &mut FamilyEnds) -> Result<bool> {
         match self {

@@ -152,7 +152,10 @@ impl Labels {
         if self.pairs.iter().all(&mut keep) {
             return self.clone();
         }
-        Self { pairs: self.pairs.iter().filter(|label| keep(label)).cloned().collect() }
+        // Allocated once, and of the right size.
+        let mut kept = SmallVec::<[Label; 16]>::new();
+        kept.extend(self.pairs.iter().filter(|label| keep(label)).cloned());
+        Self { pairs: kept.into_iter().collect() }
     }
 
     /// The labels without metric name, type and unit: what is left when an operation changes the meaning.

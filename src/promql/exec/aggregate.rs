@@ -1,7 +1,5 @@
 //! Aggregations: groups numbered once, one accumulator per group and step.
 
-use hashbrown::HashMap;
-
 use crate::error::Result;
 use crate::model::Labels;
 use crate::model::label::METRIC_NAME;
@@ -18,6 +16,7 @@ use super::column::{Column, histogram_weight};
 use super::count_values::value_label;
 use super::histogram_sum::{HistogramCell, Place, Wanted};
 use super::operands::Operands;
+use super::subsets::Subsets;
 use super::vector::{Scalars, Vector, VectorSeries};
 
 /// Which group each series belongs to.
@@ -38,15 +37,12 @@ impl Groups {
             }
             return Self { ids: vec![0; series.len()], groups };
         }
-        let mut known: HashMap<Labels, usize> = HashMap::new();
+        let mut subsets = Subsets::new(|name| is_grouped(name, aggregate.grouping, aggregate.without));
         let ids = series
             .iter()
             .map(|series| {
-                let labels = group_labels(&series.labels, aggregate.grouping, aggregate.without);
-                let id = *known.entry(labels).or_insert_with_key(|labels| {
-                    groups.push((labels.clone(), false));
-                    groups.len().saturating_sub(1)
-                });
+                let (id, new) = subsets.number(&series.labels);
+                groups.extend(new.map(|labels| (labels, false)));
                 if let Some(group) = groups.get_mut(id) {
                     group.1 |= series.drop_name;
                 }

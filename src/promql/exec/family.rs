@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::model::label::{BUCKET_BOUND, METRIC_NAME, METRIC_TYPE, METRIC_UNIT};
+use crate::model::label::{BUCKET_BOUND, METRIC_NAME};
 use crate::model::{Labels, LabelsBuilder, MatchOp, SampleBuffer, Window, is_stale};
 use crate::promql::ast::AggregateOp;
 use crate::promql::func::rate::{RateOptions, Reach, extrapolated};
@@ -81,13 +81,17 @@ fn order_as_series(items: &mut [Item]) {
     }
 }
 
-/// Whether an item has types or units: they are dropped along with the name, which can make labels equal.
-fn is_typed(item: &Item) -> bool {
-    let labels = match item {
-        Item::Family(family) => family.shared_labels(),
-        Item::Series(series) => series.labels(),
-    };
-    labels.label(METRIC_TYPE).is_some() || labels.label(METRIC_UNIT).is_some()
+/// Items that are touched at once.
+const TOUCHED: usize = 16;
+
+/// Reads a little of the next items' rows, so that the memory's answers come together, and not one after the other. What is
+/// read means nothing.
+fn touch(items: &[Item]) {
+    let touched = items.iter().take(TOUCHED).map(|item| match item {
+        Item::Family(family) => family.touch(),
+        Item::Series(_) => 0,
+    });
+    std::hint::black_box(touched.fold(0, |read, touched| read ^ touched));
 }
 
 impl Evaluator<'_> {
@@ -106,7 +110,7 @@ impl Evaluator<'_> {
         self.budget.tick(0)?;
         let set = self.source.select(&SelectRequest::new(sum.selector.matchers, window).with_families())?;
         let has_family = set.items.iter().any(|item| matches!(item, Item::Family(_)));
-        if !has_family || set.items.iter().any(is_typed) {
+        if !has_family {
             return Ok(None);
         }
         let mut items = set.items;
@@ -116,14 +120,21 @@ impl Evaluator<'_> {
         let mut charge = self.budget.charge();
         let mut reader = Reader::default();
         for (index, item) in items.iter().enumerate() {
+            if index.is_multiple_of(TOUCHED) {
+                touch(items.get(index..).unwrap_or_default());
+            }
             let known = groups.cells();
+            let base = groups.base(item);
+            if groups.is_typed() {
+                return Ok(None);
+            }
             match item {
                 Item::Family(family) => {
                     self.budget.touch_series(family.bounds().len())?;
                     let samples = reader.read(family, &sum, window)?;
                     self.budget.check_samples(samples as u64)?;
                     self.budget.tick(samples.saturating_add(steps.count()))?;
-                    sum.add_family((index, family), &mut reader, &mut groups);
+                    sum.add_family(base, (index, family), &mut reader, &mut groups);
                 }
                 Item::Series(series) => {
                     self.budget.touch_series(1)?;
@@ -134,7 +145,7 @@ impl Evaluator<'_> {
                         return Ok(None);
                     }
                     self.budget.check_samples(samples.len() as u64)?;
-                    sum.add_series((index, series), &samples, &mut groups);
+                    sum.add_series(base, (index, series), &samples, &mut groups);
                 }
             }
             let cells = groups.cells().saturating_sub(known) as u64;
@@ -172,13 +183,18 @@ impl Reader {
 
 impl RateSum<'_, '_> {
     /// Adds the rates of all buckets of a family.
-    fn add_family(&self, (index, family): (usize, &Family), reader: &mut Reader, groups: &mut FamilyGroups) {
-        let base = groups.base_of_family(family);
+    fn add_family(
+        &self,
+        base: usize,
+        (index, family): (usize, &Family),
+        reader: &mut Reader,
+        groups: &mut FamilyGroups<'_>,
+    ) {
         if reader.only_ends {
             let FamilyEnds { first_time, last_time, count, .. } = reader.ends;
             let bounds = bounds(self.selector.window, self.steps.first());
             let reach = Reach::new(first_time, last_time, count, bounds, self.options.per_second);
-            let places = groups.places_of_family(base, index, family);
+            let places = groups.places(base, index, family);
             let ends = (reader.ends.first.as_slice(), reader.ends.last.as_slice());
             groups.add_row(base, 0, &places, ends, (reach, reach.plain_factor()));
             return;
@@ -190,7 +206,7 @@ impl RateSum<'_, '_> {
             if steps.iter().all(|step| step.reach.is_none()) {
                 return;
             }
-            let places = groups.places_of_family(base, index, family);
+            let places = groups.places(base, index, family);
             for (number, step) in steps.iter().enumerate() {
                 let (Some(reach), Some(last)) = (step.reach, step.rows.1.checked_sub(1)) else { continue };
                 let row = |row: usize| buffer.row(row).get(..buckets).unwrap_or_default();
@@ -234,11 +250,11 @@ impl RateSum<'_, '_> {
     /// Adds the rates of one series.
     fn add_series(
         &self,
+        base: usize,
         (index, series): (usize, &Series),
         samples: &SampleBuffer,
-        groups: &mut FamilyGroups,
+        groups: &mut FamilyGroups<'_>,
     ) {
-        let base = groups.base(&series.labels().filtered(|label| &*label.name != BUCKET_BOUND));
         let mut rates = Vec::new();
         self.rates(samples, &mut rates);
         let bound = series.labels().label(BUCKET_BOUND).map_or_else(|| Arc::from(""), |le| le.value.clone());

@@ -1,13 +1,14 @@
 //! The groups of a sum over bucket series: sums for every step side by side, bound by bound, so that the buckets of a histogram
 //! are added in one go. Labels are made at the end, once for each group.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
 use smallvec::SmallVec;
 
-use crate::model::label::{BUCKET_BOUND, is_metadata};
-use crate::model::{Labels, LabelsBuilder};
+use crate::model::label::{BUCKET_BOUND, METRIC_TYPE, METRIC_UNIT, is_metadata};
+use crate::model::{Label, Labels};
 use crate::promql::func::rate::Reach;
 use crate::promql::func::sum::Sum;
 use crate::promql::plan::Aggregate;
@@ -15,9 +16,7 @@ use crate::source::{Family, Item, Layout};
 
 use super::aggregate::is_grouped;
 use super::column::Column;
-
-/// Addresses of the texts that labels consist of: while the labels live, equal addresses are equal labels.
-type Addresses = SmallVec<[usize; 8]>;
+use super::subsets::Subsets;
 
 /// Which place among the bounds of a base each bucket has.
 pub(super) enum Places {
@@ -47,30 +46,31 @@ struct Bound {
 
 /// The groups of a sum.
 pub(super) struct FamilyGroups<'n> {
-    grouping: &'n [String],
-    without: bool,
     /// Whether names are kept until the query is done.
     delayed: bool,
     steps: usize,
     bases: Vec<Base>,
-    by_addresses: HashMap<Addresses, usize>,
-    by_labels: HashMap<Labels, usize>,
+    /// The number of each base.
+    numbers: Subsets<Box<dyn Fn(&str) -> bool + 'n>>,
+    /// Whether a type or a unit was seen.
+    typed: Rc<Cell<bool>>,
     /// How many sums there are.
     cells: usize,
 }
 
 impl<'n> FamilyGroups<'n> {
     pub(super) fn new(aggregate: &Aggregate<'n>, delayed: bool, steps: usize) -> Self {
-        Self {
-            grouping: aggregate.grouping,
-            without: aggregate.without,
-            delayed,
-            steps,
-            bases: Vec::new(),
-            by_addresses: HashMap::new(),
-            by_labels: HashMap::new(),
-            cells: 0,
-        }
+        let (grouping, without) = (aggregate.grouping, aggregate.without);
+        let typed = Rc::new(Cell::new(false));
+        let seen = typed.clone();
+        let is_kept = move |name: &str| {
+            if matches!(name, METRIC_TYPE | METRIC_UNIT) {
+                seen.set(true);
+            }
+            name != BUCKET_BOUND && (delayed || !is_metadata(name)) && is_grouped(name, grouping, without)
+        };
+        let numbers: Subsets<Box<dyn Fn(&str) -> bool + 'n>> = Subsets::new(Box::new(is_kept));
+        Self { delayed, steps, bases: Vec::new(), numbers, typed, cells: 0 }
     }
 
     /// How many sums there are.
@@ -78,51 +78,31 @@ impl<'n> FamilyGroups<'n> {
         self.cells
     }
 
-    /// The base of a family, which has to live for as long as the groups do.
-    pub(super) fn base_of_family(&mut self, family: &Family) -> usize {
-        // Delayed, a group may have the name of the buckets.
-        if self.delayed {
-            return self.base(family.labels());
-        }
-        let shared = family.shared_labels();
-        let mut addresses = Addresses::new();
-        if self.without {
-            let kept = shared.iter().filter(|label| self.is_kept(&label.name));
-            addresses.extend(kept.flat_map(|label| [address(&label.name), address(&label.value)]));
-        } else {
-            let kept = self.grouping.iter().filter(|name| self.is_kept(name));
-            addresses.extend(kept.map(|name| shared.label(name).map_or(0, |label| address(&label.value))));
-        }
-        if let Some(base) = self.by_addresses.get(&addresses) {
-            return *base;
-        }
-        let base = self.base(shared);
-        self.by_addresses.insert(addresses, base);
-        base
+    /// Whether something has a type or a unit: these are dropped along with the name, which can make labels equal.
+    pub(super) fn is_typed(&self) -> bool {
+        self.typed.get()
     }
 
-    fn is_kept(&self, name: &str) -> bool {
-        (self.delayed || !is_metadata(name)) && is_grouped(name, self.grouping, self.without)
-    }
-
-    /// The base of a series, given its labels without bound.
-    pub(super) fn base(&mut self, labels: &Labels) -> usize {
-        let labels = labels.filtered(|label| self.is_kept(&label.name));
-        let bases = &mut self.bases;
-        *self.by_labels.entry(labels).or_insert_with_key(|labels| {
-            bases.push(Base {
-                labels: labels.clone(),
-                bounds: Vec::new(),
-                layout: None,
-                sums: Vec::new(),
-                present: Vec::new(),
-            });
-            bases.len().saturating_sub(1)
-        })
+    /// The base of a family or a series, which has to live for as long as the groups do.
+    pub(super) fn base(&mut self, item: &Item) -> usize {
+        let labels = match item {
+            // Delayed, a group may have the name of the buckets.
+            Item::Family(family) if !self.delayed => family.shared_labels(),
+            item => item.labels(),
+        };
+        let (number, new) = self.numbers.number(labels);
+        self.bases.extend(new.map(|labels| Base {
+            labels,
+            bounds: Vec::new(),
+            layout: None,
+            sums: Vec::new(),
+            present: Vec::new(),
+        }));
+        number
     }
 
     /// Where the buckets of a family stand among the bounds of a base; those that are new get a place.
-    pub(super) fn places_of_family(&mut self, base: usize, item: usize, family: &Family) -> Places {
+    pub(super) fn places(&mut self, base: usize, item: usize, family: &Family) -> Places {
         let Some(found) = self.bases.get_mut(base) else { return Places::InOrder };
         let layout = family.layout();
         if found.layout.as_ref().is_some_and(|known| Arc::ptr_eq(known, layout)) {
@@ -131,8 +111,9 @@ impl<'n> FamilyGroups<'n> {
         let buckets = family.bounds().len();
         let texts: SmallVec<[&Arc<str>; 24]> =
             (0..buckets).filter_map(|bucket| family.bound_text(bucket)).collect();
-        let places: SmallVec<[usize; 24]> =
-            texts.iter().map(|text| found.place(item, text, self.steps, &mut self.cells)).collect();
+        let known = found.bounds.len();
+        let places: SmallVec<[usize; 24]> = texts.iter().map(|text| found.place(item, text)).collect();
+        found.widen(known, self.steps, &mut self.cells);
         if places.iter().enumerate().all(|(bucket, place)| bucket == *place) {
             found.layout = Some(layout.clone());
             return Places::InOrder;
@@ -188,7 +169,9 @@ impl<'n> FamilyGroups<'n> {
             return;
         }
         let Some(base) = self.bases.get_mut(base) else { return };
-        let place = base.place(item, bound, self.steps, &mut self.cells);
+        let known = base.bounds.len();
+        let place = base.place(item, bound);
+        base.widen(known, self.steps, &mut self.cells);
         let width = base.bounds.len();
         for (step, rate) in rates.iter().enumerate() {
             let cell = step.saturating_mul(width).saturating_add(place);
@@ -203,61 +186,116 @@ impl<'n> FamilyGroups<'n> {
 
     /// Labels and sums of the groups, in the order of the series that contributed first; `items` are those that were added.
     pub(super) fn into_columns(self, items: &[Item]) -> impl Iterator<Item = (Labels, Column)> {
-        let mut groups: Vec<(Labels, Labels, Column)> = Vec::new();
-        for base in &self.bases {
+        let Self { bases, steps, .. } = self;
+        let order = order(&bases, items);
+        let name: Arc<str> = BUCKET_BOUND.into();
+        order.into_iter().filter_map(move |(base, place)| {
+            let base = bases.get(base)?;
+            let bound = base.bounds.get(place)?;
             let width = base.bounds.len();
-            for (place, bound) in base.bounds.iter().enumerate() {
-                let Some(item) = items.get(bound.first) else { continue };
-                let mut column = Column::absent(self.steps);
-                for step in 0..self.steps {
-                    let cell = step.saturating_mul(width).saturating_add(place);
-                    if let (Some(sum), Some(true)) = (base.sums.get(cell), base.present.get(cell)) {
-                        column.set_float(step, sum.total());
-                    }
+            let mut column = Column::absent(steps);
+            for step in 0..steps {
+                let cell = step.saturating_mul(width).saturating_add(place);
+                if let (Some(sum), Some(true)) = (base.sums.get(cell), base.present.get(cell)) {
+                    column.set_float(step, sum.total());
                 }
-                let first = with_bound(item.labels(), &bound.text);
-                groups.push((first, with_bound(&base.labels, &bound.text), column));
             }
-        }
-        groups.sort_by(|a, b| a.0.cmp(&b.0));
-        groups.into_iter().map(|(_, labels, column)| (labels, column))
+            Some((with_bound(&base.labels, &name, &bound.text), column))
+        })
     }
 }
 
+/// Base and place of every group, in the order of the series that contributed first: that of their labels, of which the
+/// bound is one.
+fn order(bases: &[Base], items: &[Item]) -> Vec<(usize, usize)> {
+    let groups = || {
+        bases.iter().enumerate().flat_map(|(number, base)| {
+            base.bounds.iter().enumerate().map(move |(place, bound)| (bound, (number, place)))
+        })
+    };
+    // A label set without bound has its other labels where the bound would be.
+    if groups().any(|(bound, _)| bound.text.is_empty()) {
+        let name: Arc<str> = BUCKET_BOUND.into();
+        let first = |bound: &Bound| {
+            let labels = items.get(bound.first).map_or_else(Labels::empty, |item| item.labels().clone());
+            with_bound(&labels, &name, &bound.text)
+        };
+        let mut order: Vec<_> = groups().map(|(bound, place)| (first(bound), place)).collect();
+        order.sort();
+        return order.into_iter().map(|(_, place)| place).collect();
+    }
+    // What stands before the bound comes first, then the bound, then the rest. Items have the order of both without the bound.
+    let mut firsts: Vec<usize> = groups().map(|(bound, _)| bound.first).collect();
+    firsts.sort_unstable();
+    firsts.dedup();
+    let mut classes: Vec<(usize, usize)> = Vec::with_capacity(firsts.len());
+    for first in firsts {
+        let class = match classes.last() {
+            None => 0,
+            Some((before, class)) => match (items.get(*before), items.get(first)) {
+                (Some(a), Some(b)) if same_before_bound(a.labels(), b.labels()) => *class,
+                _ => class.saturating_add(1),
+            },
+        };
+        classes.push((first, class));
+    }
+    let class = |first: usize| {
+        let place = classes.partition_point(|(other, _)| *other < first);
+        classes.get(place).map_or(0, |(_, class)| *class)
+    };
+    let mut order: Vec<_> =
+        groups().map(|(bound, place)| (class(bound.first), &bound.text, bound.first, place)).collect();
+    order.sort();
+    order.into_iter().map(|(.., place)| place).collect()
+}
+
+/// Whether two label sets have the same labels before where a bound stands.
+fn same_before_bound(a: &Labels, b: &Labels) -> bool {
+    let before = |label: &&Label| *label.name < *BUCKET_BOUND;
+    a.iter().take_while(before).eq(b.iter().take_while(before))
+}
+
 impl Base {
-    /// The place of a bound, made if it is new.
-    fn place(&mut self, item: usize, text: &Arc<str>, steps: usize, cells: &mut usize) -> usize {
+    /// The place of a bound, made if it is new: then [`widen`](Self::widen) has to follow.
+    fn place(&mut self, item: usize, text: &Arc<str>) -> usize {
         let is_bound = |bound: &Bound| Arc::ptr_eq(&bound.text, text) || bound.text == *text;
         if let Some(place) = self.bounds.iter().position(is_bound) {
             return place;
         }
-        let width = self.bounds.len();
         self.bounds.push(Bound { text: text.clone(), first: item });
-        self.sums = widened(&self.sums, width, steps);
-        self.present = widened(&self.present, width, steps);
-        *cells = cells.saturating_add(steps);
-        width
+        self.bounds.len().saturating_sub(1)
+    }
+
+    /// Makes room for the bounds behind the first `known`.
+    fn widen(&mut self, known: usize, steps: usize, cells: &mut usize) {
+        let more = self.bounds.len().saturating_sub(known);
+        if more > 0 {
+            self.sums = widened(&self.sums, known, more, steps);
+            self.present = widened(&self.present, known, more, steps);
+            *cells = cells.saturating_add(steps.saturating_mul(more));
+        }
     }
 }
 
-/// A table of `steps` rows with a column more.
-fn widened<T: Copy + Default>(cells: &[T], width: usize, steps: usize) -> Vec<T> {
-    let mut wider = Vec::with_capacity(steps.saturating_mul(width.saturating_add(1)));
+/// A table of `steps` rows with some columns more.
+fn widened<T: Copy + Default>(cells: &[T], width: usize, more: usize, steps: usize) -> Vec<T> {
+    let mut wider = Vec::with_capacity(steps.saturating_mul(width.saturating_add(more)));
     for step in 0..steps {
         let start = step.saturating_mul(width);
         wider.extend_from_slice(cells.get(start..start.saturating_add(width)).unwrap_or_default());
-        wider.push(T::default());
+        wider.extend(std::iter::repeat_n(T::default(), more));
     }
     wider
 }
 
-fn address(text: &Arc<str>) -> usize {
-    Arc::as_ptr(text).addr()
-}
-
-/// The labels with this bound; those of a group whose bound is empty have none.
-fn with_bound(labels: &Labels, bound: &Arc<str>) -> Labels {
-    let mut builder = LabelsBuilder::from_labels(labels);
-    builder.set(BUCKET_BOUND, bound.clone());
-    builder.build()
+/// The labels with this bound, of which `name` is the name; with none if it is empty.
+fn with_bound(labels: &Labels, name: &Arc<str>, bound: &Arc<str>) -> Labels {
+    let others = || labels.iter().filter(|label| *label.name != **name);
+    let mut pairs: Vec<Label> = Vec::with_capacity(labels.len().saturating_add(1));
+    pairs.extend(others().take_while(|label| *label.name < **name).cloned());
+    if !bound.is_empty() {
+        pairs.push(Label { name: name.clone(), value: bound.clone() });
+    }
+    pairs.extend(others().skip_while(|label| *label.name < **name).cloned());
+    Labels::from_sorted(pairs)
 }

@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use hashbrown::HashMap;
-
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::label::{BUCKET_BOUND, METRIC_NAME};
 use crate::model::{Labels, LabelsBuilder, NativeHistogram};
@@ -19,6 +17,7 @@ use crate::promql::text_range::TextRange;
 use super::Evaluator;
 use super::column::{Column, ColumnSample};
 use super::operands::Operands;
+use super::subsets::Subsets;
 use super::vector::{Scalars, Vector, VectorSeries};
 
 /// One classic histogram.
@@ -55,7 +54,7 @@ struct Histograms {
 impl Evaluator<'_> {
     /// Finds native histograms, and groups bucket series by their labels without bound.
     fn histograms_in(&self, input: Vector, range: TextRange, steps: Steps) -> Histograms {
-        let mut places: HashMap<Labels, usize> = HashMap::new();
+        let mut places = Subsets::new(|name| name != BUCKET_BOUND);
         let mut groups: Vec<Group> = Vec::new();
         for (index, series) in input.series.iter().enumerate() {
             if series.column.floats().next().is_none() {
@@ -66,13 +65,13 @@ impl Evaluator<'_> {
                 self.notes.bad_bucket(text, self.noted_name(&series.labels), range);
                 continue;
             };
-            let labels = series.labels.filtered(|label| &*label.name != BUCKET_BOUND);
-            let place = *places.entry(labels).or_insert_with_key(|labels| {
-                let labels = labels.clone();
-                let drop_name = series.drop_name;
-                groups.push(Group { labels, drop_name, buckets: Vec::new(), mixed: Vec::new() });
-                groups.len().saturating_sub(1)
-            });
+            let (place, new) = places.number(&series.labels);
+            groups.extend(new.map(|labels| Group {
+                labels,
+                drop_name: series.drop_name,
+                buckets: Vec::new(),
+                mixed: Vec::new(),
+            }));
             if let Some(group) = groups.get_mut(place) {
                 group.buckets.push((bound, index));
             }
@@ -85,7 +84,7 @@ impl Evaluator<'_> {
             if series.column.histograms().next().is_none() {
                 continue;
             }
-            let twin = places.get(&series.labels).copied();
+            let twin = places.known(&series.labels);
             histograms.natives.push(Native { series: index, twin });
             let Some(group) = twin.and_then(|twin| histograms.groups.get_mut(twin)) else { continue };
             let mut meeting = vec![false; steps.count()];

@@ -27,6 +27,7 @@ mod set;
 mod signature;
 mod sort;
 mod subquery;
+mod subsets;
 #[cfg(test)]
 mod tests;
 mod topk;

@@ -96,6 +96,11 @@ impl FamilyHead {
         }
     }
 
+    /// Reads a little of what a question about the newest rows needs.
+    pub(crate) fn touch(&self) -> u64 {
+        self.tail.touch() ^ self.tail.time_range().map_or(0, |(first, _)| first.cast_unsigned())
+    }
+
     /// The newest rows, which are in no chunk yet.
     pub(super) fn tail(&self) -> &FamilyRows {
         &self.tail
@@ -103,7 +108,13 @@ impl FamilyHead {
 
     /// The chunks of rows that touch the window in time order, the tail left out.
     pub(super) fn full_chunks(&self, window: Window) -> impl Iterator<Item = Arc<Chunk>> + '_ {
-        self.full.iter().filter(move |chunk| touches(chunk.time_range(), window)).cloned()
+        let full = if self.tail_begins_by(window.after.as_millis()) { &[][..] } else { &self.full };
+        full.iter().filter(move |chunk| touches(chunk.time_range(), window)).cloned()
+    }
+
+    /// Whether the newest rows, which are in no chunk yet, begin at `time` or before.
+    pub(super) fn tail_begins_by(&self, time: i64) -> bool {
+        self.tail.time_range().is_some_and(|(first, _)| first <= time)
     }
 
     /// First and last time of what is held here.

@@ -70,6 +70,15 @@ impl ItemHead<'_> {
         }
     }
 
+    /// Whether what is held here begins at `time` or before.
+    pub(crate) fn begins_by(&self, time: i64) -> bool {
+        match self {
+            // Most questions are about the newest rows.
+            Self::Family(head) if head.tail_begins_by(time) => true,
+            _ => self.time_range().is_some_and(|(first, _)| first <= time),
+        }
+    }
+
     /// Whether all of it is sealed; `sealed` has the newest time that segments have, for each column of a head of columns.
     pub(crate) fn is_sealed(&self, sealed: &[Option<i64>]) -> bool {
         let is_sealed = |range: Option<(i64, i64)>, sealed: &Option<i64>| {
