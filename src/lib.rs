@@ -34,8 +34,8 @@ pub use model::{
     SampleBuffer, SampleValue, Span, Timestamp, Window, is_stale, stale_marker,
 };
 pub use promql::{
-    Annotations, CancellationToken, Engine, Evaluation, MatrixSeries, Query, QueryLimits, Value, ValueType,
-    VectorSample,
+    Analysis, Annotations, CancellationToken, Engine, Evaluation, EvaluationPath, MatrixSeries,
+    OperatorAnalysis, Query, QueryLimits, Value, ValueType, VectorSample,
 };
 pub use source::{CustomBuckets, Family, Item, SelectRequest, Series, SeriesSet, Source};
 pub use store::{

@@ -265,6 +265,11 @@ impl Family {
         self.chunks.iter().try_for_each(|chunk| chunk.read_rows(window, Wanted::Counts, into))
     }
 
+    /// How many chunks there are.
+    pub(crate) fn chunks(&self) -> usize {
+        self.chunks.len()
+    }
+
     /// Reads a little of what is in memory.
     pub(crate) fn touch(&self) -> u64 {
         self.chunks.last().map_or(0, |chunk| chunk.touch())

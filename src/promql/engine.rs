@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::Timestamp;
 use crate::source::Source;
 
+use super::analysis::{Analysis, Recorder};
 use super::annotation::Notebook;
 use super::ast::{Expr, ValueType};
 use super::cancellation::{CancellationToken, Interrupts};
@@ -313,12 +314,38 @@ impl Engine {
     /// [`ErrorKind::Unsupported`] for what this version does not evaluate, [`ErrorKind::Canceled`] and [`ErrorKind::TimedOut`]
     /// for what was stopped, and what the source fails with.
     pub fn instant(&self, source: &dyn Source, query: &Query, at: Timestamp) -> Result<Evaluation> {
+        self.instant_recorded(source, query, at, Recorder::default()).map(|(evaluation, _)| evaluation)
+    }
+
+    /// Evaluates at one instant, and tells what every operator did.
+    ///
+    /// # Errors
+    ///
+    /// As [`instant`](Self::instant).
+    pub fn analyze(
+        &self,
+        source: &dyn Source,
+        query: &Query,
+        at: Timestamp,
+    ) -> Result<(Evaluation, Analysis)> {
+        let (evaluation, recorder) = self.instant_recorded(source, query, at, Recorder::new(&query.text))?;
+        Ok((evaluation, recorder.into_analysis()))
+    }
+
+    fn instant_recorded(
+        &self,
+        source: &dyn Source,
+        query: &Query,
+        at: Timestamp,
+        recorder: Recorder,
+    ) -> Result<(Evaluation, Recorder)> {
         self.interrupts.check(EXECUTION)?;
         let time = at.as_millis();
         let plan = plan(&query.expr, &self.scope(time, time, 0))?;
-        let evaluator = self.evaluator(source);
+        let evaluator = self.evaluator(source, recorder);
         let value = evaluator.instant_value(&plan, time)?;
-        Ok(Evaluation { value, annotations: evaluator.notes.render(&query.text) })
+        let evaluation = Evaluation { value, annotations: evaluator.notes.render(&query.text) };
+        Ok((evaluation, evaluator.recorder))
     }
 
     /// Evaluates at `start`, `start + step_ms`, … up to and including `end`.
@@ -334,6 +361,35 @@ impl Engine {
         end: Timestamp,
         step_ms: i64,
     ) -> Result<Evaluation> {
+        let times = (start, end, step_ms);
+        self.range_recorded(source, query, times, Recorder::default()).map(|(evaluation, _)| evaluation)
+    }
+
+    /// Evaluates over a range, and tells what every operator did.
+    ///
+    /// # Errors
+    ///
+    /// As [`range`](Self::range).
+    pub fn analyze_range(
+        &self,
+        source: &dyn Source,
+        query: &Query,
+        start: Timestamp,
+        end: Timestamp,
+        step_ms: i64,
+    ) -> Result<(Evaluation, Analysis)> {
+        let recorder = Recorder::new(&query.text);
+        let (evaluation, recorder) = self.range_recorded(source, query, (start, end, step_ms), recorder)?;
+        Ok((evaluation, recorder.into_analysis()))
+    }
+
+    fn range_recorded(
+        &self,
+        source: &dyn Source,
+        query: &Query,
+        (start, end, step_ms): (Timestamp, Timestamp, i64),
+        recorder: Recorder,
+    ) -> Result<(Evaluation, Recorder)> {
         if step_ms <= 0 {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
@@ -352,10 +408,11 @@ impl Engine {
         self.interrupts.check(EXECUTION)?;
         let steps = Steps::new(start.as_millis(), end.as_millis(), step_ms);
         let plan = plan(&query.expr, &self.scope(start.as_millis(), end.as_millis(), step_ms))?;
-        let evaluator = self.evaluator(source);
+        let evaluator = self.evaluator(source, recorder);
         evaluator.budget.check_points(steps.count())?;
         let value = evaluator.range_value(&plan, steps)?;
-        Ok(Evaluation { value, annotations: evaluator.notes.render(&query.text) })
+        let evaluation = Evaluation { value, annotations: evaluator.notes.render(&query.text) };
+        Ok((evaluation, evaluator.recorder))
     }
 
     fn scope(&self, start: i64, end: i64, step: i64) -> Scope {
@@ -369,12 +426,13 @@ impl Engine {
         }
     }
 
-    fn evaluator<'a>(&self, source: &'a dyn Source) -> Evaluator<'a> {
+    fn evaluator<'a>(&self, source: &'a dyn Source, recorder: Recorder) -> Evaluator<'a> {
         Evaluator {
             source,
             settings: self.settings,
             budget: Budget::new(&self.limits, &self.interrupts),
             notes: Notebook::default(),
+            recorder,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Text to values. Sees the model and the source seam, nothing of the store.
 
+mod analysis;
 mod annotation;
 pub(crate) mod ast;
 mod cancellation;
@@ -19,6 +20,7 @@ pub(crate) mod signature;
 pub(crate) mod text_range;
 mod value;
 
+pub use analysis::{Analysis, EvaluationPath, OperatorAnalysis};
 pub use ast::ValueType;
 pub use cancellation::CancellationToken;
 pub use engine::{Engine, Query, QueryLimits};

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::promql::analysis::Work;
 use crate::promql::cancellation::Interrupts;
 use crate::promql::engine::QueryLimits;
 
@@ -20,6 +21,8 @@ struct Counters {
     samples: Cell<u64>,
     bytes: Cell<u64>,
     series: Cell<u64>,
+    chunks_read: Cell<u64>,
+    samples_read: Cell<u64>,
     label_bytes: Cell<u64>,
 }
 
@@ -78,6 +81,8 @@ impl Budget {
             samples: Cell::default(),
             bytes: Cell::default(),
             series: Cell::default(),
+            chunks_read: Cell::default(),
+            samples_read: Cell::default(),
             label_bytes: Cell::default(),
         }))
     }
@@ -93,6 +98,19 @@ impl Budget {
         }
         scanned.set(0);
         interrupts.check(EVALUATION)
+    }
+
+    /// Counts what was read of a series or a histogram.
+    pub(crate) fn count_read(&self, chunks: usize, samples: usize) {
+        let Counters { chunks_read, samples_read, .. } = &*self.0;
+        chunks_read.set(chunks_read.get().saturating_add(chunks as u64));
+        samples_read.set(samples_read.get().saturating_add(samples as u64));
+    }
+
+    /// What has been selected and read so far.
+    pub(crate) fn work(&self) -> Work {
+        let Counters { series, chunks_read, samples_read, .. } = &*self.0;
+        Work { series: series.get(), chunks: chunks_read.get(), samples: samples_read.get() }
     }
 
     /// A charge of nothing, to be raised.

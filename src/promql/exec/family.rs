@@ -132,6 +132,7 @@ impl Evaluator<'_> {
                 Item::Family(family) => {
                     self.budget.touch_series(family.bounds().len())?;
                     let samples = reader.read(family, &sum, window)?;
+                    self.budget.count_read(family.chunks(), samples);
                     self.budget.check_samples(samples as u64)?;
                     self.budget.tick(samples.saturating_add(steps.count()))?;
                     sum.add_family(base, (index, family), &mut reader, &mut groups);

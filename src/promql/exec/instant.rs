@@ -40,12 +40,17 @@ impl Evaluator<'_> {
 
     /// Reads a series, unless the evaluation is to stop or has enough.
     pub(crate) fn read(&self, series: &Series, window: Window, into: &mut SampleBuffer) -> Result<()> {
-        let mut before = into.len();
+        let start = into.len();
+        let mut before = start;
+        let mut chunks = 0_usize;
         series.read_by_chunk(window, into, |read| {
+            chunks = chunks.saturating_add(1);
             self.budget.tick(read.len().saturating_sub(before))?;
             before = read.len();
             self.budget.check_samples(before as u64)
-        })
+        })?;
+        self.budget.count_read(chunks, into.len().saturating_sub(start));
+        Ok(())
     }
 
     /// Evaluates an instant selector.

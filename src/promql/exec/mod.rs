@@ -39,6 +39,7 @@ mod vector_match;
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::Source;
 
+use super::analysis::Recorder;
 use super::annotation::Notebook;
 use super::ast::ValueType;
 use super::plan::steps::Steps;
@@ -68,6 +69,7 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) settings: Settings,
     pub(crate) budget: Budget,
     pub(crate) notes: Notebook,
+    pub(crate) recorder: Recorder,
 }
 
 impl Evaluator<'_> {

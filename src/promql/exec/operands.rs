@@ -4,6 +4,7 @@
 use smallvec::SmallVec;
 
 use crate::error::Result;
+use crate::promql::analysis::EvaluationPath;
 use crate::promql::ast::ValueType;
 use crate::promql::plan::steps::Steps;
 use crate::promql::plan::window::subquery_steps;
@@ -72,6 +73,8 @@ struct Waiting<'n, 'q> {
     operands: Operands,
     /// The value, if it was found without the operands.
     value: Option<Operand>,
+    /// Its number in the analysis.
+    record: usize,
 }
 
 /// What has to be evaluated before `node`, last one first. Strings and range selectors belong to the operator itself.
@@ -117,16 +120,21 @@ impl Evaluator<'_> {
     }
 
     fn evaluate(&self, root: &Node<'_>, steps: Steps) -> Result<Operand> {
-        let mut waiting = vec![self.begin(root, steps)?];
+        let mut waiting = vec![self.begin(root, steps, 0)?];
         while let Some(mut last) = waiting.pop() {
             if let Some(operand) = last.ahead.pop() {
                 let steps = last.operand_steps;
                 waiting.push(last);
-                waiting.push(self.begin(operand, steps)?);
+                waiting.push(self.begin(operand, steps, waiting.len())?);
                 continue;
             }
             let node = last.node;
+            let (record, before) = (last.record, self.budget.work());
             let value = self.end(last)?;
+            self.recorder.add(record, before, self.budget.work());
+            if let Operand::Vector(vector) = &value {
+                self.recorder.change(record, |operator| operator.series = vector.series.len());
+            }
             match waiting.last_mut() {
                 Some(above) => above.operands.put(node, value),
                 None => return Ok(value),
@@ -136,12 +144,16 @@ impl Evaluator<'_> {
     }
 
     /// What is done about an operator before its operands are evaluated.
-    fn begin<'n, 'q>(&self, node: &'n Node<'q>, steps: Steps) -> Result<Waiting<'n, 'q>> {
+    fn begin<'n, 'q>(&self, node: &'n Node<'q>, steps: Steps, depth: usize) -> Result<Waiting<'n, 'q>> {
         self.budget.tick(0)?;
         let once = node.invariant && !steps.is_single() && node.value_type != ValueType::Matrix;
         let repeat = once.then_some(steps.count());
         let steps = if once { Steps::single(steps.first()) } else { steps };
         let mut operand_steps = steps;
+        let (record, before) = (self.recorder.begin(depth, node.range), self.budget.work());
+        if once {
+            self.recorder.change(record, |operator| operator.path = EvaluationPath::Once);
+        }
         let mut operands = Operands::default();
         let mut value = None;
         match &node.operator {
@@ -155,6 +167,9 @@ impl Evaluator<'_> {
             Operator::Aggregate(aggregate) => {
                 self.check_aggregate(aggregate)?;
                 value = self.sum_of_family_rates(aggregate, steps)?;
+                if value.is_some() {
+                    self.recorder.change(record, |operator| operator.path = EvaluationPath::Families);
+                }
             }
             Operator::Call { function: Function::LabelReplace, args } => {
                 operands.replacement = Some(Box::new(self.replacement(args, node)?));
@@ -162,9 +177,10 @@ impl Evaluator<'_> {
             Operator::Call { function, args } => self.check_call(*function, args, node)?,
             _ => {}
         }
+        self.recorder.add(record, before, self.budget.work());
         let ahead = if value.is_some() { SmallVec::new() } else { ahead(node) };
         let value = value.map(Operand::Vector);
-        Ok(Waiting { node, steps, repeat, ahead, operand_steps, operands, value })
+        Ok(Waiting { node, steps, repeat, ahead, operand_steps, operands, value, record })
     }
 
     /// The value of an operator whose operands are there.
