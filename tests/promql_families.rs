@@ -143,6 +143,37 @@ const QUERIES: [&str; 10] = [
     "histogram_quantile(0.5, sum without (a_zone) (rate({__name__=\"latency_bucket\",le!=\"1\"}[3m])))",
 ];
 
+/// Queries of all forms that may be evaluated over families, and of some that may not.
+fn query() -> impl Strategy<Value = String> {
+    let labels = prop::sample::subsequence(vec!["le", "pod", "a_zone", "missing", "__name__"], 0..5);
+    let by = prop::sample::select(vec!["by", "without"]);
+    let function = prop::sample::select(vec!["rate", "increase", "rate", "delta", "irate"]);
+    let matchers = prop::sample::select(vec![
+        "latency_bucket",
+        "latency_bucket{pod!=\"p1\"}",
+        "latency_bucket{le=~\"0.*\"}",
+        "latency_bucket{a_zone=\"\"}",
+        "{__name__=~\"latency_(bucket|count)\"}",
+        "{__name__=\"latency_bucket\",le!=\"1\"}",
+    ]);
+    let modifier = prop::sample::select(vec!["", " offset 15s", " @ 200", " offset -40s"]);
+    let around = prop::sample::select(vec![
+        ("", ""),
+        ("histogram_quantile(0.9, ", ")"),
+        ("sum(", ")"),
+        ("", " / 2"),
+        ("max_over_time((", ")[2m:20s])"),
+        ("histogram_fraction(0, 0.5, ", ")"),
+    ]);
+    let op = prop::sample::select(vec!["sum", "sum", "sum", "avg"]);
+    (op, by, labels, function, matchers, 15_u32..300, modifier, around).prop_map(
+        |(op, by, labels, function, matchers, window, modifier, (before, after))| {
+            let labels = labels.join(", ");
+            format!("{before}{op} {by} ({labels}) ({function}({matchers}[{window}s]{modifier})){after}")
+        },
+    )
+}
+
 #[test]
 fn the_store_hands_out_families() {
     let scrapes = vec![Scrape::Grown(vec![1; 6]); 5];
@@ -163,14 +194,16 @@ proptest! {
         histograms in prop::collection::vec(histogram(), 1..6),
         delayed in any::<bool>(),
         step in 1_000_i64..40_000,
+        random in prop::collection::vec(query(), 12),
     ) {
         let snapshot = store(&histograms);
         let engine = Engine::new().delayed_name_removal(delayed);
         let (start, end) = (Timestamp::from_millis(0), Timestamp::from_millis(700_000));
         let series_only = SeriesOnly(snapshot.clone());
         let times = [step, step * 5, step * 9, 123_456, 75_000, 75_007, 300_000, 570_000];
-        let instants = QUERIES.iter().flat_map(|text| times.map(|time| (*text, Some(time))));
-        for (text, instant) in QUERIES.iter().map(|text| (*text, None)).chain(instants) {
+        let queries = || QUERIES.iter().copied().chain(random.iter().map(String::as_str));
+        let instants = queries().flat_map(|text| times.map(|time| (text, Some(time))));
+        for (text, instant) in queries().map(|text| (text, None)).chain(instants) {
             let query = engine.prepare(text).unwrap();
             let evaluate = |source: &dyn Source| match instant {
                 Some(time) => engine.instant(source, &query, Timestamp::from_millis(time)),

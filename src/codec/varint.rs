@@ -87,6 +87,30 @@ fn take_any(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
+/// Moves past `count` values without a look at what they are. `None`: there are not as many.
+#[inline]
+pub(crate) fn skip(bytes: &mut &[u8], mut count: u32) -> Option<()> {
+    while count > 0 {
+        let word = bytes.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes));
+        let ends = word.map_or(0, |word| !word & MORE);
+        let found = ends.count_ones();
+        if word.is_none() {
+            // Near the end of the bytes.
+            let (first, rest) = bytes.split_first()?;
+            count = count.saturating_sub(u32::from(*first < 0x80));
+            *bytes = rest;
+        } else if found < count {
+            count = count.saturating_sub(found);
+            *bytes = bytes.get(8..)?;
+        } else {
+            let last = (1..count).fold(ends, |ends, _| ends & ends.wrapping_sub(1));
+            *bytes = bytes.get((last.trailing_zeros() as usize / 8).saturating_add(1)..)?;
+            count = 0;
+        }
+    }
+    Some(())
+}
+
 /// Reads a value that [`put_signed`] wrote.
 #[inline]
 pub(crate) fn take_signed(bytes: &mut &[u8]) -> Option<i64> {
@@ -124,6 +148,21 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn skipping_is_taking_without_a_look(
+            values in prop::collection::vec(prop_oneof![0..300_u64, any::<u64>()], 0..40),
+            count in 0_u32..45,
+        ) {
+            let mut bytes = Vec::new();
+            values.iter().for_each(|value| put(&mut bytes, *value));
+            let (mut skipped, mut taken) = (bytes.as_slice(), bytes.as_slice());
+            let all = (0..count).try_for_each(|_| take(&mut taken).map(drop));
+            prop_assert_eq!(skip(&mut skipped, count), all);
+            if all.is_some() {
+                prop_assert_eq!(skipped, taken);
+            }
+        }
+
         #[test]
         fn what_was_put_is_taken(value: u64, signed: i64, text: Vec<u8>) {
             let mut bytes = Vec::new();

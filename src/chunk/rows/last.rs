@@ -519,6 +519,19 @@ pub(super) fn take_counts(
     each(bucket, left)
 }
 
+/// Moves past what [`take_counts`] reads.
+#[inline]
+pub(super) fn skip_counts(total: u64, buckets: usize, bytes: &mut &[u8]) -> Option<()> {
+    if total == 1 {
+        return varint::skip(bytes, 1);
+    }
+    if buckets > 64 {
+        return take_wide_counts(total, buckets, bytes, &mut |_, _| Some(()));
+    }
+    let mask = varint::take(bytes)?;
+    varint::skip(bytes, mask.count_ones().checked_sub(1)?)
+}
+
 /// The same for more buckets than a mask has bits.
 fn take_wide_counts(
     total: u64,

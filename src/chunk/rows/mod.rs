@@ -239,17 +239,19 @@ impl FamilyRows {
                 time = time.wrapping_add(step);
                 let head = varint::take(&mut rest)?;
                 if head > 1 {
-                    let behind = if time > until { &mut behind_last } else { &mut behind_first };
                     // What is before the first row of the window, or leads to it, matters to neither.
-                    let counts = into.count > 0;
-                    take_increments(head, buckets, &mut rest, |bucket, more| {
-                        let word = behind.get_mut(bucket)?;
-                        *word = if counts { word.wrapping_add(more) } else { 0 };
-                        Some(())
-                    })?;
+                    if into.count == 0 {
+                        last::skip_counts(head.wrapping_sub(1), buckets, &mut rest)?;
+                    } else {
+                        let behind = if time > until { &mut behind_last } else { &mut behind_first };
+                        take_increments(head, buckets, &mut rest, |bucket, more| {
+                            let word = behind.get_mut(bucket)?;
+                            *word = word.wrapping_add(more);
+                            Some(())
+                        })?;
+                    }
                     if has_sum {
-                        varint::take(&mut rest)?;
-                        varint::take(&mut rest)?;
+                        varint::skip(&mut rest, 2)?;
                     }
                 }
                 if index.is_multiple_of(GROUP) {
