@@ -205,8 +205,8 @@ impl Chunk {
     /// Reads a little of the rows of a classic histogram that are in memory.
     pub(crate) fn touch(&self) -> u64 {
         match self {
-            Self::Rows(rows) => rows.touch(),
-            Self::Open(open) => open.rows().map_or(0, FamilyRows::touch),
+            Self::Rows(rows) => rows.touch_to_read(),
+            Self::Open(open) => open.rows().map_or(0, FamilyRows::touch_to_read),
             _ => 0,
         }
     }

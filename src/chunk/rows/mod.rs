@@ -189,6 +189,12 @@ impl FamilyRows {
         word(0) ^ word(7) ^ word(15) ^ u64::from(byte)
     }
 
+    /// Reads a little of all that reading the newest rows needs.
+    #[inline]
+    pub(crate) fn touch_to_read(&self) -> u64 {
+        self.touch() ^ self.marks.last().map_or(0, |mark| mark.sum)
+    }
+
     pub(crate) fn byte_size(&self) -> usize {
         let marks = self.marks.capacity().saturating_mul(size_of::<Mark>());
         let held = self.bytes.capacity().saturating_add(marks).saturating_add(self.last.heap_size());

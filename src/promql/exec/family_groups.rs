@@ -44,6 +44,9 @@ struct Bound {
     first: usize,
 }
 
+/// Whether labels of this name tell one base from another.
+type IsKept<'n> = Box<dyn Fn(&str) -> bool + 'n>;
+
 /// The groups of a sum.
 pub(super) struct FamilyGroups<'n> {
     /// Whether names are kept until the query is done.
@@ -51,7 +54,7 @@ pub(super) struct FamilyGroups<'n> {
     steps: usize,
     bases: Vec<Base>,
     /// The number of each base.
-    numbers: Subsets<Box<dyn Fn(&str) -> bool + 'n>>,
+    numbers: Subsets<IsKept<'n>>,
     /// Whether a type or a unit was seen.
     typed: Rc<Cell<bool>>,
     /// How many sums there are.
@@ -69,8 +72,8 @@ impl<'n> FamilyGroups<'n> {
             }
             name != BUCKET_BOUND && (delayed || !is_metadata(name)) && is_grouped(name, grouping, without)
         };
-        let numbers: Subsets<Box<dyn Fn(&str) -> bool + 'n>> = Subsets::new(Box::new(is_kept));
-        Self { delayed, steps, bases: Vec::new(), numbers, typed, cells: 0 }
+        let is_kept: IsKept<'n> = Box::new(is_kept);
+        Self { delayed, steps, bases: Vec::new(), numbers: Subsets::new(is_kept), typed, cells: 0 }
     }
 
     /// How many sums there are.

@@ -104,6 +104,7 @@ impl Parser<'_> {
 
     /// The operation on the two operands that were read last.
     #[inline(never)]
+    #[expect(clippy::boxed_local, reason = "it would make the frames of nested expressions larger")]
     fn binary(&mut self, op: BinaryOp, clause: Box<(bool, VectorMatching)>) -> Result<()> {
         let (return_bool, matching) = *clause;
         let (rhs, lhs) = (self.pop()?, self.pop()?);
