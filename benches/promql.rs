@@ -2,6 +2,7 @@
 //!
 //! The limit beside each case is the budget of the design for CPU time of one thread.
 
+#![expect(clippy::disallowed_methods, reason = "the time on a core is read from a file")]
 #![expect(missing_docs, reason = "the macro of criterion makes a public function")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that fails should stop")]
 
