@@ -52,6 +52,9 @@ fn check(layout: &Arc<Layout>, rows: &[(i64, Row)], window: Window) -> usize {
     for chunk in &chunks {
         chunk.read(window, &mut table).unwrap();
     }
+    for chunk in &chunks {
+        check_ends(chunk, window);
+    }
     assert_eq!(table.times().len(), wanted.len());
     for (index, (time, row)) in wanted.iter().enumerate() {
         assert_eq!(table.times()[index], *time);
@@ -61,6 +64,24 @@ fn check(layout: &Arc<Layout>, rows: &[(i64, Row)], window: Window) -> usize {
         }
     }
     chunks.len()
+}
+
+/// The ends of a window are the first and the last of its rows.
+fn check_ends(chunk: &FamilyRows, window: Window) {
+    let (mut table, mut ends) = (FamilyBuffer::default(), FamilyEnds::default());
+    chunk.read(window, &mut table).unwrap();
+    let rows = table.times().len();
+    let found = chunk.read_ends(window, &mut ends).unwrap();
+    assert_eq!(found, chunk.increments && rows > 1);
+    if !found {
+        return;
+    }
+    let bits = |row: &[f64]| row.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+    let buckets = chunk.layout.bounds().len();
+    assert_eq!(ends.count, rows);
+    assert_eq!((ends.first_time, ends.last_time), (table.times()[0], table.times()[rows - 1]));
+    assert_eq!(bits(&ends.first), bits(&table.row(0)[..buckets]));
+    assert_eq!(bits(&ends.last), bits(&table.row(rows - 1)[..buckets]));
 }
 
 fn window(after: i64, length: i64) -> Window {
