@@ -5,6 +5,7 @@
 
 mod body;
 mod family;
+mod group;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod law;
 mod layout;
@@ -14,6 +15,7 @@ mod packed;
 mod rows;
 mod samples;
 mod series;
+mod series_rows;
 
 pub(crate) use body::{Body, BodyKind};
 pub(crate) use family::{Wanted, decode_family, decode_family_column, encode_family};
@@ -23,8 +25,9 @@ pub(crate) use merged::{Merged, is_rising, overlapping};
 pub(crate) use packed::PackedSamples;
 pub use rows::FamilyBuffer;
 pub(crate) use rows::{FamilyEnds, FamilyRows, LastRow, Told};
-pub(crate) use samples::{LastValue, SeriesRows};
+pub(crate) use samples::LastValue;
 pub(crate) use series::{decode_series, encode_series};
+pub(crate) use series_rows::SeriesRows;
 
 use std::borrow::Cow;
 use std::fmt::Debug;

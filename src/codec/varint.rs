@@ -15,10 +15,7 @@ pub(crate) fn put(into: &mut Vec<u8>, value: u64) {
 
 /// All bytes at once: a loop would end after another number of them each time, which no processor foresees.
 fn put_long(into: &mut Vec<u8>, value: u64) {
-    let (low, mut high) = (value & ((1 << 56) - 1), value >> 56);
-    let low = (low & 0x0fff_ffff) | ((low & 0x00ff_ffff_f000_0000) << 4);
-    let low = (low & 0x0000_3fff_0000_3fff) | ((low & 0x0fff_c000_0fff_c000) << 2);
-    let low = (low & 0x007f_007f_007f_007f) | ((low & 0x3f80_3f80_3f80_3f80) << 1);
+    let (low, mut high) = (spread(value), value >> 56);
     if high > 0 {
         into.extend_from_slice(&(low | MORE).to_le_bytes());
         while high >= 0x80 {
@@ -27,12 +24,49 @@ fn put_long(into: &mut Vec<u8>, value: u64) {
         }
         return into.push(high as u8);
     }
-    let bits = u64::BITS.saturating_sub(value.leading_zeros());
-    let length = bits.div_ceil(7);
-    let before_last = 1_u64.wrapping_shl(length.saturating_sub(1).saturating_mul(8)).wrapping_sub(1);
+    let length = length(value);
     let end = into.len().saturating_add(length as usize);
-    into.extend_from_slice(&(low | (MORE & before_last)).to_le_bytes());
+    into.extend_from_slice(&(low | (MORE & before_last(length))).to_le_bytes());
     into.truncate(end);
+}
+
+/// Seven bits of the low 56 in each byte.
+#[inline]
+fn spread(value: u64) -> u64 {
+    let low = value & ((1 << 56) - 1);
+    let low = (low & 0x0fff_ffff) | ((low & 0x00ff_ffff_f000_0000) << 4);
+    let low = (low & 0x0000_3fff_0000_3fff) | ((low & 0x0fff_c000_0fff_c000) << 2);
+    (low & 0x007f_007f_007f_007f) | ((low & 0x3f80_3f80_3f80_3f80) << 1)
+}
+
+/// How many bytes a value takes.
+#[inline]
+fn length(value: u64) -> u32 {
+    u64::BITS.saturating_sub((value | 1).leading_zeros()).div_ceil(7)
+}
+
+/// The bits of all bytes but the last of so many, of which there are at most eight.
+#[inline]
+fn before_last(length: u32) -> u64 {
+    1_u64.wrapping_shl(length.saturating_sub(1).saturating_mul(8)).wrapping_sub(1)
+}
+
+/// The bytes of `value`, and how many of them they are.
+#[inline]
+pub(crate) fn bytes(value: u64) -> ([u8; 10], usize) {
+    let mut bytes = [0; 10];
+    let length = length(value);
+    if let Some(low) = bytes.first_chunk_mut::<8>() {
+        let more = if length > 8 { MORE } else { MORE & before_last(length) };
+        *low = (spread(value) | more).to_le_bytes();
+    }
+    if length > 8
+        && let Some(high) = bytes.last_chunk_mut::<2>()
+    {
+        let more = if length > 9 { 0x80 } else { 0 };
+        *high = [((value >> 56) & 0x7f) as u8 | more, (value >> 63) as u8];
+    }
+    (bytes, length as usize)
 }
 
 /// Appends a signed value, small magnitudes in few bytes.
@@ -200,6 +234,8 @@ mod tests {
                 let mut bytes = Vec::new();
                 put(&mut bytes, value);
                 assert_eq!(bytes, plain);
+                let (bytes_of, length) = super::bytes(value);
+                assert_eq!((&bytes_of[..length], length), (&*plain, plain.len()));
                 for follows in [&[][..], &[0xff; 9][..], &[0; 9][..]] {
                     let bytes = [&bytes, follows].concat();
                     let mut rest = bytes.as_slice();

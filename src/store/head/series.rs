@@ -15,11 +15,11 @@ use super::{CHUNK_ROWS, Taken, duplicate, out_of_order};
 /// A single series' samples.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SeriesHead {
-    /// The newest samples, if they are floats without start times.
+    /// The newest samples, if they are floats without start times. Notes at which scale the log tells the next float relative to
+    /// the newest one; without, it tells it relative to 0.
     tail: SeriesRows,
     /// What most series have not.
     more: Option<Box<More>>,
-    logged: Logged,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -30,15 +30,6 @@ struct More {
     columns: Option<Box<SampleBuffer>>,
     /// The newest sample, where it is no plain float in the tail.
     newest: Option<Box<Newest>>,
-}
-
-/// What the log tells the next float relative to.
-#[derive(Clone, Copy, Debug, Default)]
-enum Logged {
-    #[default]
-    Zero,
-    /// The newest float, at this scale.
-    Newest(u8),
 }
 
 /// The newest sample of a series: what decides whether a next one is taken.
@@ -118,7 +109,7 @@ impl SeriesHead {
 
     /// What the log tells the next float relative to.
     pub(crate) fn logged(&self) -> LastValue {
-        let Logged::Newest(scale) = self.logged else { return LastValue::default() };
+        let Some(scale) = self.tail.logged() else { return LastValue::default() };
         let newest = self.more.as_ref().and_then(|more| more.newest.as_ref());
         let bits = match newest.map(|newest| &**newest) {
             Some(Newest::Float(_, bits)) => *bits,
@@ -136,7 +127,7 @@ impl SeriesHead {
     /// sample's value or 0.
     pub(crate) fn append(&mut self, sample: Sample, logged: LastValue) {
         let is_newest = matches!(sample.value, SampleValue::Float(value) if value.to_bits() == logged.bits);
-        self.logged = if is_newest { Logged::Newest(logged.scale) } else { Logged::Zero };
+        self.tail.set_logged(is_newest.then_some(logged.scale));
         let is_plain = matches!(sample.value, SampleValue::Float(_)) && sample.start.is_none();
         let in_columns = self.more.as_ref().is_some_and(|more| more.columns.is_some());
         match sample.value {
@@ -237,7 +228,7 @@ impl SeriesHead {
 
     /// The next sample has to be later than this.
     pub(super) fn set_last_time(&mut self, time: i64) {
-        self.logged = Logged::Zero;
+        self.tail.set_logged(None);
         self.more.get_or_insert_default().newest = Some(Box::new(Newest::At(time)));
     }
 
