@@ -10,7 +10,7 @@ use crate::model::{Labels, LabelsBuilder, Sample, Timestamp};
 
 use super::batch::Rows;
 use super::cohort::Learning;
-use super::index::{Index, Item, SeriesRef, histogram_column, shared_labels};
+use super::index::{Index, ItemRef, SeriesRef, histogram_column, shared_labels};
 use super::{Inner, Store};
 
 /// A batch of samples on their way into a [`Store`].
@@ -303,7 +303,7 @@ impl Appender {
             // Rows and samples of one family go one way.
             let index = inner.index.read();
             for row in rows.iter() {
-                if let Some(Item::Family { columns, .. }) = index.item(row.item).map(|item| &**item) {
+                if let Some(ItemRef::Family { columns, .. }) = index.item(row.item) {
                     samples.extend(row.samples(columns));
                 }
             }

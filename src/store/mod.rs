@@ -153,8 +153,9 @@ impl Drop for Inner {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreStats {
-    /// Series that are known in memory, every column of a histogram counted. What only segments hold is known once it is asked
-    /// for.
+    /// Series that are known in memory, every column of a histogram counted: those that were appended to since the store was
+    /// opened or are in its log, and of those that only segments hold the ones that a question was about. They stay known until
+    /// the store is opened anew, also when retention has forgotten all of their samples.
     pub series: usize,
     /// Classic histograms held as one item.
     pub families: usize,

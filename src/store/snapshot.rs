@@ -10,7 +10,7 @@ use crate::source::{Family, Item as SourceItem, SelectRequest, Series, SeriesChu
 
 use super::Store;
 use super::head::{Heads, ItemHead, LateHead, common_layout};
-use super::index::{ColumnList, Index, Item, Selection, SeriesRef, column_name};
+use super::index::{ColumnList, Index, Item, ItemRef, Selection, SeriesRef, column_name};
 use super::segment::{Segment, newest_in, newest_of_column};
 use super::sync::RwLock;
 use super::tombstone::{Tombstone, masked};
@@ -62,7 +62,7 @@ impl View {
         let late = self.heads.late.get(item).and_then(|late| late.newest());
         let sealing = self.sealing.as_ref().and_then(|heads| heads.late.get(item)?.newest());
         let mut newest = late.max(sealing);
-        let Some(known) = index.read().item(item).cloned() else { return Ok(newest) };
+        let Some(known) = index.read().item(item).map(ItemRef::to_item) else { return Ok(newest) };
         for segment in self.segments.iter().filter(|segment| segment.entry.last_time >= time.as_millis()) {
             newest = newest.max(segment.newest(index, &known)?);
         }
@@ -90,8 +90,8 @@ impl View {
         if touched.is_empty() {
             return Ok(newest);
         }
-        let item = index.read().item(series.item).cloned();
-        if let Some(Item::Family { labels, .. }) = item.as_deref() {
+        let item = index.read().item(series.item).map(ItemRef::to_item);
+        if let Some(Item::Family { labels, .. }) = item.as_ref() {
             touched.iter().try_for_each(|segment| segment.join_histogram(index, labels))?;
         }
         Ok(newest.max(newest_of_column(&touched, series, column)?))
@@ -200,9 +200,9 @@ impl View {
 
     /// Reads a little of what the next items have in memory, so that the memory's answers come together, and not one after the
     /// other. What is read means nothing.
-    fn touch(&self, items: &[(u32, Arc<Item>)]) {
+    fn touch(&self, items: &[(u32, Item)]) {
         let touched = items.iter().take(TOUCHED).map(|(number, item)| {
-            let (Item::Single(labels) | Item::Family { labels, .. }) = &**item;
+            let (Item::Single(labels) | Item::Family { labels, .. }) = item;
             let head = match self.heads.get(*number) {
                 Some(ItemHead::Family(head)) => head.touch(),
                 _ => 0,
@@ -356,7 +356,7 @@ impl Source for Snapshot {
             if found.is_empty() {
                 continue;
             }
-            match &**item {
+            match item {
                 Item::Single(labels) => {
                     let chunks = found.chunks.into_iter().map(|chunk| SeriesChunk { chunk, column: 0 });
                     items.push(SourceItem::Series(Series::from_chunks(labels.clone(), chunks.collect())));
@@ -392,7 +392,7 @@ impl Source for Snapshot {
         let selection = Selection::resolve(index, matchers);
         let may_have = |number: u32| !hidden.is_empty() || self.view.is_held(number);
         for (number, item) in selection.items.iter().filter(|(number, _)| may_have(*number)) {
-            let (labels, columns): (_, &[Column]) = match &**item {
+            let (labels, columns): (_, &[Column]) = match item {
                 Item::Single(labels) => (labels, &[]),
                 Item::Family { labels, columns } => (labels, columns),
             };

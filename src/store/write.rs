@@ -36,6 +36,8 @@ pub(super) struct Writer {
 
 /// The room on the disk is looked at again after so many bytes.
 const CHECK_ROOM: u64 = 1 << 20;
+/// Bytes of room for a batch that are kept from one to the next.
+const KEPT_ROOM: usize = 1 << 14;
 
 impl Writer {
     pub(super) fn new(next_sequence: u64, log_bytes: u64, unflushed: u64) -> Self {
@@ -83,9 +85,8 @@ impl Inner {
             let kind = if anew { FrameKind::Anew } else { FrameKind::Batch };
             let outcome = disk.write(writer, kind, &payload);
             writer.unchecked = writer.unchecked.saturating_add(payload.len() as u64);
-            if payload.capacity() / 4 > payload.len().max(1 << 16) {
-                payload = Vec::new();
-            }
+            payload.clear();
+            payload.shrink_to(KEPT_ROOM);
             writer.payload = payload;
             match outcome {
                 Ok(sequence) => report.sequence = sequence,
@@ -107,6 +108,7 @@ impl Inner {
             self.end_losses(applied.newest);
         }
         self.count(&applied);
+        writer.batch.clear();
         writer.unflushed = writer.unflushed.saturating_add(applied.samples);
         Ok(report)
     }

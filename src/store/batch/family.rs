@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::super::head::{FamilyHead, Heads, ItemHead, Newest, SeriesHead, Taken, duplicate, out_of_order};
-use super::super::index::{ColumnList, Item, SeriesRef};
+use super::super::index::{ColumnList, Item, ItemRef, SeriesRef};
 use super::super::wal::RowValues;
 use super::{Encoder, Row, Rows, labels_of};
 use crate::chunk::{Column, LastRow, LastValue, Layout};
@@ -45,7 +45,7 @@ impl Encoder<'_> {
                 continue;
             }
             let Some(item) = self.item(first.item) else { continue };
-            let Item::Family { columns, .. } = &*item else { continue };
+            let Item::Family { columns, .. } = &item else { continue };
             let part: SmallVec<[Row<'_>; 4]> = part.collect();
             self.add_rows_of(&item, columns, &part)?;
         }
@@ -65,7 +65,7 @@ impl Encoder<'_> {
         let mut seen = 0_u64;
         {
             let index = self.index.read();
-            let Some(Item::Family { columns, .. }) = index.item(first.item).map(|item| &**item) else {
+            let Some(ItemRef::Family { columns, .. }) = index.item(first.item) else {
                 return false;
             };
             if !Arc::ptr_eq(columns.layout(), layout) {

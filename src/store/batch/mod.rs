@@ -4,15 +4,13 @@ mod family;
 mod late;
 mod rows;
 
-use std::sync::Arc;
-
 use crate::chunk::LastValue;
 use crate::error::Result;
 use crate::model::{Labels, Sample, Timestamp};
 
 use super::append::{AppendReport, Refusal};
 use super::head::{ItemHead, Newest, Taken};
-use super::index::{Index, Item, SeriesRef};
+use super::index::{Index, Item, ItemRef, SeriesRef};
 use super::snapshot::View;
 use super::sync::RwLock;
 use super::wal::{BatchWriter, Tables};
@@ -51,7 +49,7 @@ impl Encoder<'_> {
                 continue;
             }
             let Some(item) = self.item(first.item) else { continue };
-            match &*item {
+            match &item {
                 Item::Single(labels) => self.add_single(&item, labels, part)?,
                 Item::Family { columns, .. } => self.add_family(&item, columns, part)?,
             }
@@ -59,8 +57,8 @@ impl Encoder<'_> {
         Ok(())
     }
 
-    fn item(&self, item: u32) -> Option<Arc<Item>> {
-        self.index.read().item(item).cloned()
+    fn item(&self, item: u32) -> Option<Item> {
+        self.index.read().item(item).map(ItemRef::to_item)
     }
 
     fn add_single(&mut self, item: &Item, labels: &Labels, samples: &[(SeriesRef, Sample)]) -> Result<()> {

@@ -1,7 +1,5 @@
 //! Heads without what was deleted.
 
-use std::sync::Arc;
-
 use super::super::index::{Index, Item};
 use super::super::sync::RwLock;
 use super::super::tombstone::Tombstone;
@@ -16,7 +14,7 @@ impl Heads {
         index: &RwLock<Index>,
         sealing: Option<&Self>,
         tombstone: &Tombstone,
-    ) -> Vec<(u32, Arc<Item>)> {
+    ) -> Vec<(u32, Item)> {
         let heads = self.iter().filter(|(_, head)| {
             let range = head.time_range();
             range.is_some_and(|range| tombstone.overlaps(range))
@@ -27,12 +25,12 @@ impl Heads {
         items.sort_unstable();
         items.dedup();
         let index = index.read();
-        let known = items.into_iter().filter_map(|item| Some((item, index.item(item)?.clone())));
+        let known = items.into_iter().filter_map(|item| Some((item, index.item(item)?.to_item())));
         known.filter(|(_, item)| tombstone.accepts(item)).collect()
     }
 
     /// Takes out of these items what a tombstone hides. Says by how many bytes they grew.
-    pub(crate) fn hide(&mut self, items: &[(u32, Arc<Item>)], tombstone: &Tombstone) -> isize {
+    pub(crate) fn hide(&mut self, items: &[(u32, Item)], tombstone: &Tombstone) -> isize {
         let mut grown = 0_isize;
         for (number, item) in items {
             let touched = self.get(*number).is_some_and(|head| {
@@ -50,7 +48,7 @@ impl Heads {
     }
 
     /// The same of what came late.
-    pub(crate) fn hide_late(&mut self, items: &[(u32, Arc<Item>)], tombstone: &Tombstone) -> isize {
+    pub(crate) fn hide_late(&mut self, items: &[(u32, Item)], tombstone: &Tombstone) -> isize {
         let mut grown = 0_isize;
         for (number, item) in items {
             if self.late.get(*number).is_some() {

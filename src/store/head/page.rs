@@ -16,65 +16,97 @@ pub(crate) struct Page {
     slots: [Slot; PAGE_ITEMS as usize],
     series: Vec<SeriesHead>,
     families: Vec<FamilyHead>,
-    columns: Vec<Vec<SeriesHead>>,
+    /// Few pages have any.
+    columns: Option<Box<Columns>>,
 }
 
+/// Heads for the columns of families.
+type Columns = Vec<Vec<SeriesHead>>;
+
 /// Where an item's head is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Slot {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
     /// The item has no sample.
-    #[default]
     Empty,
     Series(u8),
     Family(u8),
     Columns(u8),
 }
 
+/// The same in a byte: the kind above the place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Slot(u8);
+
+impl Slot {
+    #[inline]
+    fn held(self) -> Held {
+        let place = self.0 & 0x3f;
+        match self.0 >> 6 {
+            0 => Held::Empty,
+            1 => Held::Series(place),
+            2 => Held::Family(place),
+            _ => Held::Columns(place),
+        }
+    }
+}
+
+impl From<Held> for Slot {
+    fn from(held: Held) -> Self {
+        Self(match held {
+            Held::Empty => 0,
+            Held::Series(place) => 1 << 6 | place,
+            Held::Family(place) => 2 << 6 | place,
+            Held::Columns(place) => 3 << 6 | place,
+        })
+    }
+}
+
 impl Page {
     pub(super) fn get(self: &Arc<Self>, item: u32) -> Option<ItemHead<'_>> {
-        Some(match *self.slots.get(slot(item))? {
-            Slot::Empty => return None,
-            Slot::Series(place) => ItemHead::Series(self.series.get(usize::from(place))?),
-            Slot::Family(place) => {
+        Some(match self.slots.get(slot(item))?.held() {
+            Held::Empty => return None,
+            Held::Series(place) => ItemHead::Series(self.series.get(usize::from(place))?),
+            Held::Family(place) => {
                 let head = self.families.get(usize::from(place))?;
                 ItemHead::Family(HeldFamily { head, page: self, place })
             }
-            Slot::Columns(place) => ItemHead::Columns(self.columns.get(usize::from(place))?),
+            Held::Columns(place) => ItemHead::Columns(self.columns.as_ref()?.get(usize::from(place))?),
         })
     }
 
     /// The head of an item that has one.
     #[inline]
     pub(crate) fn get_mut(&mut self, item: u32) -> Option<ItemHeadMut<'_>> {
-        Some(match *self.slots.get(slot(item))? {
-            Slot::Empty => return None,
-            Slot::Series(place) => ItemHeadMut::Series(self.series.get_mut(usize::from(place))?),
-            Slot::Family(place) => ItemHeadMut::Family(self.families.get_mut(usize::from(place))?),
-            Slot::Columns(place) => ItemHeadMut::Columns(self.columns.get_mut(usize::from(place))?),
+        Some(match self.slots.get(slot(item))?.held() {
+            Held::Empty => return None,
+            Held::Series(place) => ItemHeadMut::Series(self.series.get_mut(usize::from(place))?),
+            Held::Family(place) => ItemHeadMut::Family(self.families.get_mut(usize::from(place))?),
+            Held::Columns(place) => ItemHeadMut::Columns(self.columns.as_mut()?.get_mut(usize::from(place))?),
         })
     }
 
     /// A head for an item that has none.
     pub(crate) fn insert(&mut self, number: u32, item: &Item) {
         let Some(held) = self.slots.get_mut(slot(number)) else { return };
-        *held = match item {
-            Item::Single(_) => Slot::Series(push(&mut self.series, SeriesHead::default())),
+        let head = match item {
+            Item::Single(_) => Held::Series(push(&mut self.series, SeriesHead::default())),
             Item::Family { columns, .. } => {
-                Slot::Family(push(&mut self.families, FamilyHead::new(columns.layout().clone())))
+                Held::Family(push(&mut self.families, FamilyHead::new(columns.layout().clone())))
             }
         };
+        *held = head.into();
     }
 
     /// A family as columns from here on, one head for each.
     pub(crate) fn as_columns(&mut self, item: u32, columns: &ColumnList) -> Result<&mut Vec<SeriesHead>> {
         let damaged = || Error::new(ErrorKind::Corrupt, "a single series has no columns");
-        if let Some(Slot::Family(place)) = self.slots.get(slot(item)) {
-            let head = self.families.get(usize::from(*place)).ok_or_else(damaged)?;
+        if let Some(Held::Family(place)) = self.slots.get(slot(item)).map(|slot| slot.held()) {
+            let head = self.families.get(usize::from(place)).ok_or_else(damaged)?;
             let heads = head.to_columns(columns)?;
             self.remove(item);
-            let place = push(&mut self.columns, heads);
+            let place = push(self.columns.get_or_insert_default(), heads);
             if let Some(held) = self.slots.get_mut(slot(item)) {
-                *held = Slot::Columns(place);
+                *held = Held::Columns(place).into();
             }
         }
         match self.get_mut(item) {
@@ -91,12 +123,13 @@ impl Page {
     pub(super) fn remove(&mut self, item: u32) {
         let Some(held) = self.slots.get_mut(slot(item)) else { return };
         let gone = std::mem::take(held);
-        let moved = match gone {
-            Slot::Empty => return,
-            Slot::Series(place) => Slot::Series(take_out(&mut self.series, place)),
-            Slot::Family(place) => Slot::Family(take_out(&mut self.families, place)),
-            Slot::Columns(place) => Slot::Columns(take_out(&mut self.columns, place)),
-        };
+        let moved: Slot = match gone.held() {
+            Held::Empty => return,
+            Held::Series(place) => Held::Series(take_out(&mut self.series, place)),
+            Held::Family(place) => Held::Family(take_out(&mut self.families, place)),
+            Held::Columns(place) => Held::Columns(take_out(self.columns.get_or_insert_default(), place)),
+        }
+        .into();
         // The last one stands in the place of the one that is gone.
         for held in self.slots.iter_mut().filter(|held| **held == moved) {
             *held = gone;
@@ -113,12 +146,12 @@ impl Page {
     pub(super) fn byte_size(&self) -> usize {
         let series = self.series.iter().map(SeriesHead::byte_size);
         let families = self.families.iter().map(FamilyHead::byte_size);
-        let columns = self.columns.iter().map(|heads| columns_size(heads));
+        let columns = self.columns.iter().flat_map(|columns| columns.iter()).map(|heads| columns_size(heads));
         series.chain(families).chain(columns).fold(0, usize::saturating_add)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.slots.iter().all(|held| *held == Slot::Empty)
+        self.slots.iter().all(|slot| slot.held() == Held::Empty)
     }
 }
 
@@ -135,7 +168,7 @@ fn slot(item: u32) -> usize {
 /// The place of the head that is pushed.
 fn push<H>(heads: &mut Vec<H>, head: H) -> u8 {
     // A page has fewer heads than a byte has numbers.
-    let place = u8::try_from(heads.len()).unwrap_or(u8::MAX);
+    let place = u8::try_from(heads.len()).unwrap_or(0x3f);
     heads.push(head);
     place
 }
@@ -145,7 +178,7 @@ fn take_out<H>(heads: &mut Vec<H>, place: u8) -> u8 {
     if usize::from(place) < heads.len() {
         heads.swap_remove(usize::from(place));
     }
-    u8::try_from(heads.len()).unwrap_or(u8::MAX)
+    u8::try_from(heads.len()).unwrap_or(0x3f)
 }
 
 #[cfg(test)]

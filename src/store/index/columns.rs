@@ -1,5 +1,6 @@
 //! Which columns families have, each list held once.
 
+use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ pub(crate) struct ColumnList {
     layout: Arc<Layout>,
     /// Where each column stands in the layout.
     places: Box<[u16]>,
+    /// In the order in which lists came.
+    number: NonZeroU32,
 }
 
 impl Deref for ColumnList {
@@ -30,6 +33,11 @@ impl ColumnList {
         &self.layout
     }
 
+    /// The number by which [`ColumnLists::numbered`] knows it.
+    pub(super) fn number(&self) -> NonZeroU32 {
+        self.number
+    }
+
     /// Where column `position` stands in the layout.
     pub(crate) fn place(&self, position: u32) -> Option<usize> {
         self.places.get(position as usize).map(|place| usize::from(*place))
@@ -40,12 +48,19 @@ impl ColumnList {
 #[derive(Debug, Default)]
 pub(crate) struct ColumnLists {
     lists: HashMap<Box<[Column]>, Arc<ColumnList>>,
+    numbered: Vec<Arc<ColumnList>>,
     /// A list, by its address, and what it becomes with a column more.
     longer: HashMap<(usize, Column), Arc<ColumnList>>,
     layouts: HashMap<Box<[Column]>, Arc<Layout>>,
 }
 
 impl ColumnLists {
+    /// A list by its number.
+    #[inline]
+    pub(super) fn numbered(&self, number: NonZeroU32) -> Option<&Arc<ColumnList>> {
+        self.numbered.get((number.get() as usize).wrapping_sub(1))
+    }
+
     /// The list without columns.
     pub(crate) fn empty(&mut self) -> Arc<ColumnList> {
         self.list(Vec::new())
@@ -71,7 +86,11 @@ impl ColumnLists {
         let place = |column: &Column| layout.position(column).and_then(|place| u16::try_from(place).ok());
         let places = columns.iter().map(|column| place(column).unwrap_or(u16::MAX)).collect();
         let columns: Box<[Column]> = columns.into();
-        let list = Arc::new(ColumnList { columns: columns.clone(), layout, places });
+        // Every list takes more than a byte of memory for each that there can be.
+        let number = u32::try_from(self.numbered.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let number = NonZeroU32::new(number).unwrap_or(NonZeroU32::MAX);
+        let list = Arc::new(ColumnList { columns: columns.clone(), layout, places, number });
+        self.numbered.push(list.clone());
         self.lists.insert(columns, list.clone());
         list
     }

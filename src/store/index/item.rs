@@ -26,6 +26,24 @@ pub(crate) enum Item {
     Family { labels: Labels, columns: Arc<ColumnList> },
 }
 
+/// The same, as the index has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ItemRef<'a> {
+    Single(&'a Labels),
+    Family { labels: &'a Labels, columns: &'a Arc<ColumnList> },
+}
+
+impl ItemRef<'_> {
+    pub(crate) fn to_item(self) -> Item {
+        match self {
+            Self::Single(labels) => Item::Single(labels.clone()),
+            Self::Family { labels, columns } => {
+                Item::Family { labels: labels.clone(), columns: columns.clone() }
+            }
+        }
+    }
+}
+
 impl Item {
     /// The labels of one column's series.
     pub(crate) fn series_labels(&self, column: &Column) -> Labels {

@@ -1,6 +1,6 @@
 //! What limits say of new series, and which series count against them.
 
-use super::{Index, Item};
+use super::{Index, ItemRef};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Labels, Timestamp};
 
@@ -42,9 +42,9 @@ impl Index {
     }
 
     fn width(&self, item: u32) -> usize {
-        match self.item(item).map(|item| &**item) {
-            Some(Item::Family { columns, .. }) => columns.len(),
-            Some(Item::Single(_)) => 1,
+        match self.item(item) {
+            Some(ItemRef::Family { columns, .. }) => columns.len(),
+            Some(ItemRef::Single(_)) => 1,
             None => 0,
         }
     }

@@ -2,13 +2,16 @@
 
 mod columns;
 mod item;
+mod item_set;
 mod limits;
+mod paged;
 mod postings;
 mod resolve;
 mod restore;
 mod symbols;
 
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
@@ -22,19 +25,31 @@ use crate::model::{Label, Labels};
 use super::options::Limits;
 pub(crate) use columns::ColumnList;
 use columns::ColumnLists;
-pub(crate) use item::{Item, SeriesRef, column_name, histogram_column, shared_labels};
+pub(crate) use item::{Item, ItemRef, SeriesRef, column_name, histogram_column, shared_labels};
 use item::{is_shared, split_name};
 use limits::check_labels;
+use paged::Paged;
 pub(crate) use postings::LabelLists;
 use postings::NamePostings;
 pub(crate) use resolve::{Items, Selection, accepts_column, candidates};
 use symbols::Symbols;
 
+/// What is known of an item.
+#[derive(Debug)]
+struct Known {
+    /// Its own labels, or those that its series share.
+    labels: Labels,
+    /// The number of a histogram's columns.
+    columns: Option<NonZeroU32>,
+    /// Of the labels.
+    hash: u32,
+}
+
 /// Everything that is known about what the store holds, but for the samples.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     symbols: Symbols,
-    items: Vec<Arc<Item>>,
+    items: Paged<Known>,
     columns: ColumnLists,
     series_count: usize,
     /// Items that nothing has been appended to for long, and how many series they are.
@@ -42,10 +57,10 @@ pub(crate) struct Index {
     idle_series: usize,
     /// Series that were made in a minute.
     made: (i64, usize),
-    /// Every single series by its labels: (hash, item).
-    singles: HashTable<(u64, u32)>,
-    /// Every family by its shared labels: (hash, item).
-    families_by_labels: HashTable<(u64, u32)>,
+    /// Every single series by its labels.
+    singles: HashTable<u32>,
+    /// Every family by its shared labels.
+    families_by_labels: HashTable<u32>,
     families: Arc<RoaringBitmap>,
     /// Whether a single series is the column of a histogram as well: made before its histogram was known.
     split: bool,
@@ -65,7 +80,7 @@ impl Index {
         let bound = labels.label(BUCKET_BOUND);
         if let Some((base, suffix)) = split_name(labels, bound)
             && let Some(item) = self.find_family(labels, base)
-            && let Some(Item::Family { columns, .. }) = self.item(item).map(|item| &**item)
+            && let Some(ItemRef::Family { columns, .. }) = self.item(item)
         {
             let is_it = |column: &Column| match column {
                 Column::Bucket(own) => bound.is_some_and(|bound| bound.value == *own),
@@ -82,25 +97,30 @@ impl Index {
 
     fn find_single(&self, labels: &Labels) -> Option<SeriesRef> {
         let hash = self.hash(labels.iter().map(|label| (&*label.name, &*label.value)));
-        let found = self.singles.find(hash, |(other, item)| {
-            *other == hash
-                && matches!(self.item(*item).map(|item| &**item), Some(Item::Single(own)) if own == labels)
+        let found = self.singles.find(widened(hash), |item| {
+            self.has_hash(*item, hash)
+                && matches!(self.item(*item), Some(ItemRef::Single(own)) if own == labels)
         });
-        found.map(|(_, item)| SeriesRef { item: *item, column: 0 })
+        found.map(|item| SeriesRef { item: *item, column: 0 })
     }
 
     /// The family of a series whose name splits into `base` and a suffix.
     fn find_family(&self, labels: &Labels, base: &str) -> Option<u32> {
         let hash = self.shared_hash(labels, base);
-        let found = self.families_by_labels.find(hash, |(other, item)| {
-            *other == hash
-                && matches!(self.item(*item).map(|item| &**item), Some(Item::Family { labels: own, .. }) if is_shared(own, labels, base))
+        let found = self.families_by_labels.find(widened(hash), |item| {
+            self.has_hash(*item, hash)
+                && matches!(self.item(*item), Some(ItemRef::Family { labels: own, .. }) if is_shared(own, labels, base))
         });
-        found.map(|(_, item)| *item)
+        found.copied()
+    }
+
+    #[inline]
+    fn has_hash(&self, item: u32, hash: u32) -> bool {
+        self.items.get(item as usize).is_some_and(|known| known.hash == hash)
     }
 
     /// The hash of the labels that a series shares with its family's others.
-    fn shared_hash(&self, labels: &Labels, base: &str) -> u64 {
+    fn shared_hash(&self, labels: &Labels, base: &str) -> u32 {
         let shared = labels.iter().filter(|label| *label.name != *BUCKET_BOUND);
         self.hash(shared.map(|label| match &*label.name {
             METRIC_NAME => (METRIC_NAME, base),
@@ -117,9 +137,9 @@ impl Index {
         let (sibling, before) = before;
         let next_column = SeriesRef { column: before.column.saturating_add(1), ..before };
         let next_item = SeriesRef { item: before.item.saturating_add(1), column: 0 };
-        let is_last = match self.item(before.item).map(|item| &**item) {
-            Some(Item::Family { columns, .. }) => columns.len() <= next_column.column as usize,
-            Some(Item::Single(_)) | None => true,
+        let is_last = match self.item(before.item) {
+            Some(ItemRef::Family { columns, .. }) => columns.len() <= next_column.column as usize,
+            Some(ItemRef::Single(_)) | None => true,
         };
         let (next, sibling) = if is_last { (next_item, None) } else { (next_column, Some(sibling)) };
         if self.is(next, labels, sibling) { Some(next) } else { self.find(labels) }
@@ -127,9 +147,9 @@ impl Index {
 
     /// Whether the series has these labels. `sibling`: labels that another series of the same item has.
     fn is(&self, series: SeriesRef, labels: &Labels, sibling: Option<&Labels>) -> bool {
-        match self.item(series.item).map(|item| &**item) {
-            Some(Item::Single(own)) => series.column == 0 && own == labels,
-            Some(Item::Family { labels: shared, columns }) => {
+        match self.item(series.item) {
+            Some(ItemRef::Single(own)) => series.column == 0 && own == labels,
+            Some(ItemRef::Family { labels: shared, columns }) => {
                 let Some(column) = columns.get(series.column as usize) else { return false };
                 let bound = match column {
                     Column::Bucket(bound) => Some(bound),
@@ -202,7 +222,7 @@ impl Index {
             (None, Column::Bucket(_)) => self.create_family(&shared_labels(labels, base))?,
         };
         self.wake(item);
-        let Some(Item::Family { columns, .. }) = self.item(item).map(|item| &**item) else { return Ok(None) };
+        let Some(ItemRef::Family { columns, .. }) = self.item(item) else { return Ok(None) };
         let is_bucket = |column: &&Column| matches!(column, Column::Bucket(_));
         if is_bucket(&column) && columns.iter().filter(is_bucket).count() >= limits.buckets_per_family {
             return Ok(None);
@@ -212,7 +232,7 @@ impl Index {
         let column = self.interned_column(column);
         let name = self.symbols.intern(&column_name(base, &column));
         let longer = self.columns.longer(&columns, column);
-        self.set_columns(item, longer);
+        self.set_columns(item, &longer);
         let metric_name = self.symbols.intern(METRIC_NAME);
         self.post(&metric_name, &name, item);
         Ok(Some(SeriesRef { item, column: position }))
@@ -225,10 +245,9 @@ impl Index {
         }
     }
 
-    fn set_columns(&mut self, item: u32, list: Arc<ColumnList>) {
-        let item = self.items.get_mut(item as usize).map(Arc::make_mut);
-        if let Some(Item::Family { columns, .. }) = item {
-            *columns = list;
+    fn set_columns(&mut self, item: u32, list: &ColumnList) {
+        if let Some(known) = self.items.get_mut(item as usize) {
+            known.columns = Some(list.number());
         }
     }
 
@@ -243,9 +262,10 @@ impl Index {
         let shared = self.interned(shared);
         let item = self.next_item()?;
         let columns = self.columns.empty();
-        self.items.push(Arc::new(Item::Family { labels: shared.clone(), columns }));
+        self.items.push(Known { labels: shared.clone(), columns: Some(columns.number()), hash });
         Arc::make_mut(&mut self.families).insert(item);
-        self.families_by_labels.insert_unique(hash, (hash, item), |(hash, _)| *hash);
+        let items = &self.items;
+        self.families_by_labels.insert_unique(widened(hash), item, |item| widened_of(items, *item));
         for label in shared.iter().filter(|label| &*label.name != METRIC_NAME) {
             self.post(&label.name, &label.value, item);
         }
@@ -256,11 +276,12 @@ impl Index {
         let hash = self.hash(labels.iter().map(|label| (&*label.name, &*label.value)));
         let labels = self.interned(labels);
         let item = self.next_item()?;
-        self.singles.insert_unique(hash, (hash, item), |(hash, _)| *hash);
         for label in &labels {
             self.post(&label.name, &label.value, item);
         }
-        self.items.push(Arc::new(Item::Single(labels)));
+        self.items.push(Known { labels, columns: None, hash });
+        let items = &self.items;
+        self.singles.insert_unique(widened(hash), item, |item| widened_of(items, *item));
         Ok(SeriesRef { item, column: 0 })
     }
 
@@ -287,17 +308,22 @@ impl Index {
         Arc::make_mut(postings).insert(value, item);
     }
 
-    fn hash<'a>(&self, pairs: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
+    fn hash<'a>(&self, pairs: impl Iterator<Item = (&'a str, &'a str)>) -> u32 {
         let mut state = self.hasher.build_hasher();
         for (name, value) in pairs {
             name.hash(&mut state);
             value.hash(&mut state);
         }
-        state.finish()
+        (state.finish() >> 32) as u32
     }
 
-    pub(crate) fn item(&self, item: u32) -> Option<&Arc<Item>> {
-        self.items.get(item as usize)
+    #[inline]
+    pub(crate) fn item(&self, item: u32) -> Option<ItemRef<'_>> {
+        let Known { labels, columns, .. } = self.items.get(item as usize)?;
+        Some(match columns {
+            None => ItemRef::Single(labels),
+            Some(number) => ItemRef::Family { labels, columns: self.columns.numbered(*number)? },
+        })
     }
 
     /// How many series there are.
@@ -315,10 +341,22 @@ impl Index {
         let labels = self.symbols.byte_size().saturating_add(self.label_bytes);
         let tables = self.singles.capacity().saturating_add(self.families_by_labels.capacity());
         let postings = self.postings.values().map(|postings| postings.byte_size());
-        let items = self.items.capacity().saturating_mul(size_of::<Item>().saturating_add(24));
-        let index = postings.fold(tables.saturating_mul(17), usize::saturating_add);
+        let items = self.items.byte_size();
+        // Tables are filled to seven eighths: a number and a byte of control for each place.
+        let index = postings.fold(tables.saturating_mul(6), usize::saturating_add);
         (labels, index.saturating_add(items))
     }
+}
+
+/// The hash as tables take it, which look at its highest and its lowest bits.
+#[inline]
+fn widened(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+#[inline]
+fn widened_of(items: &Paged<Known>, item: u32) -> u64 {
+    widened(items.get(item as usize).map_or(0, |known| known.hash))
 }
 
 #[cfg(test)]

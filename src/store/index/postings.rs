@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
+use super::item_set::ItemSet;
 use crate::model::{MatchOp, Matcher};
 
 /// The items of one label name by value, in memory or in a segment. `None`: what is in a segment does not decode.
@@ -64,7 +65,7 @@ pub(crate) trait LabelLists {
 /// The items of one label name, by value.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NamePostings {
-    values: BTreeMap<Arc<str>, RoaringBitmap>,
+    values: BTreeMap<Arc<str>, ItemSet>,
     all: RoaringBitmap,
 }
 
@@ -76,7 +77,7 @@ impl NamePostings {
 
     /// Bytes of memory, roughly; the texts are counted where they are interned.
     pub(crate) fn byte_size(&self) -> usize {
-        let lists = self.values.values().map(|items| items.serialized_size().saturating_add(VALUE_OVERHEAD));
+        let lists = self.values.values().map(|items| items.byte_size().saturating_add(VALUE_OVERHEAD));
         lists.fold(self.all.serialized_size(), usize::saturating_add)
     }
 }
@@ -92,7 +93,7 @@ impl LabelLists for Arc<NamePostings> {
 
     fn equal(&self, value: &[u8]) -> Option<Option<Cow<'_, RoaringBitmap>>> {
         let value = std::str::from_utf8(value).ok();
-        Some(value.and_then(|value| self.values.get(value)).map(Cow::Borrowed))
+        Some(value.and_then(|value| self.values.get(value)).map(ItemSet::bitmap))
     }
 
     fn scan(&self, prefix: &str, matcher: &Matcher, wanted: bool) -> Option<RoaringBitmap> {
@@ -102,12 +103,12 @@ impl LabelLists for Arc<NamePostings> {
                 break;
             }
             if matcher.matches(value) == wanted {
-                union |= items;
+                items.add_to(&mut union);
             }
         }
         Some(union)
     }
 }
 
-/// Key, bitmap header and the share of a tree node.
-const VALUE_OVERHEAD: usize = 64;
+/// Key, set and the free part of a tree node.
+const VALUE_OVERHEAD: usize = 48;

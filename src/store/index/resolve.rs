@@ -28,7 +28,7 @@ pub(crate) trait Items {
 /// The items that matchers select. For a family the columns are still to be chosen: see [`accepts_column`].
 pub(crate) struct Selection<'a> {
     matchers: &'a [Matcher],
-    pub(crate) items: Vec<(u32, Arc<Item>)>,
+    pub(crate) items: Vec<(u32, Item)>,
 }
 
 impl<'a> Selection<'a> {
@@ -44,7 +44,7 @@ impl<'a> Selection<'a> {
         }
         let candidates = candidates(index, &postings, &families).unwrap_or_default();
         let locked = index.read();
-        let items = candidates.iter().filter_map(|item| Some((item, locked.item(item)?.clone()))).collect();
+        let items = candidates.iter().filter_map(|item| Some((item, locked.item(item)?.to_item()))).collect();
         Self { matchers, items }
     }
 
@@ -168,12 +168,12 @@ impl Items for RwLock<Index> {
     }
 
     fn accepted_by_own_values(&self, items: &RoaringBitmap, matcher: &Matcher) -> Option<RoaringBitmap> {
-        let own: Vec<(u32, Arc<Item>)> = {
+        let own: Vec<(u32, Item)> = {
             let index = self.read();
-            items.iter().filter_map(|item| Some((item, index.item(item)?.clone()))).collect()
+            items.iter().filter_map(|item| Some((item, index.item(item)?.to_item()))).collect()
         };
         let accepted = own.iter().filter(|(_, item)| {
-            let (Item::Single(labels) | Item::Family { labels, .. }) = &**item;
+            let (Item::Single(labels) | Item::Family { labels, .. }) = item;
             matcher.matches(labels.get(matcher.name()).unwrap_or(""))
         });
         Some(accepted.map(|(item, _)| *item).collect())

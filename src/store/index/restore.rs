@@ -8,7 +8,7 @@ use super::super::options::Limits;
 use super::super::segment::PartKind;
 use super::item::{column_name, histogram_column, shared_labels};
 use super::limits::check_labels;
-use super::{Index, Item, LabelLists, SeriesRef};
+use super::{Index, ItemRef, LabelLists, SeriesRef};
 use crate::chunk::{Column, Layout};
 use crate::error::Result;
 use crate::model::Labels;
@@ -23,7 +23,7 @@ impl Index {
             Ok(item) => item,
             Err(error) => return Some(Err(error)),
         };
-        let Some(Item::Family { columns, .. }) = self.item(item).map(|item| &**item) else { return None };
+        let Some(ItemRef::Family { columns, .. }) = self.item(item) else { return None };
         let place = columns.iter().position(|own| *own == column)?;
         Some(Ok(SeriesRef { item, column: u32::try_from(place).ok()? }))
     }
@@ -36,7 +36,7 @@ impl Index {
             Some(item) => item,
             None => self.create_family(shared)?,
         };
-        let Some(Item::Family { columns, .. }) = self.item(item).map(|item| &**item) else { return Ok(item) };
+        let Some(ItemRef::Family { columns, .. }) = self.item(item) else { return Ok(item) };
         let columns = columns.clone();
         let missing: Vec<Column> =
             wanted.iter().filter(|column| !columns.contains(column)).cloned().collect();
@@ -62,12 +62,12 @@ impl Index {
             }
         }
         let is_single = |column: &Column| {
-            let known = self.item(item).map(|item| item.series_labels(column));
+            let known = self.item(item).map(|item| item.to_item().series_labels(column));
             known.is_some_and(|labels| self.find_single(&labels).is_some())
         };
         self.split |= missing.iter().filter(|column| suspects.contains(&column.suffix())).any(is_single);
         let list = self.columns.list(columns.iter().cloned().chain(missing).collect());
-        self.set_columns(item, list);
+        self.set_columns(item, &list);
         Ok(item)
     }
 
@@ -85,7 +85,7 @@ impl Index {
 
     /// Whether a histogram has all columns of a layout.
     pub(crate) fn has_columns(&self, item: u32, layout: &Arc<Layout>) -> bool {
-        let Some(Item::Family { columns, .. }) = self.item(item).map(|item| &**item) else { return false };
+        let Some(ItemRef::Family { columns, .. }) = self.item(item) else { return false };
         let known = columns.layout();
         Arc::ptr_eq(known, layout) || layout.columns().iter().all(|column| known.position(column).is_some())
     }

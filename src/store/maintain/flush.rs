@@ -9,7 +9,7 @@ use super::super::Inner;
 use super::super::backing::FileKind;
 use super::super::disk::Disk;
 use super::super::head::{Heads, ItemHead, LateHeads};
-use super::super::index::{Item, SeriesRef};
+use super::super::index::{Item, ItemRef, SeriesRef};
 use super::super::planted::{Bug, planted};
 use super::super::segment::{self, PartKind, Run, Segment, SegmentWriter};
 use super::super::snapshot::{View, later};
@@ -271,8 +271,8 @@ impl Inner {
     }
 
     fn newest_of_column(&self, segments: &[Arc<Segment>], series: SeriesRef) -> Result<Option<i64>> {
-        let item = self.index.read().item(series.item).cloned();
-        let column = match item.as_deref() {
+        let item = self.index.read().item(series.item).map(ItemRef::to_item);
+        let column = match item.as_ref() {
             Some(Item::Family { columns, .. }) => columns.get(series.column as usize),
             _ => None,
         };

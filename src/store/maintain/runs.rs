@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::head::common_layout;
-use super::super::index::{Index, Item, SeriesRef};
+use super::super::index::{Index, ItemRef, SeriesRef};
 use super::super::segment::{PartKind, Run};
 use super::super::sync::RwLock;
 use crate::chunk::{Chunk, Column, FamilyBuffer, Merged, Wanted, is_rising, overlapping};
@@ -22,12 +22,12 @@ impl Planned {
     /// `None`: there is no such series.
     pub(super) fn of(index: &Index, series: SeriesRef, is_family: bool) -> Option<Self> {
         let item = index.item(series.item)?;
-        let (labels, kind) = match &**item {
-            Item::Family { columns, .. } if !is_family => {
-                (item.series_labels(columns.get(series.column as usize)?), PartKind::Column)
+        let (labels, kind) = match item {
+            ItemRef::Family { columns, .. } if !is_family => {
+                (item.to_item().series_labels(columns.get(series.column as usize)?), PartKind::Column)
             }
-            Item::Family { labels, .. } => (labels.clone(), PartKind::Family),
-            Item::Single(labels) => (labels.clone(), PartKind::Single),
+            ItemRef::Family { labels, .. } => (labels.clone(), PartKind::Family),
+            ItemRef::Single(labels) => (labels.clone(), PartKind::Single),
         };
         Some(Self { labels, series, kind })
     }

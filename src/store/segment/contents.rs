@@ -9,7 +9,7 @@ use super::super::index::{
     Index, Items, LabelLists, candidates, column_name, histogram_column, shared_labels,
 };
 use super::blocks::Blocks;
-use super::items::{ItemTable, Pairs, PartKind, Record, read_layouts, walk};
+use super::items::{ItemTable, Pairs, PartKind, Record, read_layouts, walk, walk_first};
 use super::postings::{NameLists, Postings, PostingsWriter};
 use super::symbols::Symbols;
 use crate::chunk::{Layout, Place};
@@ -113,12 +113,32 @@ impl Contents {
     /// Goes through the chunks of an item in the order of the directory.
     pub(super) fn places(
         &self,
-        directory: &[u8],
+        mut directory: &[u8],
+        is_family: bool,
+        each: impl FnMut(Place, Option<&Arc<Layout>>),
+    ) -> Option<()> {
+        self.first_places(&mut directory, is_family, each)?;
+        directory.is_empty().then_some(())
+    }
+
+    /// The same for an item that the index has, by where its directory starts.
+    pub(super) fn places_at(
+        &self,
+        directory: u32,
+        is_family: bool,
+        each: impl FnMut(Place, Option<&Arc<Layout>>),
+    ) -> Option<()> {
+        self.first_places(&mut self.items.directory(directory)?, is_family, each)
+    }
+
+    fn first_places(
+        &self,
+        directory: &mut &[u8],
         is_family: bool,
         mut each: impl FnMut(Place, Option<&Arc<Layout>>),
     ) -> Option<()> {
         let mut known = true;
-        walk(directory, is_family, |layout, place| {
+        walk_first(directory, is_family, |layout, place| {
             let layout = usize::try_from(layout).ok().and_then(|layout| self.layouts.get(layout));
             known &= layout.is_some() || !is_family;
             each(place, layout.filter(|_| is_family));

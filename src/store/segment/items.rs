@@ -44,9 +44,9 @@ pub(super) type Pairs = SmallVec<[(u32, u32); 16]>;
 pub(super) struct Record<'a> {
     pub(super) kind: PartKind,
     pub(super) pairs: Pairs,
-    /// Its chunks, and where they lie in the section.
+    /// Its chunks, and where they start in the section.
     pub(super) directory: &'a [u8],
-    pub(super) place: (u32, u32),
+    pub(super) place: u32,
 }
 
 impl Record<'_> {
@@ -99,9 +99,9 @@ impl ItemTable {
         read_record(record, end)
     }
 
-    /// The directory at a place that a record has told.
-    pub(super) fn directory(&self, (start, end): (u32, u32)) -> Option<&[u8]> {
-        self.records.bytes().get(start as usize..end as usize)
+    /// The directory at a place that a record has told, and what follows.
+    pub(super) fn directory(&self, start: u32) -> Option<&[u8]> {
+        self.records.bytes().get(start as usize..)
     }
 
     /// The item with these labels of this kind, if it is there: items are in their order.
@@ -144,8 +144,8 @@ fn read_record(record: &[u8], end: u32) -> Option<Record<'_>> {
         }
         pairs.push(pair);
     }
-    let start = end.checked_sub(u32::try_from(rest.len()).ok()?)?;
-    Some(Record { kind, pairs, directory: rest, place: (start, end) })
+    let place = end.checked_sub(u32::try_from(rest.len()).ok()?)?;
+    Some(Record { kind, pairs, directory: rest, place })
 }
 
 /// The layouts of a segment, as the index has them.
@@ -179,22 +179,28 @@ pub(super) fn read_layouts(
     bytes.is_empty().then_some(layouts)
 }
 
-/// Goes through a chunk directory: number of the layout (0 for a single series), and the place.
-pub(super) fn walk(mut bytes: &[u8], is_family: bool, mut each: impl FnMut(u64, Place)) -> Option<()> {
-    let count = varint::take(&mut bytes)?;
+/// Goes through a chunk directory that fills `bytes`: number of the layout (0 for a single series), and the place.
+pub(super) fn walk(mut bytes: &[u8], is_family: bool, each: impl FnMut(u64, Place)) -> Option<()> {
+    walk_first(&mut bytes, is_family, each)?;
+    bytes.is_empty().then_some(())
+}
+
+/// The same with a directory at the front of `bytes`, and moves past it.
+pub(super) fn walk_first(bytes: &mut &[u8], is_family: bool, mut each: impl FnMut(u64, Place)) -> Option<()> {
+    let count = varint::take(bytes)?;
     let (mut time, mut end) = (0_i64, 0_u64);
     for _ in 0..count {
-        let layout = if is_family { varint::take(&mut bytes)? } else { 0 };
+        let layout = if is_family { varint::take(bytes)? } else { 0 };
         // Between the ends of time a step wraps around, as it did when it was written.
-        let first = time.wrapping_add(varint::take_signed(&mut bytes)?);
-        let last = first.wrapping_add_unsigned(varint::take(&mut bytes)?);
+        let first = time.wrapping_add(varint::take_signed(bytes)?);
+        let last = first.wrapping_add_unsigned(varint::take(bytes)?);
         if last < first {
             return None;
         }
-        let offset = end.checked_add_signed(varint::take_signed(&mut bytes)?)?;
-        let length = u32::try_from(varint::take(&mut bytes)?).ok()?;
+        let offset = end.checked_add_signed(varint::take_signed(bytes)?)?;
+        let length = u32::try_from(varint::take(bytes)?).ok()?;
         (time, end) = (last, offset.checked_add(u64::from(length))?);
         each(layout, Place { offset, length, first, last });
     }
-    bytes.is_empty().then_some(())
+    Some(())
 }

@@ -1,10 +1,8 @@
 //! Which items of a segment the index has, and what is asked of those that it does not have yet.
 
-use std::collections::BTreeSet;
-use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 use roaring::RoaringBitmap;
 
 use super::super::index::{
@@ -14,69 +12,11 @@ use super::super::sync::RwLock;
 use super::Segment;
 use super::contents::Contents;
 use super::items::PartKind;
+use super::parts::Part;
 use crate::chunk::Column;
 use crate::error::Result;
 use crate::model::label::{BUCKET_BOUND, METRIC_NAME};
 use crate::model::{Labels, Matcher, Window};
-
-/// Questions whose answer is known to be in the index.
-const ANSWERED: usize = 256;
-
-/// An item of a segment as one of the index. In the order of series.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Part {
-    /// The series; of a histogram stored as one: its item.
-    pub(super) series: SeriesRef,
-    /// Where its directory lies.
-    pub(super) directory: (u32, u32),
-    /// Whether the chunks hold the columns of a histogram.
-    pub(super) is_family: bool,
-}
-
-/// The items of a segment that the index has.
-#[derive(Debug, Default)]
-pub(super) struct Parts {
-    /// Histograms of a scrape are joined one by one: whatever is moved for each of them would be moved as often.
-    parts: BTreeSet<Part>,
-    /// The same by their number in the segment.
-    joined: RoaringBitmap,
-    /// Whether these are all.
-    complete: bool,
-    /// Matchers, by their hash, that accept nothing which the index lacks.
-    answered: HashMap<u64, Box<[Matcher]>>,
-    hasher: DefaultHashBuilder,
-}
-
-impl Parts {
-    fn hash(&self, matchers: &[Matcher]) -> u64 {
-        let mut state = self.hasher.build_hasher();
-        for matcher in matchers {
-            (matcher.name(), matcher.op(), matcher.value()).hash(&mut state);
-        }
-        state.finish()
-    }
-
-    fn is_answered(&self, matchers: &[Matcher]) -> bool {
-        let known = || self.answered.get(&self.hash(matchers)).is_some_and(|known| **known == *matchers);
-        self.complete || known()
-    }
-
-    fn extend(&mut self, new: Vec<(u32, Part)>, contents: &Contents) {
-        self.joined.extend(new.iter().map(|(number, _)| *number));
-        self.parts.extend(new.into_iter().map(|(_, part)| part));
-        if self.joined.len() == u64::from(contents.items.count()) {
-            self.complete = true;
-            self.answered = HashMap::new();
-        }
-    }
-
-    /// What of the segment belongs to an item of the index.
-    pub(super) fn of(&self, item: u32) -> impl Iterator<Item = &Part> {
-        let series = SeriesRef { item, column: 0 };
-        let first = Part { series, directory: (0, 0), is_family: false };
-        self.parts.range(first..).take_while(move |part| part.series.item == item)
-    }
-}
 
 impl Segment {
     /// Has the index know every item with a series that all matchers accept.
@@ -88,20 +28,14 @@ impl Segment {
         let wanted = contents.candidates(matchers).ok_or_else(|| self.damaged())?;
         self.join_items(index, contents, &wanted)?;
         let mut parts = self.parts.write();
-        if !parts.complete {
-            if parts.answered.len() >= ANSWERED {
-                parts.answered.clear();
-            }
-            let hash = parts.hash(matchers);
-            parts.answered.insert(hash, matchers.into());
-        }
+        parts.answer(matchers);
         Ok(())
     }
 
     /// Has the index know what there is of a histogram, by the labels that its series share, and the series that look like its
     /// own.
     pub(crate) fn join_histogram(&self, index: &RwLock<Index>, shared: &Labels) -> Result<()> {
-        if self.parts.read().complete {
+        if self.parts.read().are_complete() {
             return Ok(());
         }
         let contents = self.contents(index)?;
@@ -115,7 +49,7 @@ impl Segment {
             Item::Family { labels, .. } => return self.join_histogram(index, labels),
             Item::Single(labels) => labels,
         };
-        if self.parts.read().complete {
+        if self.parts.read().are_complete() {
             return Ok(());
         }
         let contents = self.contents(index)?;
@@ -124,14 +58,14 @@ impl Segment {
     }
 
     fn join_items(&self, index: &RwLock<Index>, contents: &Contents, wanted: &RoaringBitmap) -> Result<()> {
-        if wanted.is_subset(&self.parts.read().joined) {
+        if wanted.is_subset(self.parts.read().joined()) {
             return Ok(());
         }
         // The index first, then the parts: an item that is found stays until the part is there.
         let mut index = index.write();
         let mut parts = self.parts.write();
         let mut new = Vec::new();
-        for number in &(wanted - &parts.joined) {
+        for number in &(wanted - parts.joined()) {
             let record = contents.items.get(number).ok_or_else(|| self.damaged())?;
             let labels = record.labels(&contents.symbols).ok_or_else(|| self.damaged())?;
             let layouts = contents.layouts_of(&record).ok_or_else(|| self.damaged())?;
@@ -139,7 +73,7 @@ impl Segment {
             let part = Part { series, is_family: record.is_family(), directory: record.place };
             new.push((number, part));
         }
-        parts.extend(new, contents);
+        parts.extend(new, contents.items.count());
         Ok(())
     }
 
@@ -165,7 +99,7 @@ impl Segment {
             }
             new.push((number, Part { series, is_family: record.is_family(), directory: record.place }));
         }
-        self.parts.write().extend(new, contents);
+        self.parts.write().extend(new, contents.items.count());
         Ok(())
     }
 
@@ -201,13 +135,13 @@ impl Segment {
         let contents = self.contents(index)?;
         let parts = self.parts.read();
         let by_place: HashMap<u32, SeriesRef> =
-            parts.parts.iter().map(|part| (part.directory.0, part.series)).collect();
+            parts.iter().map(|part| (part.directory, part.series)).collect();
         let mut known = Vec::with_capacity(contents.items.count() as usize);
         let mut has_columns = false;
         for number in 0..contents.items.count() {
             let record = contents.items.get(number).ok_or_else(|| self.damaged())?;
             has_columns |= record.kind == PartKind::Column;
-            known.push(by_place.get(&record.place.0).copied());
+            known.push(by_place.get(&record.place).copied());
         }
         Ok((known, has_columns))
     }

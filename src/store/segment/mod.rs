@@ -22,6 +22,7 @@ mod contents;
 mod items;
 mod join;
 mod list;
+mod parts;
 mod postings;
 mod symbols;
 mod tables;
@@ -39,7 +40,7 @@ use super::index::{Index, SeriesRef};
 use super::manifest::{SegmentEntry, checksum};
 use super::sync::{Mutex, RwLock};
 use super::tombstone::Tombstone;
-use crate::chunk::{Chunk, Column, Loaded, Place, SealedChunk, SealedChunks};
+use crate::chunk::{Chunk, Column, Layout, Loaded, Place, SealedChunk, SealedChunks};
 use crate::codec::times::take_times;
 use crate::codec::varint;
 use crate::error::{Error, Result};
@@ -47,7 +48,7 @@ use crate::model::{SampleBuffer, Window};
 
 use contents::{Contents, Sections};
 pub(crate) use items::PartKind;
-use join::{Part, Parts};
+use parts::{Part, Parts};
 pub(crate) use write::{Run, SegmentWriter};
 
 /// Bytes of the footer's length, its checksum and the magic.
@@ -227,7 +228,7 @@ impl Segment {
 
     /// What of the segment belongs to an item of the index, as far as that is known.
     fn parts_of(&self, item: u32) -> SmallVec<[Part; 4]> {
-        self.parts.read().of(item).copied().collect()
+        self.parts.read().of(item).collect()
     }
 
     /// The chunks of an item that touch the window, in time order, each with the series that it is; joined before.
@@ -239,9 +240,12 @@ impl Segment {
     ) -> Result<()> {
         let Some(contents) = self.contents.get() else { return Ok(()) };
         for part in self.parts_of(item) {
-            self.chunks_at(contents, part.directory, part.is_family, window, |chunk| {
-                each(part.series, part.is_family, chunk)
-            })?;
+            let walked = contents.places_at(part.directory, part.is_family, |place, layout| {
+                if let Some(chunk) = self.chunk(place, layout, window) {
+                    each(part.series, part.is_family, chunk);
+                }
+            });
+            walked.ok_or_else(|| self.damaged())?;
         }
         Ok(())
     }
@@ -251,29 +255,28 @@ impl Segment {
         self: &Arc<Self>,
         index: &RwLock<Index>,
         number: u32,
-        each: impl FnMut(Arc<Chunk>),
+        mut each: impl FnMut(Arc<Chunk>),
     ) -> Result<()> {
         let contents = self.contents(index)?;
         let record = contents.items.get(number).ok_or_else(|| self.damaged())?;
-        self.chunks_at(contents, record.place, record.is_family(), Window::ALL, each)
-    }
-
-    fn chunks_at(
-        self: &Arc<Self>,
-        contents: &Contents,
-        place: (u32, u32),
-        is_family: bool,
-        window: Window,
-        mut each: impl FnMut(Arc<Chunk>),
-    ) -> Result<()> {
-        let directory = contents.items.directory(place).ok_or_else(|| self.damaged())?;
-        let walked = contents.places(directory, is_family, |place, layout| {
-            if place.last > window.after.as_millis() && place.first <= window.until.as_millis() {
-                let file: Arc<dyn SealedChunks> = self.clone();
-                each(Arc::new(Chunk::Sealed(SealedChunk { file, place, layout: layout.cloned() })));
-            }
+        let walked = contents.places(record.directory, record.is_family(), |place, layout| {
+            self.chunk(place, layout, Window::ALL).into_iter().for_each(&mut each);
         });
         walked.ok_or_else(|| self.damaged())
+    }
+
+    /// A chunk, if it touches the window.
+    fn chunk(
+        self: &Arc<Self>,
+        place: Place,
+        layout: Option<&Arc<Layout>>,
+        window: Window,
+    ) -> Option<Arc<Chunk>> {
+        let touches = place.last > window.after.as_millis() && place.first <= window.until.as_millis();
+        touches.then(|| {
+            let file: Arc<dyn SealedChunks> = self.clone();
+            Arc::new(Chunk::Sealed(SealedChunk { file, place, layout: layout.cloned() }))
+        })
     }
 
     /// The newest time of an item; joined before.
@@ -281,8 +284,7 @@ impl Segment {
         let Some(contents) = self.contents.get() else { return Ok(None) };
         let mut newest = None;
         for part in self.parts_of(item) {
-            let directory = contents.items.directory(part.directory).ok_or_else(|| self.damaged())?;
-            let walked = contents.places(directory, part.is_family, |place, _| {
+            let walked = contents.places_at(part.directory, part.is_family, |place, _| {
                 newest = newest.max(Some(place.last));
             });
             walked.ok_or_else(|| self.damaged())?;

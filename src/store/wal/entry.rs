@@ -26,7 +26,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Sample, SampleValue, Timestamp};
 
 use super::super::head::{FamilyHead, Heads, ItemHeadMut, Page, SeriesHead};
-use super::super::index::{Index, Item, SeriesRef};
+use super::super::index::{Index, Item, ItemRef, SeriesRef};
 use super::super::sync::RwLock;
 
 const ROW: u64 = 0;
@@ -38,7 +38,7 @@ pub(super) const FLOAT_FIRST: u64 = 5;
 pub(super) const OTHER: u64 = 6;
 
 /// Room that is kept from one batch to the next in any case.
-const KEPT_ROOM: usize = 1 << 16;
+const KEPT_ROOM: usize = 1 << 14;
 
 /// A batch that is being written.
 #[derive(Debug, Default)]
@@ -52,13 +52,12 @@ pub(crate) struct BatchWriter {
 }
 
 impl BatchWriter {
-    /// Keeps the room for the next batch, but not that of a batch which was far larger than the last one, or defined a lot.
+    /// Keeps some room for the next batch; a large one would hold several bytes for every series of the store.
     pub(crate) fn clear(&mut self) {
-        let wanted = self.entries.len().saturating_mul(2).max(KEPT_ROOM);
         self.definitions.clear();
         self.definitions.shrink_to(KEPT_ROOM);
         self.entries.clear();
-        self.entries.shrink_to(wanted);
+        self.entries.shrink_to(KEPT_ROOM);
         (self.defined, self.expected, self.time, self.samples) = (0, 0, 0, 0);
     }
 
@@ -273,7 +272,7 @@ pub(crate) fn apply(
     while let Some(entry) = next {
         if entry.form == LATE {
             // It lies beside the pages.
-            let logged = tables.items.get(entry.number).copied().ok_or_else(damaged)?;
+            let logged = tables.logged(entry.number).ok_or_else(damaged)?;
             let own = (logged, &*tables.layouts);
             apply_late(&mut bytes, own, entries.time, index, heads, &mut applied).ok_or_else(damaged)??;
             applied.newest = applied.newest.max(Some(entries.time));
@@ -330,7 +329,7 @@ impl Entries {
             self.time = self.time.wrapping_add(varint::take_signed(bytes)?);
         }
         let number = usize::try_from(number).ok()?;
-        let logged = tables.items.get(number)?;
+        let logged = tables.logged(number)?;
         Some(Entry { form, number, item: logged.item, column: logged.column })
     }
 }
@@ -384,7 +383,7 @@ fn apply_entry(
             if idle {
                 index.write().wake(entry.item);
             }
-            let item = index.read().item(entry.item).cloned().ok_or_else(damaged)?;
+            let item = index.read().item(entry.item).map(ItemRef::to_item).ok_or_else(damaged)?;
             page.insert(entry.item, &item);
             apply_any(page, entry, time, bytes, tables, index, applied)?;
             applied.grew(0, page.get_mut(entry.item).map_or(0, |head| head.byte_size()));
@@ -402,7 +401,7 @@ fn apply_row(
     tables: &Tables,
     applied: &mut Applied,
 ) -> Option<()> {
-    let is_laid_out = tables.items.get(entry.number).is_some_and(|logged| logged.layout != NO_LAYOUT);
+    let is_laid_out = tables.logged(entry.number).is_some_and(|logged| logged.layout != NO_LAYOUT);
     if !is_laid_out || !family.may_follow(time) {
         return None;
     }
@@ -455,9 +454,9 @@ fn apply_any(
 /// The layout that an entry states, which is its item's from here on.
 fn take_layout<'a>(entry: Entry, bytes: &mut &[u8], tables: &'a mut Tables) -> Option<&'a Arc<Layout>> {
     let number = varint::take(bytes)?;
-    let layout = tables.layouts.get(usize::try_from(number).ok()?)?;
-    tables.items.get_mut(entry.number)?.layout = u32::try_from(number).ok()?;
-    Some(layout)
+    let place = u32::try_from(number).ok().filter(|number| (*number as usize) < tables.layouts.len())?;
+    tables.set_layout(u32::try_from(entry.number).ok()?, place);
+    tables.layouts.get(place as usize)
 }
 
 fn apply_sample(series: &mut SeriesHead, form: u64, time: i64, bytes: &mut &[u8]) -> Option<()> {
@@ -501,8 +500,8 @@ pub(super) fn take_other(time: i64, bytes: &mut &[u8]) -> Option<Sample> {
 }
 
 pub(super) fn restore_columns(index: &RwLock<Index>, item: u32, layout: &Layout) -> Result<()> {
-    let labels = match index.read().item(item).map(|item| &**item) {
-        Some(Item::Family { labels, columns }) => {
+    let labels = match index.read().item(item) {
+        Some(ItemRef::Family { labels, columns }) => {
             let known = columns.layout();
             if std::ptr::eq(&**known, layout)
                 || layout.columns().iter().all(|column| known.position(column).is_some())
@@ -517,8 +516,8 @@ pub(super) fn restore_columns(index: &RwLock<Index>, item: u32, layout: &Layout)
 }
 
 fn columns_of<'a>(index: &RwLock<Index>, item: u32, page: &'a mut Page) -> Result<&'a mut Vec<SeriesHead>> {
-    match index.read().item(item).map(|item| &**item) {
-        Some(Item::Family { columns, .. }) => page.as_columns(item, columns),
+    match index.read().item(item) {
+        Some(ItemRef::Family { columns, .. }) => page.as_columns(item, columns),
         _ => Err(damaged()),
     }
 }

@@ -21,7 +21,7 @@ use crate::error::Result;
 use crate::model::Sample;
 
 use super::super::head::Heads;
-use super::super::index::{Index, Item, SeriesRef};
+use super::super::index::{Index, Item, ItemRef, SeriesRef};
 use super::super::sync::RwLock;
 
 pub(super) const LATE: u64 = 7;
@@ -90,7 +90,7 @@ pub(super) fn apply_late(
     if index.read().is_idle(item) {
         index.write().wake(item);
     }
-    let is_family = matches!(index.read().item(item).map(|item| &**item)?, Item::Family { .. });
+    let is_family = matches!(index.read().item(item)?, ItemRef::Family { .. });
     let mut start = *bytes;
     varint::take_signed(&mut start)?;
     let taken = if start.first() == Some(&ROW) {

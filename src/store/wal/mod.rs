@@ -6,6 +6,7 @@ mod late;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod law;
 mod log;
+mod numbers;
 mod tables;
 
 pub(crate) use entry::{Applied, BatchWriter, RowValues, apply, take_definitions};

@@ -20,6 +20,7 @@ use crate::error::Result;
 use crate::model::{Label, Labels};
 
 use super::super::index::{Index, Item, SeriesRef};
+use super::numbers::Numbers;
 
 /// The column of an item that is written as rows.
 pub(super) const ROWS: u32 = u32::MAX;
@@ -39,14 +40,21 @@ pub(super) struct LoggedItem {
 /// The numbers of one file of the log.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
+    /// What a file was read to define; who writes it needs the numbers only.
     symbols: Vec<Arc<str>>,
     pub(super) layouts: Vec<Arc<Layout>>,
-    pub(super) items: Vec<LoggedItem>,
+    /// The item of each number.
+    items: Numbers,
+    /// The columns of those that are one, and the layouts of the newest rows, up to the last number that has any.
+    columns: Vec<u32>,
+    newest_layouts: Vec<u32>,
+    /// Texts that are made for the log only, as those of columns are: held, they keep their addresses.
+    made: Vec<Arc<str>>,
     /// Symbols and layouts by their address, which stays theirs for as long as the store lives.
     symbol_numbers: HashMap<usize, u32>,
     layout_numbers: HashMap<usize, u32>,
-    /// By item: its number and 1 more, 0 without.
-    item_numbers: Vec<u32>,
+    /// The number of each item.
+    item_numbers: Numbers,
     column_numbers: HashMap<SeriesRef, u32>,
     /// Of what late samples were written for; a single series and the rows of a histogram are column [`ROWS`].
     pub(super) late_numbers: HashMap<SeriesRef, u32>,
@@ -56,17 +64,26 @@ fn next(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
+/// Sets a number of a list that ends with the last one that is set.
+fn put_at(list: &mut Vec<u32>, place: u32, number: u32, without: u32) {
+    let place = place as usize;
+    if list.len() <= place {
+        list.resize(place.saturating_add(1), without);
+    }
+    if let Some(slot) = list.get_mut(place) {
+        *slot = number;
+    }
+}
+
 impl Tables {
     /// The number of an item that is written as rows, or as a single series.
     pub(super) fn item_number(&self, item: u32) -> Option<u32> {
-        self.item_numbers.get(item as usize)?.checked_sub(1)
+        self.item_numbers.get(item as usize)
     }
 
     /// The item is defined anew when it is written next.
     pub(crate) fn forget(&mut self, item: u32) {
-        if let Some(number) = self.item_numbers.get_mut(item as usize) {
-            *number = 0;
-        }
+        self.item_numbers.take_out(item as usize);
     }
 
     /// The number of one column of an item, written as a series of its own.
@@ -81,13 +98,18 @@ impl Tables {
         };
         into.push(kind);
         self.put_labels(labels, into);
-        self.add_item(LoggedItem { item: number, column: ROWS, layout: NO_LAYOUT })
+        self.add_item(SeriesRef { item: number, column: ROWS })
     }
 
     pub(super) fn put_column(&mut self, series: SeriesRef, labels: &Labels, into: &mut Vec<u8>) -> u32 {
         into.push(3);
+        for text in labels.iter().flat_map(|label| [&label.name, &label.value]) {
+            if !self.symbol_numbers.contains_key(&Arc::as_ptr(text).addr()) {
+                self.made.push(text.clone());
+            }
+        }
         self.put_labels(labels, into);
-        self.add_item(LoggedItem { item: series.item, column: series.column, layout: NO_LAYOUT })
+        self.add_item(series)
     }
 
     fn put_one_column(&mut self, column: &Column, into: &mut Vec<u8>) {
@@ -115,29 +137,49 @@ impl Tables {
     /// Defines a column of a histogram for late samples.
     pub(super) fn put_late_column(&mut self, series: SeriesRef, labels: &Labels, into: &mut Vec<u8>) -> u32 {
         into.push(3);
+        for text in labels.iter().flat_map(|label| [&label.name, &label.value]) {
+            if !self.symbol_numbers.contains_key(&Arc::as_ptr(text).addr()) {
+                self.made.push(text.clone());
+            }
+        }
         self.put_labels(labels, into);
         self.add_late(series)
     }
 
     fn add_late(&mut self, own: SeriesRef) -> u32 {
-        let number = next(self.items.len());
-        let SeriesRef { item, column } = own;
-        self.items.push(LoggedItem { item, column, layout: NO_LAYOUT });
+        let number = self.push(own.item, own.column);
         self.late_numbers.insert(own, number);
         number
     }
 
     /// Whether the newest row of this item has this layout.
     pub(super) fn has_layout(&self, logged: u32, layout: &Arc<Layout>) -> bool {
-        let known =
-            self.items.get(logged as usize).and_then(|logged| self.layouts.get(logged.layout as usize));
-        known.is_some_and(|known| Arc::ptr_eq(known, layout))
+        let known = self.newest_layouts.get(logged as usize);
+        known
+            .and_then(|known| self.layouts.get(*known as usize))
+            .is_some_and(|known| Arc::ptr_eq(known, layout))
     }
 
     pub(super) fn set_layout(&mut self, logged: u32, layout: u32) {
-        if let Some(logged) = self.items.get_mut(logged as usize) {
-            logged.layout = layout;
+        put_at(&mut self.newest_layouts, logged, layout, NO_LAYOUT);
+    }
+
+    /// What a number stands for.
+    #[inline]
+    pub(super) fn logged(&self, number: usize) -> Option<LoggedItem> {
+        let of = |list: &[u32], without: u32| list.get(number).copied().unwrap_or(without);
+        let (column, layout) = (of(&self.columns, ROWS), of(&self.newest_layouts, NO_LAYOUT));
+        Some(LoggedItem { item: self.items.get(number)?, column, layout })
+    }
+
+    /// Defines an item, or one column of it.
+    fn push(&mut self, item: u32, column: u32) -> u32 {
+        let number = next(self.items.len());
+        self.items.set(number as usize, item);
+        if column != ROWS {
+            put_at(&mut self.columns, number, column, ROWS);
         }
+        number
     }
 
     /// The number of a layout, which is defined if it has none. Tells whether it was.
@@ -157,19 +199,12 @@ impl Tables {
         (number, true)
     }
 
-    fn add_item(&mut self, logged: LoggedItem) -> u32 {
-        let number = next(self.items.len());
-        self.items.push(logged);
-        if logged.column == ROWS {
-            let slot = logged.item as usize;
-            if self.item_numbers.len() <= slot {
-                self.item_numbers.resize(slot.saturating_add(1), 0);
-            }
-            if let Some(slot) = self.item_numbers.get_mut(slot) {
-                *slot = number.saturating_add(1);
-            }
+    fn add_item(&mut self, own: SeriesRef) -> u32 {
+        let number = self.push(own.item, own.column);
+        if own.column == ROWS {
+            self.item_numbers.set(own.item as usize, number);
         } else {
-            self.column_numbers.insert(SeriesRef { item: logged.item, column: logged.column }, number);
+            self.column_numbers.insert(own, number);
         }
         number
     }
@@ -190,8 +225,7 @@ impl Tables {
         into.push(0);
         varint::put(into, symbol.len() as u64);
         into.extend_from_slice(symbol.as_bytes());
-        self.symbols.push(symbol.clone());
-        self.symbol_numbers.insert(address, next(self.symbols.len()));
+        self.symbol_numbers.insert(address, next(self.symbol_numbers.len()).saturating_add(1));
     }
 
     /// Takes one definition from the front of `bytes`, and makes what it defines in the index if it is not there.
@@ -211,19 +245,20 @@ impl Tables {
             1 => {
                 let labels = self.take_labels(bytes)?;
                 Some(index.restore_single(&labels).map(|series| {
-                    self.items.push(LoggedItem { item: series.item, column: ROWS, layout: NO_LAYOUT });
+                    self.push(series.item, ROWS);
                 }))
             }
             2 => {
                 let labels = self.take_labels(bytes)?;
                 Some(index.restore_family(&labels, &[]).map(|item| {
-                    self.items.push(LoggedItem { item, column: ROWS, layout: NO_LAYOUT });
+                    self.push(item, ROWS);
                 }))
             }
             3 => {
                 let labels = self.take_labels(bytes)?;
-                Some(index.restore_column(&labels)?.map(|SeriesRef { item, column }| {
-                    self.items.push(LoggedItem { item, column, layout: NO_LAYOUT });
+                let restored = index.restore_column(&labels)?;
+                Some(restored.map(|SeriesRef { item, column }| {
+                    self.push(item, column);
                 }))
             }
             _ => None,
