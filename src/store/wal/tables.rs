@@ -103,11 +103,7 @@ impl Tables {
 
     pub(super) fn put_column(&mut self, series: SeriesRef, labels: &Labels, into: &mut Vec<u8>) -> u32 {
         into.push(3);
-        for text in labels.iter().flat_map(|label| [&label.name, &label.value]) {
-            if !self.symbol_numbers.contains_key(&Arc::as_ptr(text).addr()) {
-                self.made.push(text.clone());
-            }
-        }
+        self.hold(labels);
         self.put_labels(labels, into);
         self.add_item(series)
     }
@@ -137,11 +133,7 @@ impl Tables {
     /// Defines a column of a histogram for late samples.
     pub(super) fn put_late_column(&mut self, series: SeriesRef, labels: &Labels, into: &mut Vec<u8>) -> u32 {
         into.push(3);
-        for text in labels.iter().flat_map(|label| [&label.name, &label.value]) {
-            if !self.symbol_numbers.contains_key(&Arc::as_ptr(text).addr()) {
-                self.made.push(text.clone());
-            }
-        }
+        self.hold(labels);
         self.put_labels(labels, into);
         self.add_late(series)
     }
@@ -207,6 +199,15 @@ impl Tables {
             self.column_numbers.insert(own, number);
         }
         number
+    }
+
+    /// Sees to it that texts which are new here keep their addresses.
+    fn hold(&mut self, labels: &Labels) {
+        for text in labels.iter().flat_map(|label| [&label.name, &label.value]) {
+            if !self.symbol_numbers.contains_key(&Arc::as_ptr(text).addr()) {
+                self.made.push(text.clone());
+            }
+        }
     }
 
     fn put_labels(&mut self, labels: &Labels, into: &mut Vec<u8>) {
