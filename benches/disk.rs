@@ -21,7 +21,7 @@ use promgate::{
 #[path = "workload/mod.rs"]
 mod workload;
 use workload::span_metrics::{BUCKETS, Workload};
-use workload::{BOUNDS, WIDTH};
+use workload::{BOUNDS, WIDTH, on_core};
 
 fn options(durability: Durability) -> StoreOptions {
     let mut limits = Limits::unlimited();
@@ -122,15 +122,6 @@ fn sizes(folder: &Path) {
         let (counts, sums) = workload.floor();
         println!("{:<20}| {:.4}  | {:.4}  | {:.4}", workload.name, figures[0], figures[1], counts + sums);
     }
-}
-
-/// Seconds for which this thread was on a core, where the system tells: other work on the machine disturbs them little.
-fn on_core() -> f64 {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split(' ')
-        .next()
-        .and_then(|first| first.parse::<f64>().ok())
-        .map_or(0.0, |nanoseconds| nanoseconds / 1e9)
 }
 
 fn ingest(folder: &Path) {

@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, reason = "each bench takes what it needs")]
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a bench stops at the first surprise")]
 
+pub(crate) mod clock;
 pub(crate) mod floor;
 pub(crate) mod memory;
 pub(crate) mod random;
@@ -10,6 +11,7 @@ pub(crate) mod singles;
 pub(crate) mod span_metrics;
 mod store;
 
+pub(crate) use clock::on_core;
 pub(crate) use random::Random;
 pub(crate) use span_metrics::BOUNDS;
 pub(crate) use store::*;

@@ -127,6 +127,16 @@ impl LastValue {
     }
 }
 
+/// Moves past a value without a flag. `None`: damaged; not all damage is seen.
+pub(crate) fn skip_value(bytes: &mut &[u8]) -> Option<()> {
+    match varint::take(bytes)? >> 1 & 3 {
+        0 | 1 => {}
+        2 => varint::skip(bytes, 1)?,
+        _ => *bytes = bytes.get(8..)?,
+    }
+    Some(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -211,6 +211,20 @@ mod tests {
         }
 
         #[test]
+        fn skipping_goes_as_far_as_taking(values: Vec<u64>, extra in proptest::collection::vec(0_u64..4, 0..40)) {
+            let values = [values, extra].concat();
+            let mut bytes = Vec::new();
+            values.iter().for_each(|value| put(&mut bytes, *value));
+            for count in 0..=values.len() {
+                let (mut taken, mut skipped) = (bytes.as_slice(), bytes.as_slice());
+                (0..count).for_each(|_| assert!(take(&mut taken).is_some()));
+                prop_assert_eq!(skip(&mut skipped, count as u32), Some(()));
+                prop_assert_eq!(taken, skipped);
+            }
+            prop_assert_eq!(skip(&mut bytes.as_slice(), (values.len() as u32).wrapping_add(1)), None);
+        }
+
+        #[test]
         fn any_bytes_are_a_value_or_none(bytes: Vec<u8>) {
             let mut rest = bytes.as_slice();
             while take(&mut rest).is_some() {}

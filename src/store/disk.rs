@@ -8,6 +8,7 @@ use super::health::Health;
 use super::manifest::{LogEnd, LogEntry, Manifest};
 use super::options::Durability;
 use super::planted::{Bug, planted};
+use super::refresh::Followed;
 use super::settle::Settling;
 use super::sync::Mutex;
 use super::wal::{FrameKind, LogFile, LogSync, Tables, failed};
@@ -27,6 +28,8 @@ pub(super) struct Disk {
     /// Bytes of the file of the log that grows.
     pub(super) growing_bytes: AtomicU64,
     pub(super) read_only: bool,
+    /// What refreshing goes on from, of a store that is opened to be read.
+    pub(super) followed: Mutex<Option<Followed>>,
     /// What opening has not finished, for want of room.
     pub(super) settling: Mutex<Option<Settling>>,
 }

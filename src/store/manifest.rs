@@ -243,17 +243,38 @@ pub(crate) fn checksum(salt: u64, payload: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&salt.to_le_bytes()), payload)
 }
 
+/// Bytes of a file that are read at once: they stay in the processor's caches from their zeros on.
+const READ_BYTES: usize = 1 << 18;
+
 /// A whole file, if it is no longer than `limit`.
+///
+/// # Errors
+///
+/// `Corrupt`: it is longer; what the backing meets.
 pub(crate) fn read_whole(backing: &dyn Backing, file: super::backing::FileId, limit: u64) -> Result<Vec<u8>> {
+    read_from(backing, file, 0, limit)
+}
+
+/// A file from an offset on, if it is no longer than `limit`; nothing if it is shorter than that offset.
+pub(super) fn read_from(
+    backing: &dyn Backing,
+    file: super::backing::FileId,
+    start: u64,
+    limit: u64,
+) -> Result<Vec<u8>> {
     let length = backing.len(file).map_err(error_of)?;
     if length > limit {
         return Err(corrupt(format!("a file has {length} bytes, at most {limit} are read")));
     }
     let mut bytes = Vec::new();
-    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    let length = usize::try_from(length.saturating_sub(start)).unwrap_or(usize::MAX);
     bytes.try_reserve_exact(length).map_err(|_| error_of(std::io::ErrorKind::OutOfMemory.into()))?;
-    bytes.resize(length, 0);
-    read_exact_at(backing, file, 0, &mut bytes).map_err(error_of)?;
+    while bytes.len() < length {
+        let from = bytes.len();
+        bytes.resize(from.saturating_add(READ_BYTES).min(length), 0);
+        let block = bytes.get_mut(from..).unwrap_or_default();
+        read_exact_at(backing, file, start.saturating_add(from as u64), block).map_err(error_of)?;
+    }
     Ok(bytes)
 }
 

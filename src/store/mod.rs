@@ -26,6 +26,8 @@ mod manifest;
 mod open;
 mod options;
 pub(crate) mod planted;
+mod refresh;
+mod replay;
 #[cfg(all(test, any(loom, shuttle)))]
 mod schedules;
 mod segment;

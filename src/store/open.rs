@@ -3,26 +3,23 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::model::{Loss, Lost, Timestamp};
 
 use super::backing::{Access, Backing, FileKind, FileName, FolderBacking, FolderOptions, error_of};
 use super::disk::Disk;
-use super::file::{FileHeader, HEADER, LOG, corrupt};
+use super::file::corrupt;
 use super::index::Index;
-use super::manifest::{LogEntry, Manifest, read_whole};
+use super::manifest::Manifest;
 use super::options::StoreOptions;
-use super::planted::{Bug, planted};
+use super::replay::Position;
 use super::segment::Segment;
 use super::settle::Settling;
 use super::snapshot::View;
 use super::sync::{Mutex, RwLock};
-use super::wal::{Applied, Frame, FrameKind, LogSync, Scan, Tables, apply, scan, take_definitions};
+use super::wal::{Applied, LogSync, Stop};
 use super::write::Writer;
 use super::{Inner, Store};
-
-/// The largest file of the log that is read.
-pub(super) const MAX_LOG: u64 = 1 << 32;
 
 /// What opening found.
 #[derive(Clone, Debug, Default)]
@@ -120,6 +117,7 @@ impl Store {
             settled_bytes: 0.into(),
             growing_bytes: 0.into(),
             read_only: false,
+            followed: Mutex::default(),
             settling: Mutex::new(Some(opening.settling())),
         };
         disk.count_bytes(&disk.manifest.lock());
@@ -142,6 +140,7 @@ impl Store {
         let index = RwLock::default();
         let mut opening = Opening::read_beside(&*backing, &index, &[])?;
         opening.report.foreign = backing.foreign().map_err(error_of)?;
+        let followed = opening.followed();
         let disk = Disk {
             sync: LogSync::new(backing.clone(), 0),
             backing,
@@ -150,28 +149,10 @@ impl Store {
             settled_bytes: 0.into(),
             growing_bytes: 0.into(),
             read_only: true,
+            followed: Mutex::new(Some(followed)),
             settling: Mutex::default(),
         };
         Ok(Self::with(options, index, opening, Writer::default(), Some(disk)))
-    }
-
-    /// Shows what a writer elsewhere has committed since this store was opened, or refreshed last. Snapshots keep what they
-    /// have.
-    ///
-    /// # Errors
-    ///
-    /// As [`open_read_only`](Self::open_read_only); [`ErrorKind::InvalidArgument`] for a store that is not opened to be read.
-    pub fn refresh(&self) -> Result<()> {
-        let disk = self.inner.disk.as_ref().filter(|disk| disk.read_only);
-        let disk = disk.ok_or_else(|| {
-            Error::new(ErrorKind::InvalidArgument, "only a store that was opened to be read is refreshed")
-        })?;
-        let known = self.inner.view.read().segments.clone();
-        let opening = Opening::read_beside(&*disk.backing, &self.inner.index, &known)?;
-        self.inner.show(&opening);
-        *disk.manifest.lock() = opening.manifest;
-        *self.inner.view.write() = opening.view;
-        Ok(())
     }
 
     /// What opening found; `None` for a store in memory.
@@ -183,19 +164,24 @@ impl Store {
 /// A store while it is opened.
 #[derive(Debug)]
 pub(super) struct Opening {
+    /// The manifest as it was read.
+    pub(super) published: Manifest,
+    /// The same with what opening adds.
     pub(super) manifest: Manifest,
     pub(super) view: View,
     pub(super) applied: Applied,
     pub(super) next: u64,
     pub(super) report: OpenReport,
     /// Whether the log can stay as it is.
-    clean: bool,
+    pub(super) clean: bool,
     /// Files of the log without a batch.
-    empty: Vec<u64>,
+    pub(super) empty: Vec<u64>,
     /// Damaged files, left out.
-    quarantined: Vec<FileName>,
+    pub(super) quarantined: Vec<FileName>,
     /// Whether what was replayed has to be sealed, as the log has holes.
     pub(super) holes: bool,
+    /// Up to where the log was replayed; `None` without one.
+    pub(super) position: Option<Position>,
 }
 
 impl Opening {
@@ -206,40 +192,45 @@ impl Opening {
         salvage: bool,
         known: &[Arc<Segment>],
     ) -> Result<Self> {
-        let mut tries = 0;
+        let (mut tries, mut in_groups) = (0, true);
         loop {
             let manifest = Manifest::read(backing)?;
             let generation = manifest.as_ref().map(|manifest| manifest.generation);
-            let outcome = Self::try_read(backing, index, salvage, known, manifest);
-            tries += 1;
+            let outcome = Self::try_read(backing, index, (salvage, in_groups), known, manifest);
             let replaced = || {
                 let now = Manifest::read(backing);
                 now.is_ok_and(|now| now.map(|manifest| manifest.generation) != generation)
             };
             match outcome {
-                Err(_) if tries < 5 && replaced() => {}
-                outcome => return outcome,
+                Ok(opening) => return Ok(opening),
+                Err(Stop::OneByOne) => in_groups = false,
+                Err(Stop::Error(error)) => {
+                    tries += 1;
+                    if tries == 5 || !replaced() {
+                        return Err(error);
+                    }
+                }
             }
         }
     }
 
     /// Reads what is there to be read only.
-    fn read_beside(backing: &dyn Backing, index: &RwLock<Index>, known: &[Arc<Segment>]) -> Result<Self> {
+    pub(super) fn read_beside(
+        backing: &dyn Backing,
+        index: &RwLock<Index>,
+        known: &[Arc<Segment>],
+    ) -> Result<Self> {
         let mut opening = Self::read(backing, index, false, known)?;
         opening.beside_a_writer();
         opening.view.losses = opening.manifest.losses.as_slice().into();
         Ok(opening)
     }
 
-    fn try_read(
-        backing: &dyn Backing,
-        index: &RwLock<Index>,
-        salvage: bool,
-        known: &[Arc<Segment>],
-        manifest: Option<Manifest>,
-    ) -> Result<Self> {
-        let mut opening = Self {
-            manifest: Manifest::default(),
+    /// Nothing yet of a store that is published like that.
+    pub(super) fn of(published: Manifest) -> Self {
+        Self {
+            manifest: published.clone(),
+            published,
             view: View::default(),
             applied: Applied::default(),
             next: 1,
@@ -248,18 +239,27 @@ impl Opening {
             empty: Vec::new(),
             quarantined: Vec::new(),
             holes: false,
-        };
+            position: None,
+        }
+    }
+
+    pub(super) fn try_read(
+        backing: &dyn Backing,
+        index: &RwLock<Index>,
+        (salvage, in_groups): (bool, bool),
+        known: &[Arc<Segment>],
+        manifest: Option<Manifest>,
+    ) -> Result<Self, Stop> {
+        let is_there = manifest.is_some();
+        let mut opening = Self::of(manifest.unwrap_or_default());
         let files = backing.list().map_err(error_of)?;
-        match manifest {
-            Some(manifest) => opening.manifest = manifest,
-            None => {
-                let is_data = |name: &&FileName| matches!(name.kind, FileKind::Log | FileKind::Segment);
-                if let Some(name) = files.iter().find(is_data) {
-                    return Err(corrupt(format!("there is {name}, but no MANIFEST")));
-                }
-                opening.report.created = true;
-                opening.manifest.store = backing.random();
+        if !is_there {
+            let is_data = |name: &&FileName| matches!(name.kind, FileKind::Log | FileKind::Segment);
+            if let Some(name) = files.iter().find(is_data) {
+                return Err(corrupt(format!("there is {name}, but no MANIFEST")).into());
             }
+            opening.report.created = true;
+            opening.manifest.store = backing.random();
         }
         let unnamed = files.iter().filter(|name| !opening.manifest.names(**name));
         opening.report.unnamed = unnamed.map(FileName::to_string).collect();
@@ -271,7 +271,7 @@ impl Opening {
         opening.manifest.generation = opening.manifest.generation.max(aside.unwrap_or(0));
         opening.open_segments(backing, salvage, known)?;
         opening.read_tombstones()?;
-        opening.replay(backing, index, salvage, &files)?;
+        opening.replay(backing, index, (salvage, in_groups), &files)?;
         opening.view.losses = opening.manifest.losses.as_slice().into();
         Ok(opening)
     }
@@ -309,176 +309,9 @@ impl Opening {
         Ok(())
     }
 
-    fn lose(&mut self, loss: Loss) {
+    pub(super) fn lose(&mut self, loss: Loss) {
         self.report.losses.push(loss.clone());
         self.manifest.losses.push(loss);
-    }
-
-    fn replay(
-        &mut self,
-        backing: &dyn Backing,
-        index: &RwLock<Index>,
-        salvage: bool,
-        files: &[FileName],
-    ) -> Result<()> {
-        let mut logs = self.manifest.logs.clone();
-        if planted(Bug::OrphansReplayed) {
-            let known: Vec<u64> = logs.iter().map(|log| log.number).collect();
-            for name in
-                files.iter().filter(|name| name.kind == FileKind::Log && !known.contains(&name.number))
-            {
-                logs.push(LogEntry { number: name.number, first: 1, end: None });
-            }
-        }
-        let last = logs.last().map(|log| log.number);
-        for log in &logs {
-            let is_last = Some(log.number) == last;
-            self.replay_log(backing, index, salvage, log, is_last)?;
-        }
-        self.report.unclean = !self.clean;
-        Ok(())
-    }
-
-    fn replay_log(
-        &mut self,
-        backing: &dyn Backing,
-        index: &RwLock<Index>,
-        salvage: bool,
-        log: &LogEntry,
-        is_last: bool,
-    ) -> Result<()> {
-        let name = FileName::new(FileKind::Log, log.number);
-        let read = read_log(backing, self.manifest.store, log, name);
-        let (bytes, salt) = match read {
-            Ok(read) => read,
-            Err(error) if salvage && error.kind() == ErrorKind::Corrupt => {
-                let newest = self.applied.newest.unwrap_or(i64::MIN);
-                self.lose_log(name, (0, 0), (newest, i64::MAX));
-                self.next = self.next.max(log.end.map_or(log.first, |end| end.next));
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
-        let scan = scan(&bytes, HEADER, salt, log.first);
-        let whole = match log.end {
-            Some(end) => {
-                let length = usize::try_from(end.length).unwrap_or(usize::MAX);
-                if scan.end == length && scan.missing(log.first) == end.next {
-                    Ok(())
-                } else {
-                    Err(corrupt(format!(
-                        "{name} is damaged at offset {}: frames up to {} bytes were durable",
-                        scan.end, end.length
-                    )))
-                }
-            }
-            None => scan.check(log.first, &name.to_string()),
-        };
-        let mut tables = Tables::default();
-        let frames = if planted(Bug::LastFrameCut) && is_last {
-            scan.frames.get(..scan.frames.len().saturating_sub(1)).unwrap_or_default()
-        } else {
-            &scan.frames
-        };
-        for frame in frames {
-            self.apply(frame, &mut tables, index, name)?;
-        }
-        if frames.iter().all(|frame| frame.kind == FrameKind::Mark) && log.end.is_some() {
-            self.empty.push(log.number);
-        }
-        self.next = self.next.max(scan.missing(log.first));
-        match whole {
-            Ok(()) => {}
-            Err(_) if salvage => self.salvage(&scan, &mut tables, index, log, name)?,
-            Err(error) => return Err(error),
-        }
-        if log.end.is_none() {
-            // The writer did not close the store.
-            self.clean = false;
-            self.report.torn_bytes = scan.rest as u64;
-            let why = if scan.rest > 0 { Lost::TornEnd } else { Lost::UncleanEnd };
-            self.lose(Loss {
-                from: self.applied.newest.map_or(Timestamp::MIN, Timestamp::from_millis),
-                // The first batch that is taken says how far it goes.
-                until: Timestamp::MAX,
-                bytes: scan.rest as u64,
-                frames: scan.behind.len() as u64,
-                file: name.to_string(),
-                why,
-                acknowledged: false,
-            });
-        }
-        Ok(())
-    }
-
-    fn apply(
-        &mut self,
-        frame: &Frame<'_>,
-        tables: &mut Tables,
-        index: &RwLock<Index>,
-        name: FileName,
-    ) -> Result<()> {
-        match frame.kind {
-            FrameKind::Mark => return Ok(()),
-            FrameKind::Tombstone => return self.delete(frame, index, name),
-            FrameKind::Anew => *tables = Tables::default(),
-            FrameKind::Batch => {}
-        }
-        let mut rest = frame.payload;
-        let named = |error: Error| corrupt(format!("{name}, batch {}: {error}", frame.sequence));
-        take_definitions(&mut rest, tables, index).map_err(named)?;
-        let applied = apply(rest, tables, index, &mut self.view.heads).map_err(named)?;
-        self.applied.add(applied);
-        self.end_losses(applied.newest);
-        self.report.replayed_batches += 1;
-        self.report.replayed_samples += applied.samples;
-        Ok(())
-    }
-
-    /// Applies what stands behind a hole, from the first batch on that needs nothing from before it.
-    fn salvage(
-        &mut self,
-        scan: &Scan<'_>,
-        tables: &mut Tables,
-        index: &RwLock<Index>,
-        log: &LogEntry,
-        name: FileName,
-    ) -> Result<()> {
-        let before = self.applied.newest;
-        let missing = scan.missing(log.first);
-        let start = scan.behind.iter().position(|frame| frame.kind == FrameKind::Anew);
-        let behind = start.and_then(|start| scan.behind.get(start..)).unwrap_or_default();
-        let first = behind.first().map_or(missing.saturating_add(1), |frame| frame.sequence);
-        self.applied.oldest = None;
-        // A deletion needs nothing from before it.
-        let skipped = scan.behind.get(..scan.behind.len().saturating_sub(behind.len())).unwrap_or_default();
-        for frame in skipped.iter().filter(|frame| frame.kind == FrameKind::Tombstone) {
-            self.delete(frame, index, name)?;
-        }
-        for frame in behind {
-            self.apply(frame, tables, index, name)?;
-            self.next = self.next.max(frame.sequence.saturating_add(1));
-        }
-        let until = self.applied.oldest;
-        let range = (before.unwrap_or(i64::MIN), until.unwrap_or(i64::MAX));
-        self.lose_log(name, (scan.rest as u64, first.saturating_sub(missing)), range);
-        self.next = self.next.max(log.end.map_or(0, |end| end.next));
-        Ok(())
-    }
-
-    fn lose_log(&mut self, name: FileName, (bytes, frames): (u64, u64), (from, until): (i64, i64)) {
-        self.holes = true;
-        self.clean = false;
-        self.quarantined.push(name);
-        self.lose(Loss {
-            from: Timestamp::from_millis(from),
-            until: Timestamp::from_millis(until),
-            bytes,
-            frames,
-            file: name.to_string(),
-            why: Lost::Salvaged,
-            acknowledged: false,
-        });
     }
 
     fn settling(&self) -> Settling {
@@ -489,27 +322,6 @@ impl Opening {
             empty: self.empty.clone(),
         }
     }
-}
-
-pub(super) fn read_log(
-    backing: &dyn Backing,
-    store: u64,
-    log: &LogEntry,
-    name: FileName,
-) -> Result<(Vec<u8>, u64)> {
-    let file = backing.open(name).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => corrupt(format!("{name} is missing")),
-        _ => error_of(error),
-    })?;
-    let bytes = read_whole(backing, file, MAX_LOG);
-    backing.close(file);
-    let mut bytes = bytes?;
-    let header = FileHeader::read_own(&bytes, LOG, &name.to_string(), store, log.number)?;
-    if let Some(end) = log.end {
-        // What a failed write left behind the end is nothing.
-        bytes.truncate(usize::try_from(end.length).unwrap_or(usize::MAX));
-    }
-    Ok((bytes, header.salt))
 }
 
 impl Inner {

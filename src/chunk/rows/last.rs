@@ -129,6 +129,7 @@ fn split_sum(before: f64, sum: f64, scale: f64) -> (i64, i64) {
     (k, sum.to_bits().wrapping_sub((before + k as f64 / scale).to_bits()) as i64)
 }
 
+#[inline]
 pub(super) fn join_sum(before: f64, (k, r): (i64, i64), scale: f64) -> f64 {
     f64::from_bits((before + k as f64 / scale).to_bits().wrapping_add(r as u64))
 }
@@ -339,28 +340,34 @@ impl LastRow {
     }
 
     /// Takes a body from the front of `bytes` and makes its row the newest. `None`: damaged; the newest row is then anything.
+    #[inline(always)]
     pub(crate) fn take(&mut self, layout: &Layout, bytes: &mut &[u8]) -> Option<Told> {
-        match varint::take(bytes)? {
-            0 => self.take_absolute(layout, bytes),
+        // A slice of its own stays in registers.
+        let mut rest = *bytes;
+        let told = match varint::take(&mut rest)? {
+            0 => self.take_absolute(layout, &mut rest),
             1 => (self.form != Form::None).then_some(Told::Same),
             _ if !self.is_whole() => None,
             head => {
                 let buckets = layout.bounds().len();
                 let (last, sum) = self.words.split_at_mut_checked(buckets)?;
-                take_counts(head.wrapping_sub(1), buckets, bytes, |bucket, more| {
+                take_counts(head.wrapping_sub(1), buckets, &mut rest, |bucket, more| {
                     let before = last.get_mut(bucket)?;
                     *before = before.checked_add(more)?;
                     Some(())
                 })?;
                 if let Some(bits) = sum.first_mut() {
-                    let parts = (varint::take_signed(bytes)?, varint::take_signed(bytes)?);
+                    let parts = (varint::take_signed(&mut rest)?, varint::take_signed(&mut rest)?);
                     *bits = join_sum(f64::from_bits(*bits), parts, layout.sum_scale()).to_bits();
                 }
                 Some(Told::Increments)
             }
-        }
+        };
+        *bytes = rest;
+        told
     }
 
+    #[inline(never)]
     fn take_absolute(&mut self, layout: &Layout, bytes: &mut &[u8]) -> Option<Told> {
         let (form, rest) = bytes.split_first()?;
         *bytes = rest;
@@ -456,6 +463,42 @@ pub(super) fn put_whole_values(layout: &Layout, words: &[u64], into: &mut SmallV
     into.extend(words.get(buckets).map(|bits| f64::from_bits(*bits)));
 }
 
+/// Moves past the body of a row. `None`: damaged; not all damage is seen.
+#[inline(always)]
+pub(crate) fn skip_row(layout: &Layout, bytes: &mut &[u8]) -> Option<()> {
+    let buckets = layout.bounds().len();
+    let sums = if layout.sum_column().is_some() { 2 } else { 0 };
+    match varint::take(bytes)? {
+        0 => skip_absolute(layout, bytes),
+        1 => Some(()),
+        2 => varint::skip(bytes, 1_u32.wrapping_add(sums)),
+        _ => {
+            let mut bits = 0_u32;
+            for _ in 0..buckets.div_ceil(64) {
+                bits = bits.wrapping_add(varint::take(bytes)?.count_ones());
+            }
+            varint::skip(bytes, bits.checked_sub(1)?.wrapping_add(sums))
+        }
+    }
+}
+
+#[inline(never)]
+fn skip_absolute(layout: &Layout, bytes: &mut &[u8]) -> Option<()> {
+    let (form, rest) = bytes.split_first()?;
+    *bytes = rest;
+    let buckets = layout.bounds().len();
+    if *form == 0 && buckets > 0 {
+        varint::skip(bytes, u32::try_from(buckets).ok()?)?;
+        let sum = if layout.sum_column().is_some() { 8 } else { 0 };
+        *bytes = bytes.get(sum..)?;
+        return Some(());
+    }
+    let (there, rest) = bytes.split_at_checked(layout.width().div_ceil(8))?;
+    let values: usize = there.iter().map(|bits| bits.count_ones() as usize).sum();
+    *bytes = rest.get(values.checked_mul(8)?..)?;
+    Some(())
+}
+
 /// Tells where `total` observations fell; the masks say which increments are not 0.
 #[inline]
 fn put_counts(total: u64, increments: &[u64], masks: &[u64], into: &mut Vec<u8>) -> Option<()> {
@@ -482,7 +525,7 @@ fn put_counts(total: u64, increments: &[u64], masks: &[u64], into: &mut Vec<u8>)
 }
 
 /// Reads where `total` observations fell, without any state.
-#[inline]
+#[inline(always)]
 pub(super) fn take_counts(
     total: u64,
     buckets: usize,

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-pub(crate) use last::{LastRow, Told};
+pub(crate) use last::{LastRow, Told, skip_row};
 pub use table::FamilyBuffer;
 
 use super::{Layout, corrupt};
@@ -30,6 +30,8 @@ const GROUP: u32 = 16;
 const ROOM: usize = 256;
 /// The longest time of a row.
 const TIME_ROOM: usize = 10;
+/// Bodies are mostly shorter, and copied as so many bytes.
+const BODY_ROOM: usize = 16;
 
 /// A number for each bucket.
 type Counts = SmallVec<[u64; 24]>;
@@ -112,6 +114,7 @@ impl FamilyRows {
 
     /// Appends the row whose body stands at the front of `bytes`, later than all before it, and moves past it. `None`: the
     /// body is damaged.
+    #[inline(always)]
     pub(crate) fn push(&mut self, time: i64, bytes: &mut &[u8]) -> Option<Told> {
         let before = *bytes;
         let told = self.last.take(&self.layout, bytes)?;
@@ -129,31 +132,42 @@ impl FamilyRows {
         let at = u32::try_from(self.bytes.len()).ok()?;
         match self.increments {
             true if self.count == 0 => {}
-            true => self.bytes.extend_from_slice(body),
+            true => put_body(before, body.len(), &mut self.bytes),
             false if told == Told::Same && !marked => self.bytes.push(1),
             false => self.last.absolute_body(&self.layout, &mut self.bytes),
         }
         if marked {
-            self.step = 0;
-            let sum = self.last.whole_words().get(self.layout.bounds().len()).copied().unwrap_or(0);
-            let offset = u32::try_from(self.bytes.len()).ok()?;
-            self.marks.push(Mark { time, sum, offset, body: at });
+            self.mark(time, at)?;
         }
         self.time = time;
         self.count = self.count.saturating_add(1);
         Some(told)
     }
 
-    /// Grows by a half, not to the double: rows are most of what a head holds.
-    fn make_room(&mut self, body: usize) {
-        let (length, capacity) = (self.bytes.len(), self.bytes.capacity());
-        let wanted = body.saturating_add(TIME_ROOM);
-        if capacity.saturating_sub(length) < wanted {
-            self.bytes.reserve_exact(wanted.max(ROOM).max(length / 2));
-        }
+    /// Marks the newest row, whose body begins at `body`.
+    fn mark(&mut self, time: i64, body: u32) -> Option<()> {
+        self.step = 0;
+        let sum = self.last.whole_words().get(self.layout.bounds().len()).copied().unwrap_or(0);
+        let offset = u32::try_from(self.bytes.len()).ok()?;
         if self.marks.len() == self.marks.capacity() {
             self.marks.reserve_exact(4);
         }
+        self.marks.push(Mark { time, sum, offset, body });
+        Some(())
+    }
+
+    #[inline]
+    fn make_room(&mut self, body: usize) {
+        let wanted = body.max(BODY_ROOM).saturating_add(TIME_ROOM);
+        if self.bytes.capacity().wrapping_sub(self.bytes.len()) < wanted {
+            self.grow(wanted);
+        }
+    }
+
+    /// Grows by a half, not to the double: rows are most of what a head holds.
+    #[cold]
+    fn grow(&mut self, wanted: usize) {
+        self.bytes.reserve_exact(wanted.max(ROOM).max(self.bytes.len() / 2));
     }
 
     pub(crate) fn layout(&self) -> &Arc<Layout> {
@@ -404,6 +418,19 @@ impl FamilyRows {
             }
         }
         Some(())
+    }
+}
+
+/// Appends the first `length` of the bytes.
+#[inline]
+fn put_body(bytes: &[u8], length: usize, into: &mut Vec<u8>) {
+    match bytes.first_chunk::<BODY_ROOM>() {
+        Some(chunk) if length <= BODY_ROOM => {
+            let end = into.len().saturating_add(length);
+            into.extend_from_slice(chunk);
+            into.truncate(end);
+        }
+        _ => into.extend_from_slice(bytes.get(..length).unwrap_or_default()),
     }
 }
 

@@ -57,7 +57,7 @@ impl FamilyHead {
 
     /// Appends the row whose body stands at the front of `bytes`, later than all before it, and moves past it. `None`: the
     /// body is damaged.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, time: i64, bytes: &mut &[u8]) -> Option<()> {
         match bytes.first() {
             Some(0) => self.push_absolute(time, bytes)?,
@@ -72,6 +72,7 @@ impl FamilyHead {
     }
 
     /// Absolute in the log may well be increments here: a new file of the log begins with absolute rows.
+    #[inline(never)]
     fn push_absolute(&mut self, time: i64, bytes: &mut &[u8]) -> Option<()> {
         let tail = &mut self.tail;
         let mut row = LastRow::default();
@@ -88,6 +89,7 @@ impl FamilyHead {
         Some(())
     }
 
+    #[inline(never)]
     fn finish_tail(&mut self) {
         if self.tail.count() > 0 {
             let chunk = Chunk::Rows(Arc::new(self.tail.take_rows()));

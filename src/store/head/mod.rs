@@ -217,9 +217,14 @@ impl Heads {
         Page::get(self.shards.get(shard)?.pages.get(slot)?.as_ref()?, item)
     }
 
+    /// The page of an item, by a number that rises with the items.
+    pub(crate) fn page_number(item: u32) -> u32 {
+        item / PAGE_ITEMS
+    }
+
     /// Whether two items are of one page.
     pub(crate) fn are_neighbours(a: u32, b: u32) -> bool {
-        a / PAGE_ITEMS == b / PAGE_ITEMS
+        Self::page_number(a) == Self::page_number(b)
     }
 
     /// Reads a little of every head of an item's page, for whoever goes on to most of them.

@@ -138,12 +138,12 @@ impl Page {
 
     /// Reads a little of every head, for whoever goes on to most of them: the memory's answers then come together, and not
     /// one after the other. What is read means nothing.
-    pub(super) fn touch(&self) {
+    pub(crate) fn touch(&self) {
         std::hint::black_box(self.families.iter().fold(0, |read, head| read ^ head.tail().touch()));
     }
 
     /// Bytes of memory that the heads hold.
-    pub(super) fn byte_size(&self) -> usize {
+    pub(crate) fn byte_size(&self) -> usize {
         let series = self.series.iter().map(SeriesHead::byte_size);
         let families = self.families.iter().map(FamilyHead::byte_size);
         let columns = self.columns.iter().flat_map(|columns| columns.iter()).map(|heads| columns_size(heads));

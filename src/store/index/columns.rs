@@ -52,6 +52,8 @@ pub(crate) struct ColumnLists {
     /// A list, by its address, and what it becomes with a column more.
     longer: HashMap<(usize, Column), Arc<ColumnList>>,
     layouts: HashMap<Box<[Column]>, Arc<Layout>>,
+    /// A layout of these, by its address, and the list in its order.
+    laid_out: HashMap<usize, Arc<ColumnList>>,
 }
 
 impl ColumnLists {
@@ -75,6 +77,20 @@ impl ColumnLists {
         let layout = Arc::new(layout);
         self.layouts.insert(layout.columns().into(), layout.clone());
         layout
+    }
+
+    /// The list of the columns of a layout that is one of these, in its order.
+    pub(crate) fn laid_out(&mut self, layout: &Arc<Layout>) -> Arc<ColumnList> {
+        // Layouts are never dropped before the store either.
+        let address = Arc::as_ptr(layout) as usize;
+        if let Some(list) = self.laid_out.get(&address) {
+            return list.clone();
+        }
+        let list = self.list(layout.columns().to_vec());
+        if Arc::ptr_eq(list.layout(), layout) {
+            self.laid_out.insert(address, list.clone());
+        }
+        list
     }
 
     /// The one list of these columns.

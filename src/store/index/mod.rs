@@ -14,7 +14,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 use roaring::RoaringBitmap;
 
 use crate::chunk::{Column, Layout};
@@ -59,6 +59,8 @@ pub(crate) struct Index {
     made: (i64, usize),
     /// Every single series by its labels.
     singles: HashTable<u32>,
+    /// The metric names that single series have.
+    single_names: HashSet<Arc<str>>,
     /// Every family by its shared labels.
     families_by_labels: HashTable<u32>,
     families: Arc<RoaringBitmap>,
@@ -106,7 +108,10 @@ impl Index {
 
     /// The family of a series whose name splits into `base` and a suffix.
     fn find_family(&self, labels: &Labels, base: &str) -> Option<u32> {
-        let hash = self.shared_hash(labels, base);
+        self.find_family_hashed(labels, base, self.shared_hash(labels, base))
+    }
+
+    fn find_family_hashed(&self, labels: &Labels, base: &str, hash: u32) -> Option<u32> {
         let found = self.families_by_labels.find(widened(hash), |item| {
             self.has_hash(*item, hash)
                 && matches!(self.item(*item), Some(ItemRef::Family { labels: own, .. }) if is_shared(own, labels, base))
@@ -260,7 +265,14 @@ impl Index {
     fn create_family(&mut self, shared: &Labels) -> Result<u32> {
         let hash = self.shared_hash(shared, shared.metric_name());
         let shared = self.interned(shared);
+        self.add_family(shared, hash)
+    }
+
+    /// A new family, whose labels are symbols of this index and have this hash.
+    fn add_family(&mut self, shared: Labels, hash: u32) -> Result<u32> {
         let item = self.next_item()?;
+        let pairs = shared.len().saturating_mul(size_of::<Label>()).saturating_add(16);
+        self.label_bytes = self.label_bytes.saturating_add(pairs);
         let columns = self.columns.empty();
         self.items.push(Known { labels: shared.clone(), columns: Some(columns.number()), hash });
         Arc::make_mut(&mut self.families).insert(item);
@@ -276,8 +288,15 @@ impl Index {
         let hash = self.hash(labels.iter().map(|label| (&*label.name, &*label.value)));
         let labels = self.interned(labels);
         let item = self.next_item()?;
+        let pairs = labels.len().saturating_mul(size_of::<Label>()).saturating_add(16);
+        self.label_bytes = self.label_bytes.saturating_add(pairs);
         for label in &labels {
             self.post(&label.name, &label.value, item);
+        }
+        if let Some(name) = labels.label(METRIC_NAME)
+            && !self.single_names.contains(&name.value)
+        {
+            self.single_names.insert(name.value.clone());
         }
         self.items.push(Known { labels, columns: None, hash });
         let items = &self.items;
@@ -299,12 +318,19 @@ impl Index {
                 value: self.symbols.intern(&label.value),
             })
             .collect();
-        self.label_bytes = self.label_bytes.saturating_add(size_of_val(&*pairs)).saturating_add(16);
         Labels::from_sorted(pairs)
     }
 
+    /// The one copy of a text.
+    pub(crate) fn symbol(&mut self, text: &str) -> Arc<str> {
+        self.symbols.intern(text)
+    }
+
     fn post(&mut self, name: &Arc<str>, value: &Arc<str>, item: u32) {
-        let postings = self.postings.entry(name.clone()).or_default();
+        let postings = match self.postings.get_mut(&**name) {
+            Some(postings) => postings,
+            None => self.postings.entry(name.clone()).or_default(),
+        };
         Arc::make_mut(postings).insert(value, item);
     }
 

@@ -71,7 +71,10 @@ pub(crate) struct NamePostings {
 
 impl NamePostings {
     pub(crate) fn insert(&mut self, value: &Arc<str>, item: u32) {
-        self.values.entry(value.clone()).or_default().insert(item);
+        match self.values.get_mut(&**value) {
+            Some(items) => items.insert(item),
+            None => self.values.entry(value.clone()).or_default().insert(item),
+        };
         self.all.insert(item);
     }
 

@@ -8,7 +8,7 @@ use super::super::options::Limits;
 use super::super::segment::PartKind;
 use super::item::{column_name, histogram_column, shared_labels};
 use super::limits::check_labels;
-use super::{Index, ItemRef, LabelLists, SeriesRef};
+use super::{ColumnList, Index, ItemRef, SeriesRef};
 use crate::chunk::{Column, Layout};
 use crate::error::Result;
 use crate::model::Labels;
@@ -44,18 +44,45 @@ impl Index {
             return Ok(item);
         }
         let missing: Vec<Column> = missing.iter().map(|column| self.interned_column(column)).collect();
+        let list = self.columns.list(columns.iter().cloned().chain(missing.iter().cloned()).collect());
+        self.add_columns(item, shared, &missing, list);
+        Ok(item)
+    }
+
+    /// The same without columns, for labels that are symbols of this index.
+    pub(crate) fn restore_shared(&mut self, shared: Labels) -> Result<u32> {
+        let hash = self.shared_hash(&shared, shared.metric_name());
+        match self.find_family_hashed(&shared, shared.metric_name(), hash) {
+            Some(item) => Ok(item),
+            None => self.add_family(shared, hash),
+        }
+    }
+
+    /// The same for a family that is there, and a layout of this index.
+    pub(crate) fn restore_layout(&mut self, item: u32, layout: &Arc<Layout>) -> Result<()> {
+        let Some(ItemRef::Family { labels, columns }) = self.item(item) else { return Ok(()) };
+        let shared = labels.clone();
+        if !columns.is_empty() {
+            return self.restore_family(&shared, layout.columns()).map(drop);
+        }
+        let list = self.columns.laid_out(layout);
+        self.add_columns(item, &shared, layout.columns(), list);
+        Ok(())
+    }
+
+    /// Gives a family columns that it lacks: it has those of the list from here on.
+    fn add_columns(&mut self, item: u32, shared: &Labels, missing: &[Column], list: Arc<ColumnList>) {
         if self.idle.contains(item) {
             self.idle_series = self.idle_series.saturating_add(missing.len());
         }
         self.series_count = self.series_count.saturating_add(missing.len());
         let metric_name = self.symbols.intern(METRIC_NAME);
         let (mut suffixes, mut suspects): (SmallVec<[&str; 3]>, SmallVec<[&str; 3]>) = Default::default();
-        for column in &missing {
+        for column in missing {
             if !suffixes.contains(&column.suffix()) {
                 suffixes.push(column.suffix());
                 let name = self.symbols.intern(&column_name(shared.metric_name(), column));
-                let named = self.postings.get(METRIC_NAME).and_then(|names| names.equal(name.as_bytes())?);
-                if named.is_some_and(|named| !named.is_subset(&self.families)) {
+                if self.single_names.contains(&name) {
                     suspects.push(column.suffix());
                 }
                 self.post(&metric_name, &name, item);
@@ -66,9 +93,7 @@ impl Index {
             known.is_some_and(|labels| self.find_single(&labels).is_some())
         };
         self.split |= missing.iter().filter(|column| suspects.contains(&column.suffix())).any(is_single);
-        let list = self.columns.list(columns.iter().cloned().chain(missing).collect());
         self.set_columns(item, &list);
-        Ok(item)
     }
 
     /// The single series with these labels, whatever histogram they look like; made without a look at the limits.

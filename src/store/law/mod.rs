@@ -30,7 +30,7 @@ use crate::model::{
 use crate::source::{Item, SelectRequest, Source};
 
 /// Samples by series and time: value as bytes, and start time.
-type Content = BTreeMap<(String, i64), (Vec<u8>, i64)>;
+pub(super) type Content = BTreeMap<(String, i64), (Vec<u8>, i64)>;
 
 /// Opens the store on a disk.
 pub(crate) fn open_on(disk: &Arc<SimulatedDisk>, options: StoreOptions) -> Result<Store> {
@@ -62,7 +62,7 @@ fn value_bytes(value: &SampleValue) -> Vec<u8> {
 }
 
 /// Everything a snapshot can read.
-fn content(snapshot: &Snapshot) -> Result<Content> {
+pub(super) fn content(snapshot: &Snapshot) -> Result<Content> {
     let set = snapshot.select(&SelectRequest::new(&[], Window::ALL))?;
     let mut content = Content::new();
     let mut buffer = SampleBuffer::default();

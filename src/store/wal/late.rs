@@ -13,9 +13,10 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::entry::{Applied, BatchWriter, put_other, restore_columns, take_other};
+use super::apply::{Applied, restore_columns, take_other};
+use super::entry::{BatchWriter, put_other};
 use super::tables::{LoggedItem, ROWS, Tables};
-use crate::chunk::{Column, LastRow, Layout};
+use crate::chunk::{Column, LastRow, Layout, skip_row};
 use crate::codec::varint;
 use crate::error::Result;
 use crate::model::Sample;
@@ -75,6 +76,18 @@ impl BatchWriter {
             tables.put_late_item(number, item, &mut self.definitions)
         })
     }
+}
+
+/// Moves past what stands behind the time of a late entry. `None`: damaged; not all damage is seen.
+pub(super) fn skip_late(bytes: &mut &[u8], tables: &Tables) -> Option<()> {
+    let mut start = *bytes;
+    varint::skip(&mut start, 1)?;
+    if start.first() != Some(&ROW) {
+        return take_other(0, bytes).map(drop);
+    }
+    *bytes = start.get(1..)?;
+    let layout = tables.layouts.get(usize::try_from(varint::take(bytes)?).ok()?)?;
+    skip_row(layout, bytes)
 }
 
 /// Applies what stands behind the time of a late entry. `None`: damaged.

@@ -50,6 +50,8 @@ pub(crate) struct Tables {
     newest_layouts: Vec<u32>,
     /// Texts that are made for the log only, as those of columns are: held, they keep their addresses.
     made: Vec<Arc<str>>,
+    /// Room for the labels of a definition.
+    labels: Vec<Label>,
     /// Symbols and layouts by their address, which stays theirs for as long as the store lives.
     symbol_numbers: HashMap<usize, u32>,
     layout_numbers: HashMap<usize, u32>,
@@ -144,12 +146,15 @@ impl Tables {
         number
     }
 
+    /// The layout of the newest row of what has this number.
+    #[inline]
+    pub(super) fn layout_of(&self, logged: usize) -> Option<&Arc<Layout>> {
+        self.layouts.get(*self.newest_layouts.get(logged)? as usize)
+    }
+
     /// Whether the newest row of this item has this layout.
     pub(super) fn has_layout(&self, logged: u32, layout: &Arc<Layout>) -> bool {
-        let known = self.newest_layouts.get(logged as usize);
-        known
-            .and_then(|known| self.layouts.get(*known as usize))
-            .is_some_and(|known| Arc::ptr_eq(known, layout))
+        self.layout_of(logged as usize).is_some_and(|known| Arc::ptr_eq(known, layout))
     }
 
     pub(super) fn set_layout(&mut self, logged: u32, layout: u32) {
@@ -244,21 +249,20 @@ impl Tables {
                 Some(Ok(()))
             }
             1 => {
-                let labels = self.take_labels(bytes)?;
+                let labels = self.take_labels(bytes, index)?;
                 Some(index.restore_single(&labels).map(|series| {
                     self.push(series.item, ROWS);
                 }))
             }
             2 => {
-                let labels = self.take_labels(bytes)?;
-                Some(index.restore_family(&labels, &[]).map(|item| {
+                let labels = self.take_labels(bytes, index)?;
+                Some(index.restore_shared(labels).map(|item| {
                     self.push(item, ROWS);
                 }))
             }
             3 => {
-                let labels = self.take_labels(bytes)?;
-                let restored = index.restore_column(&labels)?;
-                Some(restored.map(|SeriesRef { item, column }| {
+                let labels = self.take_labels(bytes, index)?;
+                Some(index.restore_column(&labels)?.map(|SeriesRef { item, column }| {
                     self.push(item, column);
                 }))
             }
@@ -270,40 +274,45 @@ impl Tables {
         let width = usize::try_from(varint::take(bytes)?).ok().filter(|width| *width <= bytes.len())?;
         let mut columns = Vec::with_capacity(width);
         for _ in 0..width {
-            columns.push(self.take_column(bytes)?);
+            columns.push(self.take_column(bytes, index)?);
         }
         let layout = index.layout(&columns);
         (layout.columns() == columns).then_some(layout)
     }
 
-    fn take_column(&mut self, bytes: &mut &[u8]) -> Option<Column> {
+    fn take_column(&mut self, bytes: &mut &[u8], index: &mut Index) -> Option<Column> {
         let (kind, rest) = bytes.split_first()?;
         *bytes = rest;
         match kind {
-            0 => Some(Column::Bucket(self.take_symbol(bytes)?)),
+            0 => Some(Column::Bucket(self.take_symbol(bytes, index)?)),
             1 => Some(Column::Count),
             2 => Some(Column::Sum),
             _ => None,
         }
     }
 
-    fn take_labels(&mut self, bytes: &mut &[u8]) -> Option<Labels> {
+    fn take_labels(&mut self, bytes: &mut &[u8], index: &mut Index) -> Option<Labels> {
         let count = usize::try_from(varint::take(bytes)?).ok().filter(|count| *count <= bytes.len())?;
-        let mut labels: Vec<Label> = Vec::with_capacity(count);
+        let mut labels = std::mem::take(&mut self.labels);
+        labels.clear();
+        labels.reserve(count);
         for _ in 0..count {
-            let name = self.take_symbol(bytes)?;
+            let name = self.take_symbol(bytes, index)?;
             if labels.last().is_some_and(|before| *before.name >= *name) {
                 return None;
             }
-            labels.push(Label { name, value: self.take_symbol(bytes)? });
+            labels.push(Label { name, value: self.take_symbol(bytes, index)? });
         }
-        Some(Labels::from_sorted(Arc::<[Label]>::from(labels)))
+        let taken = Labels::from_sorted(labels.drain(..).collect::<Arc<[Label]>>());
+        self.labels = labels;
+        Some(taken)
     }
 
-    fn take_symbol(&mut self, bytes: &mut &[u8]) -> Option<Arc<str>> {
+    /// A symbol, which is one of the index as well.
+    fn take_symbol(&mut self, bytes: &mut &[u8], index: &mut Index) -> Option<Arc<str>> {
         match varint::take(bytes)? {
             0 => {
-                let symbol: Arc<str> = std::str::from_utf8(varint::take_bytes(bytes)?).ok()?.into();
+                let symbol = index.symbol(std::str::from_utf8(varint::take_bytes(bytes)?).ok()?);
                 self.symbols.push(symbol.clone());
                 Some(symbol)
             }
