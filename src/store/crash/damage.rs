@@ -1,10 +1,15 @@
 //! Every bit of a store flipped, every length, every file missing or exchanged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
+use super::super::Snapshot;
 use super::super::backing::{FileName, SimulatedDisk};
 use super::{Content, Dice, Life, abandon, content, open};
+use crate::error::Error;
+use crate::model::{SampleBuffer, Window};
+use crate::source::{Item, SelectRequest, Source};
 
 /// What became of a damaged store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,27 +48,69 @@ fn build(seed: u64, batches: usize, closed: bool) -> Result<(Files, Life), Strin
     Ok((files, life))
 }
 
+/// What a store holds, by series: times, and values as bits.
+struct Whole(HashMap<String, (Vec<i64>, Vec<u64>)>);
+
+impl Whole {
+    fn new(content: &Content) -> Self {
+        let mut series: HashMap<String, (Vec<i64>, Vec<u64>)> = HashMap::new();
+        for ((labels, time), bits) in content {
+            let (times, values) = series.entry(labels.clone()).or_default();
+            times.push(*time);
+            values.push(*bits);
+        }
+        Self(series)
+    }
+
+    /// Whether `snapshot` has this and nothing else. Stops at the first difference, and copies nothing: this is asked once
+    /// for every bit.
+    fn is_in(&self, snapshot: &Snapshot) -> Result<bool, Error> {
+        let set = snapshot.select(&SelectRequest::new(&[], Window::ALL))?;
+        let (mut buffer, mut labels, mut seen) = (SampleBuffer::default(), String::new(), 0);
+        let mut same = true;
+        for item in &set.items {
+            let Item::Series(series) = item else { continue };
+            buffer.clear();
+            series.read(Window::ALL, &mut buffer)?;
+            if buffer.times.is_empty() {
+                continue;
+            }
+            labels.clear();
+            write!(labels, "{}", series.labels()).unwrap();
+            seen += 1;
+            same &= self.0.get(&labels).is_some_and(|(times, values)| {
+                *times == buffer.times
+                    && values.iter().copied().eq(buffer.values.iter().map(|value| value.to_bits()))
+            });
+        }
+        Ok(same && seen == self.0.len())
+    }
+}
+
 /// `missing`: how many of the newest batches may be missing, if that is reported.
 fn judge(
     files: &[(FileName, Arc<Vec<u8>>)],
     seed: u64,
-    whole: &Content,
+    whole: &Whole,
     life: &Life,
     missing: usize,
 ) -> Damaged {
     let disk = Arc::new(SimulatedDisk::from_files(seed, files.iter().cloned()));
     let Ok(store) = open(&disk, seed) else { return Damaged::Detected };
-    let found = content(&store.snapshot());
-    let losses = store.losses();
-    abandon(store);
-    match found {
+    let snapshot = store.snapshot();
+    let damaged = match whole.is_in(&snapshot) {
         Err(_) => Damaged::Detected,
-        Ok(found) if found == *whole => Damaged::Harmless,
-        Ok(found) => match life.prefix_from(life.tried.len().saturating_sub(missing), &found) {
-            Ok(_) if !losses.is_empty() => Damaged::Reported,
+        Ok(true) => Damaged::Harmless,
+        Ok(false) => match content(&snapshot)
+            .map(|found| life.prefix_from(life.tried.len().saturating_sub(missing), &found))
+        {
+            Ok(Ok(_)) if !store.losses().is_empty() => Damaged::Reported,
             _ => Damaged::Silent,
         },
-    }
+    };
+    drop(snapshot);
+    abandon(store);
+    damaged
 }
 
 /// Damages a store of so many batches in every way: at each bit and each length where `every` is 1, else at one of every so
@@ -82,7 +129,7 @@ pub(crate) fn damage(
         let starts = (0..length).step_by(every.max(1));
         starts.map(|start| start + dice.below(every.min(length - start).max(1) as u64) as usize).collect()
     };
-    let whole = life.all(life.tried.len());
+    let whole = Whole::new(&life.all(life.tried.len()));
     // What is cut off looks like what was never written, where nothing says how long the log is.
     let torn = if closed { 0 } else { usize::MAX };
     let mut counts = BTreeMap::new();

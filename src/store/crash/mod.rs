@@ -103,6 +103,9 @@ impl Deletion {
 const FIRST: i64 = 1_000_000;
 const INTERVAL: i64 = 15_000;
 
+/// How many series of one sample now and then there are at most: each makes a look at everything longer.
+const PODS: u64 = 40;
+
 /// A batch: its number decides what is in it.
 fn batch(seed: u64, number: usize) -> (Vec<(Labels, Sample)>, Content) {
     let mut dice = Dice::new(seed ^ (number as u64).wrapping_mul(0x1234_5678_9abc_def1));
@@ -114,7 +117,7 @@ fn batch(seed: u64, number: usize) -> (Vec<(Labels, Sample)>, Content) {
     };
     add("batch", ("kind", "number".into()), number as f64);
     for _ in 0..dice.below(3) {
-        let churn = dice.below(1 + number as u64);
+        let churn = dice.below((1 + number as u64).min(PODS));
         add("churn", ("pod", churn.to_string()), (dice.below(100) as f64) / 4.0);
     }
     if dice.below(4) > 0 {
@@ -131,7 +134,7 @@ fn batch(seed: u64, number: usize) -> (Vec<(Labels, Sample)>, Content) {
     if number > 4 && dice.below(3) == 0 {
         // Late, at a time that no other batch has.
         let back = 1 + dice.below(4) as i64;
-        let late = time.minus_millis(back * INTERVAL - 100 - number as i64);
+        let late = time.minus_millis(back * INTERVAL - 1 - (99 + number as i64) % 14_000);
         let whole = dice.below(2) == 0;
         let mut add = |name: &str, label: (&str, &str), value: f64| {
             let pairs = [("__name__", name), label];
