@@ -38,8 +38,8 @@ mod tombstone;
 mod wal;
 mod write;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use crate::error::Result;
 
@@ -82,6 +82,9 @@ const SHARDS: usize = 16;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Store {
+    /// Ends before `inner` does: its thread, which holds `inner` while it works, would else be the one that closes the store,
+    /// some time after whoever dropped it goes on.
+    background: Option<Arc<Background>>,
     inner: Arc<Inner>,
 }
 
@@ -97,7 +100,6 @@ struct Inner {
     cohorts: Mutex<Cohorts>,
     disk: Option<Disk>,
     open_report: Option<OpenReport>,
-    background: OnceLock<Background>,
     /// The newest time of all samples.
     newest: AtomicI64,
     samples: AtomicU64,
@@ -124,7 +126,6 @@ impl Inner {
             cohorts: Mutex::default(),
             disk,
             open_report,
-            background: OnceLock::new(),
             newest: AtomicI64::new(i64::MIN),
             samples: AtomicU64::new(0),
             sample_bytes: AtomicUsize::new(0),
@@ -143,7 +144,6 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        drop(self.background.take());
         if let Some(disk) = &self.disk {
             // Who wants to know has called `close`.
             let _closed = disk.close(&mut self.writer.lock());
@@ -196,7 +196,8 @@ impl Store {
     /// An empty store that lives in memory and ends with its last clone and snapshot.
     pub fn in_memory(options: StoreOptions) -> Self {
         let writer = Writer::default();
-        Self { inner: Arc::new(Inner::new(options, RwLock::default(), View::default(), writer, None, None)) }
+        let inner = Inner::new(options, RwLock::default(), View::default(), writer, None, None);
+        Self { background: None, inner: Arc::new(inner) }
     }
 
     fn with(
@@ -209,14 +210,13 @@ impl Store {
         let (view, report) = (opening.view.clone(), std::mem::take(&mut opening.report));
         let inner = Inner::new(options, index, view, writer, disk, Some(report));
         inner.show(&opening);
-        Self { inner: Arc::new(inner) }
+        Self { background: None, inner: Arc::new(inner) }
     }
 
     /// Starts the thread that the options ask for.
-    fn start(self) -> Result<Self> {
+    fn start(mut self) -> Result<Self> {
         if self.inner.options.background {
-            let background = Background::start(&self.inner)?;
-            let _only_once = self.inner.background.set(background);
+            self.background = Some(Arc::new(Background::start(&self.inner)?));
         }
         Ok(self)
     }

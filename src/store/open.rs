@@ -107,7 +107,7 @@ impl Store {
 
     pub(crate) fn open_on(backing: Arc<dyn Backing>, options: StoreOptions) -> Result<Self> {
         let index = RwLock::default();
-        let mut opening = Opening::read(&*backing, &index, options.salvage, &[])?;
+        let mut opening = Opening::read(&*backing, &index, &options, &[])?;
         opening.report.foreign = backing.foreign().map_err(error_of)?;
         let disk = Disk {
             sync: LogSync::new(backing.clone(), opening.next.saturating_sub(1)),
@@ -138,7 +138,7 @@ impl Store {
 
     pub(crate) fn open_read_only_on(backing: Arc<dyn Backing>, options: StoreOptions) -> Result<Self> {
         let index = RwLock::default();
-        let mut opening = Opening::read_beside(&*backing, &index, &[])?;
+        let mut opening = Opening::read_beside(&*backing, &index, &options, &[])?;
         opening.report.foreign = backing.foreign().map_err(error_of)?;
         let followed = opening.followed();
         let disk = Disk {
@@ -170,6 +170,8 @@ pub(super) struct Opening {
     pub(super) manifest: Manifest,
     pub(super) view: View,
     pub(super) applied: Applied,
+    /// While what stands behind a hole is applied: the newest time before it, and that of the first batch that goes on.
+    pub(super) hole: Option<(Option<i64>, Option<i64>)>,
     pub(super) next: u64,
     pub(super) report: OpenReport,
     /// Whether the log can stay as it is.
@@ -180,6 +182,8 @@ pub(super) struct Opening {
     pub(super) quarantined: Vec<FileName>,
     /// Whether what was replayed has to be sealed, as the log has holes.
     pub(super) holes: bool,
+    /// How much older than the newest sample one could be that is missing.
+    late_ms: i64,
     /// Up to where the log was replayed; `None` without one.
     pub(super) position: Option<Position>,
 }
@@ -189,14 +193,14 @@ impl Opening {
     fn read(
         backing: &dyn Backing,
         index: &RwLock<Index>,
-        salvage: bool,
+        options: &StoreOptions,
         known: &[Arc<Segment>],
     ) -> Result<Self> {
         let (mut tries, mut in_groups) = (0, true);
         loop {
             let manifest = Manifest::read(backing)?;
             let generation = manifest.as_ref().map(|manifest| manifest.generation);
-            let outcome = Self::try_read(backing, index, (salvage, in_groups), known, manifest);
+            let outcome = Self::try_read(backing, index, (options, in_groups), known, manifest);
             let replaced = || {
                 let now = Manifest::read(backing);
                 now.is_ok_and(|now| now.map(|manifest| manifest.generation) != generation)
@@ -218,21 +222,25 @@ impl Opening {
     pub(super) fn read_beside(
         backing: &dyn Backing,
         index: &RwLock<Index>,
+        options: &StoreOptions,
         known: &[Arc<Segment>],
     ) -> Result<Self> {
-        let mut opening = Self::read(backing, index, false, known)?;
+        let mut opening = Self::read(backing, index, &options.clone().salvage(false), known)?;
         opening.beside_a_writer();
         opening.view.losses = opening.manifest.losses.as_slice().into();
         Ok(opening)
     }
 
     /// Nothing yet of a store that is published like that.
-    pub(super) fn of(published: Manifest) -> Self {
+    pub(super) fn of(published: Manifest, options: &StoreOptions) -> Self {
+        let late_ms = i64::try_from(options.limits.out_of_order_window.as_millis()).unwrap_or(i64::MAX);
         Self {
+            late_ms,
             manifest: published.clone(),
             published,
             view: View::default(),
             applied: Applied::default(),
+            hole: None,
             next: 1,
             report: OpenReport::default(),
             clean: true,
@@ -246,12 +254,13 @@ impl Opening {
     pub(super) fn try_read(
         backing: &dyn Backing,
         index: &RwLock<Index>,
-        (salvage, in_groups): (bool, bool),
+        (options, in_groups): (&StoreOptions, bool),
         known: &[Arc<Segment>],
         manifest: Option<Manifest>,
     ) -> Result<Self, Stop> {
+        let salvage = options.salvage;
         let is_there = manifest.is_some();
-        let mut opening = Self::of(manifest.unwrap_or_default());
+        let mut opening = Self::of(manifest.unwrap_or_default(), options);
         let files = backing.list().map_err(error_of)?;
         if !is_there {
             let is_data = |name: &&FileName| matches!(name.kind, FileKind::Log | FileKind::Segment);
@@ -309,7 +318,16 @@ impl Opening {
         Ok(())
     }
 
-    pub(super) fn lose(&mut self, loss: Loss) {
+    /// Records that something is missing behind the newest sample so far, and that late ones may have been among it.
+    pub(super) fn lose_behind(&mut self, loss: Loss) {
+        if self.late_ms > 0 && loss.from > Timestamp::MIN {
+            let from = loss.from.minus_millis(self.late_ms);
+            self.lose(Loss { from, until: loss.from, bytes: 0, frames: 0, ..loss.clone() });
+        }
+        self.lose(loss);
+    }
+
+    fn lose(&mut self, loss: Loss) {
         self.report.losses.push(loss.clone());
         self.manifest.losses.push(loss);
     }

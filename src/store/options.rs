@@ -162,7 +162,9 @@ impl StoreOptions {
     }
 
     /// Opens a damaged store with what is left of it, instead of not at all. Damaged files are kept in the folder
-    /// `quarantine`, and what is missing is recorded: see [`Store::losses`](crate::Store::losses).
+    /// `quarantine`, and what is missing is recorded: see [`Store::losses`](crate::Store::losses). Late samples among it are
+    /// looked for as far back as the [out-of-order window](Limits::out_of_order_window) of this opening goes; a deletion among
+    /// it is undone.
     #[must_use]
     pub fn salvage(mut self, salvage: bool) -> Self {
         self.salvage = salvage;

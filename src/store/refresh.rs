@@ -44,7 +44,7 @@ impl Store {
             Some(opening) => opening,
             None => {
                 let known = self.inner.view.read().segments.clone();
-                Opening::read_beside(&*disk.backing, &self.inner.index, &known)?
+                Opening::read_beside(&*disk.backing, &self.inner.index, &self.inner.options, &known)?
             }
         };
         self.show(disk, opening, &mut followed);
@@ -79,7 +79,7 @@ impl Inner {
         if !followed.published.is_followed_by(&published) {
             return None;
         }
-        let mut opening = Opening::of(published);
+        let mut opening = Opening::of(published, &self.options);
         opening.manifest.losses = followed.losses;
         opening.applied = followed.applied;
         opening.view = self.view.read().clone();

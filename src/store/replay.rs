@@ -122,7 +122,7 @@ impl Opening {
             self.clean = false;
             self.report.torn_bytes = scan.rest as u64;
             let why = if scan.rest > 0 { Lost::TornEnd } else { Lost::UncleanEnd };
-            self.lose(Loss {
+            self.lose_behind(Loss {
                 from: self.applied.newest.map_or(Timestamp::MIN, Timestamp::from_millis),
                 // The first batch that is taken says how far it goes.
                 until: Timestamp::MAX,
@@ -210,6 +210,11 @@ impl Opening {
     /// A batch was replayed.
     fn replayed(&mut self, applied: Applied) {
         self.applied.add(applied);
+        if let Some((before, until)) = &mut self.hole {
+            // What is missing came before the first batch that goes on from where it begins. A late one says nothing.
+            let goes_on = |newest: &i64| before.is_none_or(|before| before < *newest);
+            *until = until.or_else(|| self.applied.newest.filter(goes_on));
+        }
         self.end_losses(applied.newest);
         self.report.replayed_batches += 1;
         self.report.replayed_samples += applied.samples;
@@ -223,18 +228,18 @@ impl Opening {
         let start = scan.behind.iter().position(|frame| frame.kind == FrameKind::Anew);
         let behind = start.and_then(|start| scan.behind.get(start..)).unwrap_or_default();
         let first = behind.first().map_or(missing.saturating_add(1), |frame| frame.sequence);
-        self.applied.oldest = None;
         // A deletion needs nothing from before it.
         let skipped = scan.behind.get(..scan.behind.len().saturating_sub(behind.len())).unwrap_or_default();
         for frame in skipped.iter().filter(|frame| frame.kind == FrameKind::Tombstone) {
             self.delete(frame, replay.index, name)?;
         }
+        self.hole = Some((before, None));
         for frame in behind {
             self.apply(frame, replay)?;
             self.next = self.next.max(frame.sequence.saturating_add(1));
         }
         self.apply_group(replay)?;
-        let until = self.applied.oldest;
+        let until = self.hole.take().and_then(|(_, until)| until);
         let range = (before.unwrap_or(i64::MIN), until.unwrap_or(i64::MAX));
         self.lose_log(name, (scan.rest as u64, first.saturating_sub(missing)), range);
         self.next = self.next.max(log.end.map_or(0, |end| end.next));
@@ -245,7 +250,7 @@ impl Opening {
         self.holes = true;
         self.clean = false;
         self.quarantined.push(name);
-        self.lose(Loss {
+        self.lose_behind(Loss {
             from: Timestamp::from_millis(from),
             until: Timestamp::from_millis(until),
             bytes,

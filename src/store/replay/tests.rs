@@ -166,12 +166,12 @@ fn lines(store: &Store) -> Vec<String> {
 fn replayed(backing: &dyn Backing, in_groups: bool) -> Result<(Vec<String>, String), Stop> {
     let index = RwLock::default();
     let manifest = Manifest::read(backing)?;
-    let opening = Opening::try_read(backing, &index, (false, in_groups), &[], manifest)?;
+    let options = options(1 << 20);
+    let opening = Opening::try_read(backing, &index, (&options, in_groups), &[], manifest)?;
     let (applied, report) = (&opening.applied, &opening.report);
     let facts = format!(
-        "{} samples from {:?} to {:?} in {} batches, losses {:?}, next {}, {} bytes, grown by {}",
+        "{} samples up to {:?} in {} batches, losses {:?}, next {}, {} bytes, grown by {}",
         applied.samples,
-        applied.oldest,
         applied.newest,
         report.replayed_batches,
         opening.manifest.losses,
@@ -179,7 +179,7 @@ fn replayed(backing: &dyn Backing, in_groups: bool) -> Result<(Vec<String>, Stri
         opening.view.heads.byte_size(),
         applied.grown,
     );
-    let store = Store::with(options(1 << 20), index, opening, Writer::default(), None);
+    let store = Store::with(options, index, opening, Writer::default(), None);
     Ok((lines(&store), facts))
 }
 
@@ -247,7 +247,7 @@ fn a_batch_that_does_not_decode_is_the_same_error_in_a_group_as_on_its_own() {
                 }
                 (grouped, one_by_one) => panic!("{:?} {:?}", grouped.is_ok(), one_by_one.is_ok()),
             }
-            let opened = Opening::read_beside(&*backing, &RwLock::default(), &[]);
+            let opened = Opening::read_beside(&*backing, &RwLock::default(), &options(1 << 20), &[]);
             let (opened, expected) =
                 (opened.map(|opening| opening.applied.samples), replayed(&*backing, false));
             match (opened, expected) {

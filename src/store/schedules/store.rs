@@ -241,8 +241,11 @@ mod large {
         drop(store);
         let snapshot = writer.join().unwrap();
         assert!(batches(&snapshot).contains(&(0, 0)));
-        // The last that holds the store.
+        // The last that holds the store: closed when this is done, not when the thread gets to it.
         drop(snapshot);
+        let again = open(&disk, options()).unwrap();
+        assert!(!again.open_report().unwrap().unclean);
+        drop(again);
         assert_eq!(left(&disk), BTreeSet::from([(0, 0), (1, 1)]));
     }
 

@@ -22,7 +22,6 @@ pub(crate) struct Applied {
     /// Bytes by which the heads grew.
     pub(crate) grown: isize,
     pub(crate) newest: Option<i64>,
-    pub(crate) oldest: Option<i64>,
 }
 
 impl Applied {
@@ -30,8 +29,6 @@ impl Applied {
         self.samples = self.samples.saturating_add(other.samples);
         self.grown = self.grown.saturating_add(other.grown);
         self.newest = self.newest.max(other.newest);
-        let oldest = [self.oldest, other.oldest].into_iter().flatten().min();
-        self.oldest = oldest;
     }
 
     /// A head has so many bytes, and had as many before.
@@ -41,7 +38,6 @@ impl Applied {
 
     pub(super) fn saw(&mut self, time: i64) {
         self.newest = self.newest.max(Some(time));
-        self.oldest = Some(self.oldest.map_or(time, |oldest| oldest.min(time)));
     }
 }
 
