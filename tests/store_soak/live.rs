@@ -1,4 +1,4 @@
-//! Ten times as much as a controller scrapes, in real time: what a process takes stays.
+//! More than ten times as much as a controller scrapes, in real time: what a process takes stays.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -10,8 +10,7 @@ use promgate::{
 
 use crate::traffic::Traffic;
 
-/// Forty pods, scraped every second: ten times as many samples as one service with forty pods gives every fifteen seconds
-/// would be less.
+/// Forty pods that are scraped every second: fifteen times what a controller that scrapes them every fifteen seconds takes.
 const SERVICES: usize = 10;
 const PODS: usize = 4;
 const INTERVAL: Duration = Duration::from_secs(1);
