@@ -154,7 +154,7 @@ impl Soak {
         let mut count = 0;
         if number % ROLL == ROLL - 1 {
             // A pod goes, another one comes.
-            let old = self.traffic.roll((number / ROLL) as usize);
+            let old = self.traffic.roll((number / ROLL) as usize, None);
             for labels in &old.labels {
                 appender.append(labels, Sample::float(Timestamp::from_millis(time), stale_marker())).unwrap();
                 self.beside(|soak| soak.model.add(labels, time, stale_marker()));
@@ -206,7 +206,7 @@ impl Soak {
     }
 
     fn restart(&mut self, number: i64) {
-        if self.restarts % 2 == 0 {
+        if self.restarts.is_multiple_of(2) {
             self.store().close().unwrap();
             self.store = None;
         } else {

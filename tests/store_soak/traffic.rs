@@ -99,10 +99,10 @@ impl Traffic {
         Pod::new(service, self.made << 32)
     }
 
-    /// A pod of the next service in turn is replaced, as a rollout does. Hands out the old one.
-    pub(crate) fn roll(&mut self, turn: usize) -> Pod {
+    /// A pod of the next service in turn is replaced, as a rollout does, by a new one or one that comes back. Hands out the old one.
+    pub(crate) fn roll(&mut self, turn: usize, back: Option<Pod>) -> Pod {
         let place = turn % self.pods.len();
-        let new = self.next(place % self.services);
+        let new = back.unwrap_or_else(|| self.next(place % self.services));
         std::mem::replace(&mut self.pods[place], new)
     }
 
