@@ -69,6 +69,13 @@ impl View {
         Ok(newest)
     }
 
+    /// The newest time of what came late for an item.
+    pub(super) fn newest_late(&self, item: u32) -> Option<i64> {
+        let late = self.heads.late.get(item).and_then(|late| late.newest());
+        let sealing = self.sealing.as_ref().and_then(|heads| heads.late.get(item)?.newest());
+        late.max(sealing).max(self.late_sealed.get(&item).copied())
+    }
+
     /// The newest time that one column of a family has in segments, or late, as far as it may matter for a sample at `time`.
     pub(super) fn newest_sealed_of(
         &self,

@@ -356,7 +356,18 @@ impl Encoder<'_> {
                 let sealed = self.view.newest_sealed_of(self.index, *series, column, sample.timestamp)?;
                 *newest = sealed.map_or(Newest::None, Newest::At);
             }
-            let outcome = newest.check(sample);
+            let mut outcome = newest.check(sample);
+            if matches!(outcome, Ok(Taken::New))
+                && self.view.newest_late(series.item) >= Some(sample.timestamp.as_millis())
+                && let Some(column) = columns.get(series.column as usize)
+            {
+                // What came late can be newer than what is known here: of what was in order, the newest may be deleted.
+                let sealed = self.view.newest_sealed_of(self.index, *series, column, sample.timestamp)?;
+                if let Some(sealed) = sealed.filter(|sealed| sample.timestamp.as_millis() <= *sealed) {
+                    *newest = Newest::At(sealed);
+                    outcome = newest.check(sample);
+                }
+            }
             if outcome.is_err() && self.leave_late(*series, sample, newest) {
                 continue;
             }
