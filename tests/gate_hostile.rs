@@ -92,8 +92,7 @@ fn judge(spec: fn() -> GateSpec, samples: &[(usize, i64, f64)], ticks: &[i64]) -
         gate.tick(now, &snapshot).unwrap();
         // A controller that restarts here goes on from what it wrote down; an infinite sum once made that unreadable.
         let state = gate.state();
-        let json = state.to_json().unwrap();
-        let read = GateState::from_json(&json).unwrap_or_else(|error| panic!("{error}: {json}"));
+        let read = GateState::from_json(&state.to_json().unwrap()).unwrap();
         assert_eq!(read, state);
         gate = Gate::resume(spec(), read).unwrap();
     }
