@@ -143,23 +143,29 @@ impl SegmentWriter {
         }
         let times = Times { column: self.column(&times), times };
         let mut start = 0_usize;
+        // Rows that have lost all their values leave no chunk, and their layout no name of a series.
+        let mut kept: Vec<&Run> = Vec::with_capacity(runs.len());
         for run in runs {
+            let before = directory.count();
             match run {
                 Run::Samples(samples) => self.add_samples(samples, &times, start, &mut directory)?,
                 Run::Rows(layout, rows) => self.add_rows(layout, rows, &times, start, &mut directory)?,
             }
             start = start.saturating_add(run.rows());
+            if directory.count() > before {
+                kept.push(run);
+            }
         }
-        if directory.count() == 0 {
+        if kept.is_empty() {
             return Ok(());
         }
-        let widths = runs.iter().map(|run| match run {
+        let widths = kept.iter().map(|run| match run {
             Run::Samples(_) => 1,
             Run::Rows(layout, _) => layout.width() as u64,
         });
         self.footer.series = self.footer.series.saturating_add(widths.max().unwrap_or(0));
         self.footer.items = self.footer.items.saturating_add(1);
-        let layouts = runs.iter().filter_map(|run| match run {
+        let layouts = kept.iter().filter_map(|run| match run {
             Run::Samples(_) => None,
             Run::Rows(layout, _) => Some(layout),
         });
