@@ -76,6 +76,26 @@ impl View {
         late.max(sealing).max(self.late_sealed.get(&item).copied())
     }
 
+    /// The newest time that one column of a family has in the heads that are being sealed, what was deleted since included, as
+    /// far as it may matter for a sample at `time`.
+    pub(super) fn newest_in_sealing(
+        &self,
+        series: SeriesRef,
+        columns: &ColumnList,
+        time: Timestamp,
+    ) -> Result<Option<i64>> {
+        let head = self.sealing.as_ref().and_then(|heads| heads.get(series.item));
+        let Some(head) = head.filter(|head| head.last_time() >= Some(time.as_millis())) else {
+            return Ok(None);
+        };
+        let column = series.column as usize;
+        Ok(match head {
+            ItemHead::Series(head) => head.last_time(),
+            ItemHead::Family(head) => head.to_columns(columns)?.get(column).and_then(|head| head.last_time()),
+            ItemHead::Columns(heads) => heads.get(column).and_then(|head| head.last_time()),
+        })
+    }
+
     /// The newest time that one column of a family has in segments, or late, as far as it may matter for a sample at `time`.
     pub(super) fn newest_sealed_of(
         &self,

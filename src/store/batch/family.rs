@@ -358,11 +358,14 @@ impl Encoder<'_> {
             }
             let mut outcome = newest.check(sample);
             if matches!(outcome, Ok(Taken::New))
-                && self.view.newest_late(series.item) >= Some(sample.timestamp.as_millis())
+                && (!self.view.tombstones.is_empty()
+                    || self.view.newest_late(series.item) >= Some(sample.timestamp.as_millis()))
                 && let Some(column) = columns.get(series.column as usize)
             {
-                // What came late can be newer than what is known here: of what was in order, the newest may be deleted.
+                // What came late can be newer than what is known here, and so can what was deleted: until a segment is written
+                // anew it tells what of a head is sealed already.
                 let sealed = self.view.newest_sealed_of(self.index, *series, column, sample.timestamp)?;
+                let sealed = sealed.max(self.view.newest_in_sealing(*series, columns, sample.timestamp)?);
                 if let Some(sealed) = sealed.filter(|sealed| sample.timestamp.as_millis() <= *sealed) {
                     *newest = Newest::At(sealed);
                     outcome = newest.check(sample);
