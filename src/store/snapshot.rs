@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::source::{Family, Item as SourceItem, SelectRequest, Series, SeriesChunk, SeriesSet, Source};
 
 use super::Store;
-use super::head::{Heads, ItemHead, LateHead, common_layout};
+use super::head::{Heads, ItemHead, LateHead, SeriesHead, common_layout};
 use super::index::{ColumnList, Index, Item, ItemRef, Selection, SeriesRef, column_name};
 use super::segment::{Segment, newest_in, newest_of_column};
 use super::sync::RwLock;
@@ -59,9 +59,7 @@ impl View {
         item: u32,
         time: Timestamp,
     ) -> Result<Option<i64>> {
-        let late = self.heads.late.get(item).and_then(|late| late.newest());
-        let sealing = self.sealing.as_ref().and_then(|heads| heads.late.get(item)?.newest());
-        let mut newest = late.max(sealing);
+        let mut newest = self.newest_late(item);
         let Some(known) = index.read().item(item).map(ItemRef::to_item) else { return Ok(newest) };
         for segment in self.segments.iter().filter(|segment| segment.entry.last_time >= time.as_millis()) {
             newest = newest.max(segment.newest(index, &known)?);
@@ -70,15 +68,33 @@ impl View {
     }
 
     /// The newest time of what came late for an item.
-    pub(super) fn newest_late(&self, item: u32) -> Option<i64> {
+    fn newest_late(&self, item: u32) -> Option<i64> {
         let late = self.heads.late.get(item).and_then(|late| late.newest());
         let sealing = self.sealing.as_ref().and_then(|heads| heads.late.get(item)?.newest());
         late.max(sealing).max(self.late_sealed.get(&item).copied())
     }
 
-    /// The newest time that one column of a family has in the heads that are being sealed, what was deleted since included, as
-    /// far as it may matter for a sample at `time`.
-    pub(super) fn newest_in_sealing(
+    /// The newest time of one column of a family beside what its head knows, as far as it may matter for a sample at `time`:
+    /// late, being sealed, and sealed. What was deleted counts until its segment is written anew, for the segment tells what of
+    /// a head is sealed already. `is_unknown`: the head knows of no sample.
+    pub(super) fn newest_beside(
+        &self,
+        index: &RwLock<Index>,
+        series: SeriesRef,
+        columns: &ColumnList,
+        time: Timestamp,
+        is_unknown: bool,
+    ) -> Result<Option<i64>> {
+        let is_told_by_head = !is_unknown
+            && self.tombstones.is_empty()
+            && self.newest_late(series.item) < Some(time.as_millis());
+        let column = columns.get(series.column as usize).filter(|_| !is_told_by_head);
+        let Some(column) = column else { return Ok(None) };
+        let sealed = self.newest_sealed_of(index, series, column, time)?;
+        Ok(sealed.max(self.newest_in_sealing(series, columns, time)?))
+    }
+
+    fn newest_in_sealing(
         &self,
         series: SeriesRef,
         columns: &ColumnList,
@@ -91,13 +107,13 @@ impl View {
         let column = series.column as usize;
         Ok(match head {
             ItemHead::Series(head) => head.last_time(),
-            ItemHead::Family(head) => head.to_columns(columns)?.get(column).and_then(|head| head.last_time()),
-            ItemHead::Columns(heads) => heads.get(column).and_then(|head| head.last_time()),
+            ItemHead::Family(head) => head.to_columns(columns)?.get(column).and_then(SeriesHead::last_time),
+            ItemHead::Columns(heads) => heads.get(column).and_then(SeriesHead::last_time),
         })
     }
 
     /// The newest time that one column of a family has in segments, or late, as far as it may matter for a sample at `time`.
-    pub(super) fn newest_sealed_of(
+    fn newest_sealed_of(
         &self,
         index: &RwLock<Index>,
         series: SeriesRef,

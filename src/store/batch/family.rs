@@ -350,27 +350,15 @@ impl Encoder<'_> {
         }
         for (series, sample) in samples {
             let Some((newest, logged)) = states.get_mut(series.column as usize) else { continue };
-            if matches!(newest, Newest::None)
-                && let Some(column) = columns.get(series.column as usize)
-            {
-                let sealed = self.view.newest_sealed_of(self.index, *series, column, sample.timestamp)?;
-                *newest = sealed.map_or(Newest::None, Newest::At);
-            }
-            let mut outcome = newest.check(sample);
-            if matches!(outcome, Ok(Taken::New))
-                && (!self.view.tombstones.is_empty()
-                    || self.view.newest_late(series.item) >= Some(sample.timestamp.as_millis()))
-                && let Some(column) = columns.get(series.column as usize)
-            {
-                // What came late can be newer than what is known here, and so can what was deleted: until a segment is written
-                // anew it tells what of a head is sealed already.
-                let sealed = self.view.newest_sealed_of(self.index, *series, column, sample.timestamp)?;
-                let sealed = sealed.max(self.view.newest_in_sealing(*series, columns, sample.timestamp)?);
-                if let Some(sealed) = sealed.filter(|sealed| sample.timestamp.as_millis() <= *sealed) {
-                    *newest = Newest::At(sealed);
-                    outcome = newest.check(sample);
+            let time = sample.timestamp;
+            if newest.time().is_none_or(|known| known < time.as_millis()) {
+                let is_unknown = newest.time().is_none();
+                let beside = self.view.newest_beside(self.index, *series, columns, time, is_unknown)?;
+                if beside > newest.time() {
+                    *newest = beside.map_or(Newest::None, Newest::At);
                 }
             }
+            let outcome = newest.check(sample);
             if outcome.is_err() && self.leave_late(*series, sample, newest) {
                 continue;
             }
