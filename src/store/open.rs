@@ -170,8 +170,8 @@ pub(super) struct Opening {
     pub(super) manifest: Manifest,
     pub(super) view: View,
     pub(super) applied: Applied,
-    /// While what stands behind a hole is applied: the newest time before it, and that of the first batch that goes on.
-    pub(super) hole: Option<(Option<i64>, Option<i64>)>,
+    /// While what stands behind a hole is applied.
+    pub(super) gap: Option<Gap>,
     pub(super) next: u64,
     pub(super) report: OpenReport,
     /// Whether the log can stay as it is.
@@ -186,6 +186,15 @@ pub(super) struct Opening {
     late_ms: i64,
     /// Up to where the log was replayed; `None` without one.
     pub(super) position: Option<Position>,
+}
+
+/// The times on both sides of a hole in the log.
+#[derive(Debug)]
+pub(super) struct Gap {
+    /// The newest before it.
+    pub(super) before: Option<i64>,
+    /// That of the first batch behind it that goes on.
+    pub(super) until: Option<i64>,
 }
 
 impl Opening {
@@ -240,7 +249,7 @@ impl Opening {
             published,
             view: View::default(),
             applied: Applied::default(),
-            hole: None,
+            gap: None,
             next: 1,
             report: OpenReport::default(),
             clean: true,

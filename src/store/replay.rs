@@ -7,7 +7,7 @@ use super::backing::{Backing, FileKind, FileName, error_of, read_exact_at};
 use super::file::{FileHeader, HEADER, LOG, corrupt};
 use super::index::Index;
 use super::manifest::{LogEntry, read_from, read_whole};
-use super::open::Opening;
+use super::open::{Gap, Opening};
 use super::planted::{Bug, planted};
 use super::sync::RwLock;
 use super::wal::{Applied, Frame, FrameKind, Group, Scan, Stop, Tables, apply, scan, take_definitions};
@@ -210,7 +210,7 @@ impl Opening {
     /// A batch was replayed.
     fn replayed(&mut self, applied: Applied) {
         self.applied.add(applied);
-        if let Some((before, until)) = &mut self.hole {
+        if let Some(Gap { before, until }) = &mut self.gap {
             // What is missing came before the first batch that goes on from where it begins. A late one says nothing.
             let goes_on = |newest: &i64| before.is_none_or(|before| before < *newest);
             *until = until.or_else(|| self.applied.newest.filter(goes_on));
@@ -233,13 +233,13 @@ impl Opening {
         for frame in skipped.iter().filter(|frame| frame.kind == FrameKind::Tombstone) {
             self.delete(frame, replay.index, name)?;
         }
-        self.hole = Some((before, None));
+        self.gap = Some(Gap { before, until: None });
         for frame in behind {
             self.apply(frame, replay)?;
             self.next = self.next.max(frame.sequence.saturating_add(1));
         }
         self.apply_group(replay)?;
-        let until = self.hole.take().and_then(|(_, until)| until);
+        let until = self.gap.take().and_then(|gap| gap.until);
         let range = (before.unwrap_or(i64::MIN), until.unwrap_or(i64::MAX));
         self.lose_log(name, (scan.rest as u64, first.saturating_sub(missing)), range);
         self.next = self.next.max(log.end.map_or(0, |end| end.next));
