@@ -9,6 +9,7 @@
 //! increments from the window's mark to the newest row away from the newest row's counts, and goes forward from there.
 //! Rows that are not whole stand one beside the other as absolute bodies.
 
+mod counts;
 mod last;
 mod table;
 
@@ -261,7 +262,7 @@ impl FamilyRows {
                 if head > 1 {
                     // What is before the first row of the window, or leads to it, matters to neither.
                     if into.count == 0 {
-                        last::skip_counts(head.wrapping_sub(1), buckets, &mut rest)?;
+                        counts::skip_counts(head.wrapping_sub(1), buckets, &mut rest)?;
                     } else {
                         let behind = if time > until { &mut behind_last } else { &mut behind_first };
                         take_increments(head, buckets, &mut rest, |bucket, more| {
@@ -441,7 +442,7 @@ fn take_increments(
     rest: &mut &[u8],
     each: impl FnMut(usize, u64) -> Option<()>,
 ) -> Option<()> {
-    last::take_counts(head.checked_sub(1)?, buckets, rest, each)
+    counts::take_counts(head.checked_sub(1)?, buckets, rest, each)
 }
 
 #[cfg(test)]
