@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::evidence::{Observation, Span, Tally, observe, select_between};
+use super::evidence::{MAX_SETTLE_MS, Observation, Span, Tally, observe, select_between};
 use super::explain;
 use super::judge::{Alphas, judge};
 use super::reason::{Finding, Reason, Severity};
@@ -25,6 +25,8 @@ pub(crate) struct Elements {
     known: Vec<Element>,
     /// How often new ones came.
     generations: i32,
+    /// All that had a sample up to then are known.
+    until: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -92,21 +94,24 @@ impl Elements {
     fn learn(&mut self, check: &CheckSpec, span: Span, source: &dyn Source) -> Result<()> {
         let with_bounds = matches!(check.kind, CheckKind::Quantile { .. });
         let mut seen: BTreeSet<Vec<(String, String)>> = BTreeSet::new();
-        for labels in select_between(source, check.traffic(), span.origin, span.now)? {
+        // A scrape may come a little later than its time.
+        let after =
+            self.until.map_or(span.origin, |until| until.minus_millis(MAX_SETTLE_MS).max(span.origin));
+        for labels in select_between(source, check.traffic(), after, span.now)? {
             seen.insert(element_of(&labels, &check.by, with_bounds));
         }
-        seen.retain(|labels| !self.known.iter().any(|known| known.labels == *labels));
-        if seen.is_empty() {
-            return Ok(());
-        }
+        let known: BTreeSet<&Vec<(String, String)>> = self.known.iter().map(|known| &known.labels).collect();
+        seen.retain(|labels| !known.contains(labels));
         let all = self.known.len().saturating_add(seen.len());
         if all > MAX_ELEMENTS {
             let text =
                 format!("elements limit: check `{}` has {all}, {MAX_ELEMENTS} are allowed", check.name);
             return Err(Error::new(ErrorKind::Limit, text));
         }
-        self.generations = self.generations.saturating_add(1);
-        let share = libm::scalbn(1.0, self.generations.saturating_neg()) / seen.len() as f64;
+        if !seen.is_empty() {
+            self.generations = self.generations.saturating_add(1);
+        }
+        let share = libm::scalbn(1.0, self.generations.saturating_neg()) / seen.len().max(1) as f64;
         self.known.extend(seen.into_iter().map(|labels| Element {
             labels,
             until: span.origin,
@@ -114,6 +119,7 @@ impl Elements {
             latched: None,
             share,
         }));
+        self.until = Some(span.now);
         Ok(())
     }
 }

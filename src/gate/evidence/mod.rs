@@ -23,7 +23,7 @@ use crate::model::{Labels, Loss, Timestamp, Window};
 use crate::source::Source;
 
 /// Longest time that a scrape may take to settle.
-const MAX_SETTLE_MS: i64 = 60_000;
+pub(crate) const MAX_SETTLE_MS: i64 = 60_000;
 /// Series without a sample for this long are stale, and for this many scrape intervals if that is longer; never later
 /// than Prometheus's lookback says so.
 const SILENT_MS: i64 = 60_000;
@@ -139,11 +139,11 @@ pub(crate) fn observe(
     };
     let after = next.reach.map_or(span.origin, |reach| reach.min(span.origin));
     // A query looks further back than the evidence; what it missed there is noted already.
-    let known = std::mem::take(&mut observation.losses);
-    observation.losses = source.losses(Window::new(after, span.now));
-    observation
-        .losses
-        .extend(known.into_iter().filter(|loss| !observation.losses.contains(loss)).collect::<Vec<_>>());
+    for loss in source.losses(Window::new(after, span.now)) {
+        if !observation.losses.contains(&loss) {
+            observation.losses.push(loss);
+        }
+    }
     let sums = [next.fewest, next.most, next.trials, next.born_amount, next.baseline.0, next.baseline.1];
     let bounds = next.bounds.iter().map(|(_, count)| *count);
     if let Some(sum) = sums.into_iter().chain(bounds).find(|sum| !sum.is_finite()) {

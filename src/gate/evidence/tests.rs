@@ -348,6 +348,33 @@ fn a_value_is_asked_for_at_every_scrape_and_a_bad_one_is_not_missed() {
 }
 
 #[test]
+fn pods_that_are_scraped_in_turn_are_not_asked_for_one_by_one() {
+    let pods: Vec<String> = (0..50).map(|pod| format!("p{pod}")).collect();
+    let source = pods.iter().zip(0..).fold(Fixture::default(), |fixture, (pod, at)| {
+        // Each is high once, at a scrape of its own.
+        let samples = (0..7).map(|scrape| (940 + scrape * 60 + at, if scrape == 2 { 9.0 } else { 1.0 }));
+        fixture.series(&[("__name__", "memory"), ("pod", pod), ("instance", pod), ("job", "j")], samples)
+    });
+    let asked = |query: &str| {
+        let mut tally = Tally::default();
+        let spec = check(Check::value("m", query).below(5.0));
+        observe(&spec, &mut tally, span(1_000, 1_360), &source).unwrap();
+        (tally.values.good + tally.values.failed, tally.values.failed > 0)
+    };
+    assert_eq!(asked("max(memory)"), (6, true));
+    for pod in &pods {
+        assert!(asked(&format!("max(memory{{pod={pod:?}}})")).1, "{pod}");
+    }
+}
+
+#[test]
+fn a_query_that_fails_is_no_failure_of_the_source() {
+    let (tally, observation) = seen(Check::value("m", "memory + on (job) memory").below(5.0), &gauge());
+    assert_eq!((tally.values.failed, code(&observation)), (0, "no-value"));
+    assert!(observation.obstacle.unwrap().to_string().contains("the query fails: "));
+}
+
+#[test]
 fn a_value_that_is_no_number_is_explained() {
     let said = |query: &str| {
         let (tally, observation) = seen(Check::value("m", query).below(5.0), &gauge());

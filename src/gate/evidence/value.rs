@@ -1,11 +1,11 @@
 //! What a query answers while the gate runs.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use super::increase::{Births, count};
 use super::series::{Loaded, load};
 use super::{Observation, Span, Tally, labels_of, traffic_obstacle};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::gate::argo::{Phase, QueryValue};
 use crate::gate::doubt::Watched;
 use crate::gate::reason::Finding;
@@ -83,16 +83,25 @@ pub(super) fn observe_value(
     let engine = Engine::new();
     for at in instants(&loaded, span) {
         let watched = Watched::new(source);
-        let evaluation = engine.instant(&watched, &value.query, at)?;
-        let losses = watched.into_losses();
-        let answer = if losses.is_empty() {
-            judged(value, &evaluation.value, at)
-        } else {
-            Answer::Missing("samples may be missing where the query looks".to_owned())
+        let answer = match engine.instant(&watched, &value.query, at) {
+            Ok(evaluation) => judged(value, &evaluation.value, at),
+            // The source did answer.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::Query | ErrorKind::Limit | ErrorKind::Unsupported) =>
+            {
+                Answer::Missing(format!("the query fails: {error}"))
+            }
+            Err(error) => return Err(error),
         };
-        tally.values.add(at, answer);
-        let new = losses.into_iter().filter(|loss| !observation.losses.contains(loss)).collect::<Vec<_>>();
-        observation.losses.extend(new);
+        let losses = watched.into_losses();
+        let is_whole = losses.is_empty();
+        for loss in losses {
+            if !observation.losses.contains(&loss) {
+                observation.losses.push(loss);
+            }
+        }
+        let in_doubt = || Answer::Missing("samples may be missing where the query looks".to_owned());
+        tally.values.add(at, if is_whole { answer } else { in_doubt() });
     }
     observation.obstacle = silence(value, &loaded, span, source)?;
     if observation.obstacle.is_none()
@@ -104,14 +113,24 @@ pub(super) fn observe_value(
     Ok(observation)
 }
 
-/// When to ask: at the scrapes of the first selector, and now.
+/// When to ask so that every sample of the first selector is the newest of its series once: before a series has its next one,
+/// and now.
 fn instants(loaded: &Loaded, span: Span) -> Vec<Timestamp> {
-    let points = loaded.series.iter().flat_map(|series| &series.points);
-    let times: BTreeSet<i64> =
-        points.map(|point| point.time).filter(|time| *time < span.now.as_millis()).collect();
-    let every = times.len().div_ceil(MAX_INSTANTS).max(1);
-    let times = times.into_iter().step_by(every).map(Timestamp::from_millis);
-    times.chain([span.now]).collect()
+    let series = loaded.series.iter().enumerate();
+    let mut samples: Vec<(i64, usize)> =
+        series.flat_map(|(own, series)| series.points.iter().map(move |point| (point.time, own))).collect();
+    samples.sort_unstable();
+    let (mut instants, mut seen, mut last) = (Vec::new(), HashSet::new(), span.after.as_millis());
+    for (time, own) in samples {
+        if !seen.insert(own) {
+            instants.push(Timestamp::from_millis(last));
+            seen.clear();
+            seen.insert(own);
+        }
+        last = time;
+    }
+    let every = instants.len().div_ceil(MAX_INSTANTS).max(1);
+    instants.into_iter().step_by(every).chain([span.now]).collect()
 }
 
 fn judged(spec: &ValueSpec, value: &Value, at: Timestamp) -> Answer {

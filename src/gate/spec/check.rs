@@ -110,8 +110,9 @@ impl Check {
         Self::new(name.into(), Subject::Comparison { canary: texts(canary), baseline: texts(baseline) })
     }
 
-    /// What a PromQL query answers, at every scrape of its first selector: for what has no events behind it, such as memory
-    /// or replicas. One bad answer fails the check, and the newest has to be good for it to pass. Silence and NaN never pass.
+    /// What a PromQL query answers, so often that every sample of its first selector counts once: for what has no events behind
+    /// it, such as memory or replicas. One bad answer fails the check, and the newest has to be good for it to pass. Silence
+    /// and NaN never pass. A look that comes more than 1,000 scrapes after the one before asks at 1,000 of them.
     ///
     /// Nothing bounds the probability that noise decides: where requests are counted, the other checks promise more.
     pub fn value(name: impl Into<String>, query: impl Into<String>) -> Self {
