@@ -1,9 +1,6 @@
 //! Bytes of memory that a store takes for each series it is appended to, told by the allocator.
-#![allow(unsafe_code, reason = "an allocator is unsafe by its trait; this one counts and hands on")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use promgate::{
     Appender, Durability, FamilyHandle, Labels, Limits, Maintained, Sample, SeriesHandle, Store,
@@ -11,39 +8,10 @@ use promgate::{
 };
 
 use super::WIDTH;
+pub(crate) use super::allocator::Counting;
+use super::allocator::used;
 use super::singles::kinds;
 use super::span_metrics::{BOUNDS, BUCKETS, Workload};
-
-/// The system's allocator, with a count of what is in use.
-pub(crate) struct Counting;
-
-static USED: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is handed on as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        USED.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        USED.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.dealloc(place, layout) }
-    }
-
-    unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        USED.fetch_add(size, Ordering::Relaxed);
-        USED.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.realloc(place, layout, size) }
-    }
-}
-
-fn used() -> f64 {
-    USED.load(Ordering::Relaxed) as f64
-}
 
 /// Bytes a series, labels left out; and what the labels take.
 #[derive(Debug)]

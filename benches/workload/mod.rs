@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports, reason = "each bench takes what it needs")]
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a bench stops at the first surprise")]
 
+pub(crate) mod allocator;
 pub(crate) mod clock;
 pub(crate) mod floor;
 pub(crate) mod memory;

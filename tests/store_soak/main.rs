@@ -12,47 +12,27 @@
     reason = "a test stops at the first surprise, and looks at real files and clocks"
 )]
 
+#[path = "../../benches/workload/allocator.rs"]
+mod allocator;
 mod live;
 mod model;
 mod traffic;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use allocator::Counting;
 use model::Model;
 use promgate::{
     Durability, Limits, Maintained, Matcher, Sample, Store, StoreOptions, Timestamp, stale_marker,
 };
 use traffic::{Traffic, WIDTH};
 
-/// The system's allocator, with a count of what is in use.
-struct Counting;
-
-static USED: AtomicUsize = AtomicUsize::new(0);
-
-#[allow(unsafe_code, reason = "an allocator is unsafe by its trait; this one counts and hands on")]
-// SAFETY: every call is handed on as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        USED.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        USED.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 fn used() -> i64 {
-    USED.load(Ordering::Relaxed) as i64
+    allocator::used() as i64
 }
 
 const MINUTE: i64 = 60_000;
