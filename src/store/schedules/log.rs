@@ -100,7 +100,8 @@ fn a_sync_fails() {
     let error = io::ErrorKind::Other;
     log.disk.set_fault(Fault::ErrorAt { op: 1, error, sticky: false, only_sync: true });
     let outcomes = commits(&log, 2);
-    assert!(outcomes.iter().all(|outcome| outcome.as_ref().is_err_and(|e| e.kind() == ErrorKind::Failed)));
+    let has_failed = |outcome: &Result<()>| outcome.as_ref().is_err_and(|e| e.kind() == ErrorKind::Failed);
+    assert!(outcomes.iter().all(has_failed), "a sync that failed is acknowledged: {outcomes:?}");
     assert!(log.commit().is_err_and(|error| error.kind() == ErrorKind::Failed));
 }
 
