@@ -252,10 +252,8 @@ impl<'t> Parser<'t> {
         self.nodes = self.nodes.saturating_add(1);
         let allowed = self.options.limits.nodes;
         if self.nodes > allowed {
-            return Err(Error::new(
-                ErrorKind::Limit,
-                format!("the query has more than {allowed} parts, which is the most allowed (nodes)"),
-            ));
+            let text = format!("the query has more than {allowed} parts, which is the most allowed (nodes)");
+            return Err(Error::new(ErrorKind::Limit, text).at(self.place(), self.place()));
         }
         let height = below.saturating_add(1);
         self.check_depth(height)?;
@@ -293,12 +291,13 @@ impl<'t> Parser<'t> {
         if depth <= allowed {
             return Ok(());
         }
-        let at = self.tokens.list.get(self.next).map_or(self.text.len(), |token| token.start());
-        Err(Error::new(
-            ErrorKind::Limit,
-            format!("the query nests deeper than {allowed} levels, which is the most allowed (depth)"),
-        )
-        .at(at, at))
+        let text = format!("the query nests deeper than {allowed} levels, which is the most allowed (depth)");
+        Err(Error::new(ErrorKind::Limit, text).at(self.place(), self.place()))
+    }
+
+    /// Where the next word starts.
+    fn place(&self) -> usize {
+        self.tokens.list.get(self.next).map_or(self.text.len(), |token| token.start())
     }
 }
 

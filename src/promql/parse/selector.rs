@@ -43,14 +43,13 @@ impl Parser<'_> {
             if let Some(close) = self.take(TokenKind::RightBrace)? {
                 return Ok(close.end());
             }
+            let start = self.place();
             let matcher = self.matcher()?;
             if matchers.len() >= allowed {
-                return Err(Error::new(
-                    ErrorKind::Limit,
-                    format!(
-                        "a selector has more than {allowed} matchers, which is the most allowed (matchers)"
-                    ),
-                ));
+                let text = format!(
+                    "a selector has more than {allowed} matchers, which is the most allowed (matchers)"
+                );
+                return Err(Error::new(ErrorKind::Limit, text).at(start, self.last_end() as usize));
             }
             matchers.push(matcher);
             if let Some(close) = self.take(TokenKind::RightBrace)? {
@@ -102,7 +101,10 @@ impl Parser<'_> {
         } else {
             Matcher::new(self.word(label), op, bytes)
         };
-        matcher.map_err(|error| self.error(range, &error.to_string()).caused_by(error))
+        matcher.map_err(|error| match error.kind() {
+            ErrorKind::Limit => error.at(range.start as usize, range.end as usize),
+            _ => self.error(range, &error.to_string()).caused_by(error),
+        })
     }
 
     /// Everything that may follow an operand.
