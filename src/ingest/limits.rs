@@ -13,6 +13,8 @@ pub struct IntakeLimits {
     pub decoded_bytes: usize,
     /// Distinct label sets. Default 50,000.
     pub series: usize,
+    /// Labels of one series, the metric name and empty ones included. Default 256.
+    pub labels_per_series: usize,
     /// Samples. Default 1,000,000.
     pub samples: usize,
     /// Bytes of one line of a text format. Default 64 KiB.
@@ -25,6 +27,7 @@ impl Default for IntakeLimits {
             body_bytes: 16 << 20,
             decoded_bytes: 32 << 20,
             series: 50_000,
+            labels_per_series: 256,
             samples: 1_000_000,
             line_bytes: 64 << 10,
         }
@@ -38,6 +41,7 @@ impl IntakeLimits {
             body_bytes: usize::MAX,
             decoded_bytes: usize::MAX,
             series: usize::MAX,
+            labels_per_series: usize::MAX,
             samples: usize::MAX,
             line_bytes: usize::MAX,
         }

@@ -11,20 +11,24 @@
 //! for a staleness marker, `"0x7ff0000000000002"` for raw bits, or an object for a native histogram.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 use std::io::Read;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::exposition::parse_float;
+use super::exposition::{parse_float, repeated};
 use super::limits::IntakeLimits;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{CounterResetHint, Labels, NativeHistogram, SampleBuffer, Span, stale_marker};
 
 /// How a gzip stream begins.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// Bytes that are decompressed at once.
+const PIECE: usize = 64 << 10;
 
 /// One series of a recording.
 #[derive(Clone, Debug)]
@@ -98,7 +102,24 @@ impl RecordingIter<'_> {
     fn read(&mut self, text: &[u8]) -> Result<RecordedSeries> {
         let line = self.line;
         let at = |error: Error| Error::new(error.kind(), format!("line {line}: {error}"));
-        let parsed: JsonSeries = serde_json::from_slice(text).map_err(|error| {
+        let most = self.limits.samples.saturating_sub(self.samples);
+        let left = Left {
+            labels: Cell::new(self.limits.labels_per_series),
+            samples: Cell::new(most),
+            timestamps: Cell::new(most),
+            exceeded: Cell::new(None),
+        };
+        let mut json = serde_json::Deserializer::from_slice(text);
+        let parsed = (&left).deserialize(&mut json).and_then(|series| json.end().map(|()| series));
+        let parsed = parsed.map_err(|error| {
+            if let Some((what, limit)) = left.exceeded.get() {
+                let allowed =
+                    if limit == "samples" { self.limits.samples } else { self.limits.labels_per_series };
+                return at(Error::new(
+                    ErrorKind::Limit,
+                    format!("the {what} exceed the limit {limit} of {allowed}"),
+                ));
+            }
             // serde_json counts lines inside the text that it sees, which is always one.
             let what = error.to_string().replace(" at line 1 column ", " at column ");
             at(Error::new(ErrorKind::Parse, what))
@@ -107,7 +128,6 @@ impl RecordingIter<'_> {
         IntakeLimits::check(self.series, self.limits.series, "series", "series").map_err(at)?;
         let series = parsed.into_series(line).map_err(at)?;
         self.samples = self.samples.saturating_add(series.samples.len());
-        IntakeLimits::check(self.samples, self.limits.samples, "samples", "samples").map_err(at)?;
         Ok(series)
     }
 }
@@ -135,27 +155,138 @@ impl Iterator for RecordingIter<'_> {
 }
 
 fn unzip(bytes: &[u8], limits: &IntakeLimits) -> Result<Vec<u8>> {
-    let most = u64::try_from(limits.decoded_bytes).unwrap_or(u64::MAX);
-    let mut text = Vec::new();
     // One byte more than allowed tells a stream that is too long from one that just fits.
-    flate2::read::MultiGzDecoder::new(bytes).take(most.saturating_add(1)).read_to_end(&mut text).map_err(
-        |error| {
-            Error::new(ErrorKind::Corrupt, format!("the gzip stream is damaged: {error}")).caused_by(error)
-        },
-    )?;
-    Ok(text)
+    let most = limits.decoded_bytes.saturating_add(1);
+    let mut decoder = flate2::read::MultiGzDecoder::new(bytes).take(u64::try_from(most).unwrap_or(u64::MAX));
+    let (mut text, mut piece) = (Vec::new(), vec![0; PIECE]);
+    loop {
+        let read = match decoder.read(&mut piece) {
+            Ok(0) => return Ok(text),
+            Ok(read) => piece.get(..read).unwrap_or_default(),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => {
+                let what = format!("the gzip stream is damaged: {error}");
+                return Err(Error::new(ErrorKind::Corrupt, what).caused_by(error));
+            }
+        };
+        if text.capacity().saturating_sub(text.len()) < read.len() {
+            // From half of the limit on as much as may come, so that both texts together are less than two.
+            let twice = text.capacity().saturating_mul(2).max(text.len().saturating_add(read.len()));
+            let wanted = if twice > most / 2 { most } else { twice };
+            text.reserve_exact(wanted.saturating_sub(text.len()));
+        }
+        text.extend_from_slice(read);
+    }
 }
 
-#[derive(Deserialize)]
+/// What may still come while a line is read: so much is held, whatever the line holds.
+struct Left {
+    labels: Cell<usize>,
+    samples: Cell<usize>,
+    /// The same for lists of timestamps, each of which belongs to a value that has been counted.
+    timestamps: Cell<usize>,
+    /// What came that may not, and the limit's name.
+    exceeded: Cell<Option<(&'static str, &'static str)>>,
+}
+
 struct JsonSeries {
-    #[serde(alias = "labels")]
-    metric: JsonLabels,
-    #[serde(default)]
+    metric: Labels,
     values: Vec<JsonValue>,
-    #[serde(default)]
     timestamps: Vec<i64>,
-    #[serde(default)]
     samples: Vec<JsonSample>,
+}
+
+impl<'de> DeserializeSeed<'de> for &Left {
+    type Value = JsonSeries;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> std::result::Result<JsonSeries, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &Left {
+    type Value = JsonSeries;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a series: an object of labels and samples")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<JsonSeries, A::Error> {
+        let (mut metric, mut values, mut timestamps, mut samples) = (None, None, None, None);
+        while let Some(Text(field)) = map.next_key()? {
+            let twice = match &*field {
+                "metric" | "labels" => metric.replace(map.next_value_seed(JsonLabels(self))?).is_some(),
+                "values" => values.replace(map.next_value_seed(self.list(&self.samples))?).is_some(),
+                "timestamps" => {
+                    timestamps.replace(map.next_value_seed(self.list(&self.timestamps))?).is_some()
+                }
+                "samples" => samples.replace(map.next_value_seed(self.list(&self.samples))?).is_some(),
+                _ => map.next_value::<de::IgnoredAny>().map(|_| false)?,
+            };
+            if twice {
+                return Err(de::Error::custom(format_args!("duplicate field `{field}`")));
+            }
+        }
+        Ok(JsonSeries {
+            metric: metric.ok_or_else(|| de::Error::missing_field("metric"))?,
+            values: values.unwrap_or_default(),
+            timestamps: timestamps.unwrap_or_default(),
+            samples: samples.unwrap_or_default(),
+        })
+    }
+}
+
+impl Left {
+    fn list<'a, T>(&'a self, left: &'a Cell<usize>) -> Listed<'a, T> {
+        Listed { left, all: self, of: PhantomData }
+    }
+
+    /// Counts one of what may come.
+    fn take<E: de::Error>(
+        &self,
+        left: &Cell<usize>,
+        what: &'static str,
+        limit: &'static str,
+    ) -> std::result::Result<(), E> {
+        let Some(less) = left.get().checked_sub(1) else {
+            self.exceeded.set(Some((what, limit)));
+            return Err(de::Error::custom(limit));
+        };
+        left.set(less);
+        Ok(())
+    }
+}
+
+/// A list of no more than may still come.
+struct Listed<'a, T> {
+    left: &'a Cell<usize>,
+    all: &'a Left,
+    of: PhantomData<T>,
+}
+
+impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Listed<'_, T> {
+    type Value = Vec<T>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> std::result::Result<Vec<T>, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Listed<'_, T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> std::result::Result<Vec<T>, A::Error> {
+        let mut list = Vec::new();
+        while let Some(part) = parts.next_element()? {
+            self.all.take(self.left, "samples", "samples")?;
+            list.push(part);
+        }
+        Ok(list)
+    }
 }
 
 impl JsonSeries {
@@ -189,40 +320,41 @@ impl JsonSeries {
                 }
             }
         }
-        Ok(RecordedSeries { labels: metric.0, samples: buffer, line })
+        Ok(RecordedSeries { labels: metric, samples: buffer, line })
     }
 }
 
-struct JsonLabels(Labels);
+/// Reads the labels of a series.
+struct JsonLabels<'a>(&'a Left);
 
-impl<'de> Deserialize<'de> for JsonLabels {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        struct LabelsVisitor;
+impl<'de> DeserializeSeed<'de> for JsonLabels<'_> {
+    type Value = Labels;
 
-        impl<'de> Visitor<'de> for LabelsVisitor {
-            type Value = JsonLabels;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> std::result::Result<Labels, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of label names and values")
+impl<'de> Visitor<'de> for JsonLabels<'_> {
+    type Value = Labels;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of label names and values")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Labels, A::Error> {
+        let mut pairs: Vec<(Cow<'de, str>, Cow<'de, str>)> = Vec::new();
+        while let Some((Text(name), Text(value))) = map.next_entry()? {
+            self.0.take(&self.0.labels, "labels", "labels_per_series")?;
+            if name.is_empty() {
+                return Err(de::Error::custom("a label without a name"));
             }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Self::Value, A::Error> {
-                let mut pairs: Vec<(Cow<'de, str>, Cow<'de, str>)> = Vec::new();
-                while let Some((Text(name), Text(value))) = map.next_entry()? {
-                    if name.is_empty() {
-                        return Err(de::Error::custom("a label without a name"));
-                    }
-                    if pairs.iter().any(|(other, _)| *other == name) {
-                        return Err(de::Error::custom(format_args!("label {name:?} comes twice")));
-                    }
-                    pairs.push((name, value));
-                }
-                let pairs = pairs.iter().map(|(name, value)| (&**name, &**value));
-                Ok(JsonLabels(Labels::from_pairs(pairs)))
-            }
+            pairs.push((name, value));
         }
-
-        deserializer.deserialize_map(LabelsVisitor)
+        if let Some(name) = repeated(&pairs) {
+            return Err(de::Error::custom(format_args!("label {name:?} comes twice")));
+        }
+        Ok(Labels::from_pairs(pairs.iter().map(|(name, value)| (&**name, &**value))))
     }
 }
 
@@ -524,7 +656,7 @@ mod tests {
         assert_eq!(all.len(), 2);
         assert_eq!(
             all[1].as_ref().unwrap_err().to_string(),
-            "line 2: 4 samples exceed the limit samples of 3"
+            "line 2: the samples exceed the limit samples of 3"
         );
     }
 }

@@ -85,11 +85,19 @@ impl Labels {
         N: Into<Arc<str>>,
         V: Into<Arc<str>>,
     {
-        let mut builder = LabelsBuilder::new();
-        for (name, value) in pairs {
-            builder.set(name, value);
-        }
-        builder.build()
+        let label = |(name, value): (N, V)| Label { name: name.into(), value: value.into() };
+        let mut labels: Vec<Label> = pairs.into_iter().map(label).collect();
+        // Stable, so that of a name the last one comes last.
+        labels.sort_by(|a, b| a.name.cmp(&b.name));
+        labels.dedup_by(|later, kept| {
+            let same = later.name == kept.name;
+            if same {
+                std::mem::swap(later, kept);
+            }
+            same
+        });
+        labels.retain(|label| !label.value.is_empty());
+        Self::from_sorted(labels)
     }
 
     /// The set of these labels, which must be sorted by name, without repeated names or empty values.

@@ -18,11 +18,14 @@ use hashbrown::HashSet;
 use super::limits::IntakeLimits;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::label::METRIC_NAME;
-use crate::model::{Labels, LabelsBuilder, Timestamp, number};
+use crate::model::{Label, Labels, Timestamp, number};
 
 use grammar::{Line, LineKind, Problem, RawSample};
 
 pub(crate) use form::parse_float;
+
+/// So many texts are worth remembering, however few series are allowed.
+const MIN_SYMBOLS: usize = 1_000;
 
 /// Which text format a body has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -232,14 +235,18 @@ impl<'a> Exposition<'a> {
             }
             let start = self.rest;
             let line = self.line;
+            // Before anything is made of it. The next look is for lines that go on within a quoted text.
+            let first = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            self.check_line(first.len())?;
             let (rest, parsed) = match grammar::line(start, self.format) {
                 Ok(parsed) => parsed,
-                Err(Problem { rest, what }) => return Err(self.error(rest, &what)),
+                Err(Problem { rest, what }) => {
+                    self.check_line(start.len().saturating_sub(rest.len()))?;
+                    return Err(self.error(rest, &what));
+                }
             };
             let Line { kind, newlines } = parsed;
-            let bytes = start.len().saturating_sub(rest.len());
-            IntakeLimits::check(bytes, self.limits.line_bytes, "line_bytes", "bytes")
-                .map_err(|error| self.limit(&error))?;
+            self.check_line(start.len().saturating_sub(rest.len()))?;
             let entry = match kind {
                 LineKind::Nothing => None,
                 LineKind::Eof if rest.is_empty() => {
@@ -297,24 +304,27 @@ impl<'a> Exposition<'a> {
     }
 
     fn labels(&mut self, pairs: &[(Cow<'a, str>, Cow<'a, str>)], start: &'a [u8]) -> Result<Labels> {
-        let mut builder = LabelsBuilder::new();
-        for (index, (name, value)) in pairs.iter().enumerate() {
-            if pairs.iter().take(index).any(|(other, _)| other == name) {
-                let what = if name == METRIC_NAME {
-                    "a second metric name".to_owned()
-                } else {
-                    format!("label {name} comes twice")
-                };
-                return Err(self.error(start, &what));
-            }
+        IntakeLimits::check(pairs.len(), self.limits.labels_per_series, "labels_per_series", "labels")
+            .map_err(|error| self.limit(&error))?;
+        if let Some(name) = repeated(pairs) {
+            let what = if name == METRIC_NAME {
+                "a second metric name".to_owned()
+            } else {
+                format!("label {name} comes twice")
+            };
+            return Err(self.error(start, &what));
+        }
+        let mut labels = Vec::with_capacity(pairs.len());
+        for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
             let name = self.symbol(name);
             let value = match self.canonical_bound(&name, value) {
                 Some(bound) => self.symbol(&bound),
                 None => self.symbol(value),
             };
-            builder.set(name, value);
+            labels.push(Label { name, value });
         }
-        Ok(builder.build())
+        labels.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(Labels::from_sorted(labels))
     }
 
     fn canonical_bound(&self, name: &str, value: &str) -> Option<String> {
@@ -329,7 +339,16 @@ impl<'a> Exposition<'a> {
     }
 
     /// One allocation for each text of a body, however often it occurs.
+    fn check_line(&self, bytes: usize) -> Result<()> {
+        IntakeLimits::check(bytes, self.limits.line_bytes, "line_bytes", "bytes")
+            .map_err(|error| self.limit(&error))
+    }
+
+    /// A text that is likely to come again. Those that do not are forgotten together: a body may hold any number.
     fn symbol(&mut self, text: &str) -> Arc<str> {
+        if self.symbols.len() >= self.limits.series.max(MIN_SYMBOLS) {
+            self.symbols.clear();
+        }
         self.symbols.get_or_insert_with(text, |text| Arc::from(text)).clone()
     }
 
@@ -345,6 +364,22 @@ impl<'a> Exposition<'a> {
     fn limit(&self, error: &Error) -> Error {
         Error::new(error.kind(), format!("line {}: {error}", self.line))
     }
+}
+
+/// The first name that has come before.
+pub(crate) fn repeated<'p>(pairs: &'p [(Cow<'_, str>, Cow<'_, str>)]) -> Option<&'p str> {
+    // A dozen, as a rule, which are soon compared with each other.
+    if pairs.len() <= 24 {
+        let known = |index: usize, name: &str| pairs.iter().take(index).any(|(other, _)| other == name);
+        return pairs
+            .iter()
+            .enumerate()
+            .map(|(index, (name, _))| (index, &**name))
+            .find(|(index, name)| known(*index, name))
+            .map(|(_, name)| name);
+    }
+    let mut known = HashSet::with_capacity(pairs.len());
+    pairs.iter().map(|(name, _)| &**name).find(|name| !known.insert(*name))
 }
 
 impl Iterator for Exposition<'_> {

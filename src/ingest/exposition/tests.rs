@@ -229,6 +229,10 @@ fn every_limit_holds_at_its_border_and_names_itself_above_it() {
         decoded_bytes,
         ..IntakeLimits::default()
     };
+    let labels = |labels_per_series| IntakeLimits { labels_per_series, ..IntakeLimits::default() };
+    assert_eq!(run("a{b=\"c\"} 1\n", labels(2)).unwrap(), 1);
+    let error = run("a{b=\"c\"} 1\n", labels(1)).unwrap_err();
+    assert_eq!(error.to_string(), "line 1: 2 labels exceed the limit labels_per_series of 1");
     let body = "a 1\nb 1\n";
     assert_eq!(run(body, limits(2, 4, 8)).unwrap(), 2);
     for (limits, name) in [
