@@ -18,6 +18,7 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     range: Option<(usize, usize)>,
+    suggestions: Vec<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -58,12 +59,26 @@ pub enum ErrorKind {
 impl Error {
     /// An error with its sentence: lower case, no full stop, what was found and what was allowed.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { inner: Box::new(Inner { kind, message: message.into(), range: None, source: None }) }
+        Self {
+            inner: Box::new(Inner {
+                kind,
+                message: message.into(),
+                range: None,
+                suggestions: Vec::new(),
+                source: None,
+            }),
+        }
     }
 
     /// The same error, pointing at bytes `start..end` of the text that was parsed.
     pub(crate) fn at(mut self, start: usize, end: usize) -> Self {
         self.inner.range = Some((start, end));
+        self
+    }
+
+    /// The same error with names that may have been meant, the nearest first.
+    pub(crate) fn suggesting(mut self, suggestions: Vec<String>) -> Self {
+        self.inner.suggestions = suggestions;
         self
     }
 
@@ -82,6 +97,17 @@ impl Error {
     pub fn text_range(&self) -> Option<std::ops::Range<usize>> {
         self.inner.range.map(|(start, end)| start..end)
     }
+
+    /// For a name that is not known: known ones that are near, the nearest first, at most three.
+    ///
+    /// ```
+    /// let error = promgate::Engine::new().prepare("sum(raet(x[5m]))").unwrap_err();
+    /// assert_eq!(error.to_string(), r#"1:5: parse error: unknown function with name "raet""#);
+    /// assert_eq!((error.text_range(), error.suggestions()), (Some(4..8), &["rate".to_owned()][..]));
+    /// ```
+    pub fn suggestions(&self) -> &[String] {
+        &self.inner.suggestions
+    }
 }
 
 impl fmt::Display for Error {
@@ -96,6 +122,7 @@ impl fmt::Debug for Error {
             .field("kind", &self.inner.kind)
             .field("message", &self.inner.message)
             .field("range", &self.inner.range)
+            .field("suggestions", &self.inner.suggestions)
             .field("source", &self.inner.source)
             .finish()
     }

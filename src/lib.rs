@@ -3,6 +3,8 @@
 
 mod chunk;
 mod codec;
+#[cfg(feature = "diagnostics")]
+mod diagnostics;
 mod error;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -15,13 +17,15 @@ mod source;
 mod store;
 
 pub use chunk::FamilyBuffer;
+#[cfg(feature = "diagnostics")]
+pub use diagnostics::Diagnostic;
 pub use error::{Error, ErrorKind, Result};
 #[cfg(feature = "argo")]
 pub use gate::GateFile;
 pub use gate::argo;
 pub use gate::{
     BesideBaseline, Check, CheckReport, Evidence, Finding, Gate, GateSpec, GateSpecBuilder, GateState,
-    Interval, Lint, LintSeverity, MissingSamples, Mode, Reason, Report, Severity, Tick, Verdict,
+    Interval, Lint, LintSeverity, MissingSamples, Mode, Reason, Report, Severity, Tick, Verdict, diagnose,
 };
 pub use ingest::{
     Exemplar, Exposition, ExpositionEntry, ExpositionFormat, ExpositionOptions, ExpositionSample, Gathered,

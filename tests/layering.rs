@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 /// A layer and the layers that it may name. `error` may be named by all.
 const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
+    ("diagnostics", &[]),
     ("model", &[]),
     ("codec", &["model"]),
     ("chunk", &["codec", "model"]),

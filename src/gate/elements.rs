@@ -81,7 +81,7 @@ impl Elements {
             selected.extend(observation.selected);
         }
         if reports.is_empty() {
-            let obstacle = Some(explain::diagnose(source, check.traffic(), span.now)?);
+            let obstacle = Some(explain::diagnose_selector(source, check.traffic(), span.now)?);
             let silent = Observation { obstacle, until: span.now, ..Observation::default() };
             let report = judge(check, &Tally::default(), &silent, span.origin, &mut None, alphas);
             return Ok((report, selected));

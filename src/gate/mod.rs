@@ -26,6 +26,7 @@ mod step;
 mod strict;
 mod verdict;
 
+pub use explain::diagnose;
 #[cfg(feature = "argo")]
 pub use file::GateFile;
 pub use lint::{Lint, LintSeverity};

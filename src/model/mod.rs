@@ -6,6 +6,7 @@ pub(crate) mod label;
 pub(crate) mod log;
 pub(crate) mod loss;
 pub(crate) mod matcher;
+pub(crate) mod nearest;
 pub(crate) mod number;
 pub(crate) mod pattern;
 pub(crate) mod sample;

@@ -187,6 +187,23 @@ pub(crate) enum AggregateOp {
 }
 
 impl AggregateOp {
+    pub(crate) const ALL: [Self; 14] = [
+        Self::Sum,
+        Self::Avg,
+        Self::Count,
+        Self::Min,
+        Self::Max,
+        Self::Group,
+        Self::Stddev,
+        Self::Stdvar,
+        Self::Topk,
+        Self::Bottomk,
+        Self::CountValues,
+        Self::Quantile,
+        Self::Limitk,
+        Self::LimitRatio,
+    ];
+
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Sum => "sum",
@@ -204,6 +221,11 @@ impl AggregateOp {
             Self::Limitk => "limitk",
             Self::LimitRatio => "limit_ratio",
         }
+    }
+
+    /// Whether Prometheus calls it experimental.
+    pub(crate) const fn is_experimental(self) -> bool {
+        matches!(self, Self::Limitk | Self::LimitRatio)
     }
 
     /// Whether it takes a parameter before the vector.

@@ -255,6 +255,12 @@ impl Engine {
         self.experimental_functions(on).extended_range_selectors(on).fill_modifiers(on)
     }
 
+    /// The names of the functions and aggregations that queries may use under these options, in their order: for
+    /// whoever completes what is typed.
+    pub fn functions(&self) -> Vec<&'static str> {
+        self.parse.functions()
+    }
+
     /// What one query may use.
     #[must_use]
     pub fn limits(mut self, limits: QueryLimits) -> Self {

@@ -25,6 +25,9 @@ macro_rules! functions {
         }
 
         impl Function {
+            /// All of them, in the order of their names.
+            pub(crate) const ALL: &[Self] = &[$(Self::$variant),*];
+
             /// The function called `name`; names are case-sensitive.
             pub(crate) fn by_name(name: &str) -> Option<Self> {
                 match name {

@@ -173,7 +173,7 @@ fn traffic_obstacle(
     source: &dyn Source,
 ) -> Result<Option<Finding>> {
     if loaded.series.is_empty() {
-        return explain::diagnose(source, selector, span.now).map(Some);
+        return explain::diagnose_selector(source, selector, span.now).map(Some);
     }
     let newest = loaded.series.iter().filter_map(|series| series.newest);
     let Some((last, _)) = newest.clone().max_by_key(|(time, _)| *time) else { return Ok(None) };

@@ -3,18 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::nearest;
 use crate::error::Result;
 use crate::gate::evidence::select;
 use crate::gate::reason::Finding;
 use crate::gate::spec::Selector;
-use crate::model::{Matcher, Timestamp, Window};
+use crate::model::{Matcher, Timestamp, Window, nearest};
 use crate::source::Source;
 
 /// Why no series match the selector up to `now`: index look-ups only.
 ///
 /// The smallest set of matchers whose removal yields series is at fault, of several the one that yields fewest.
-pub(crate) fn diagnose(source: &dyn Source, selector: &Selector, now: Timestamp) -> Result<Finding> {
+pub(crate) fn diagnose_selector(source: &dyn Source, selector: &Selector, now: Timestamp) -> Result<Finding> {
     let text = selector.text.clone();
     let (name, others): (Vec<&Matcher>, Vec<&Matcher>) =
         selector.matchers.iter().partition(|matcher| matcher.name() == "__name__");

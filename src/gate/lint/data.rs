@@ -7,7 +7,7 @@ use super::query::{is_success_code, tells_versions};
 use super::{Note, Notes};
 use crate::error::Result;
 use crate::gate::evidence::select;
-use crate::gate::explain::diagnose;
+use crate::gate::explain::diagnose_selector;
 use crate::gate::reason::Finding;
 use crate::gate::shape::{Grouping, Kind, Subject};
 use crate::gate::spec::Selector;
@@ -46,7 +46,7 @@ pub(super) fn lint(read: &Read, source: &dyn Source, now: Timestamp, notes: &mut
 
 /// Why a selector matches nothing.
 fn absent(selector: &Selector, source: &dyn Source, now: Timestamp, notes: &mut Notes) -> Result<()> {
-    let finding = diagnose(source, selector, now)?;
+    let finding = diagnose_selector(source, selector, now)?;
     let names: Vec<String> = match &finding {
         Finding::NoSuchMetric { name, suggestions, .. } => {
             [name].into_iter().chain(suggestions).cloned().collect()

@@ -251,7 +251,9 @@ impl Parser<'_> {
         let word = self.word(name);
         let Some(function) = Function::by_name(word) else {
             let message = format!("unknown function with name {}", quote(word.as_bytes()));
-            return Err(self.error(range_of(name), &message));
+            return Err(self
+                .error(range_of(name), &message)
+                .suggesting(self.options.nearest_functions(word)));
         };
         if function.signature().experimental && !self.options.experimental_functions {
             let message = format!("function {} is not enabled", quote(word.as_bytes()));
@@ -326,12 +328,11 @@ impl Parser<'_> {
         let range = TextRange::new(name.start(), end);
         let arg_count = args.len();
         let mut args = args.into_iter();
-        let experimental = matches!(op, AggregateOp::Limitk | AggregateOp::LimitRatio);
         let wanted = if op.has_param() { 2 } else { 1 };
         if arg_count == 0 {
             return Err(self.error(range, "no arguments for aggregate expression provided"));
         }
-        if experimental && !self.options.experimental_functions {
+        if op.is_experimental() && !self.options.experimental_functions {
             let message = format!(
                 "{}() is experimental and must be enabled with --enable-feature=promql-experimental-functions",
                 op.as_str()

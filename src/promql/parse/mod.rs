@@ -11,11 +11,13 @@ mod modifier;
 mod selector;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::nearest;
 
 use self::context::Context;
-use super::ast::{DurationExpr, Expr};
+use super::ast::{AggregateOp, DurationExpr, Expr};
 use super::check;
 use super::lex::{Keyword, Token, TokenKind, Tokens, lex};
+use super::signature::Function;
 use super::text_range::{TextRange, line_and_column};
 
 /// Which parts of the language are switched on, and how large a query may be.
@@ -47,6 +49,29 @@ impl Default for ParseOptions {
             extended_range_selectors: false,
             fill_modifiers: false,
             limits: ParseLimits::default(),
+        }
+    }
+}
+
+impl ParseOptions {
+    /// The names of all functions and aggregations that are switched on, in their order.
+    pub(crate) fn functions(&self) -> Vec<&'static str> {
+        let on = |experimental: bool| self.experimental_functions || !experimental;
+        let functions = Function::ALL.iter().map(|function| function.signature());
+        let functions = functions.filter(|function| on(function.experimental)).map(|function| function.name);
+        let aggregations = AggregateOp::ALL.into_iter().filter(|op| on(op.is_experimental()));
+        let mut names: Vec<_> = functions.chain(aggregations.map(AggregateOp::as_str)).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Those that are near a name that is none of them.
+    fn nearest_functions(&self, wanted: &str) -> Vec<String> {
+        let wanted = wanted.to_ascii_lowercase();
+        let names = self.functions();
+        match names.binary_search(&&*wanted) {
+            Ok(_) => vec![wanted],
+            Err(_) => nearest::names(&wanted, &names),
         }
     }
 }

@@ -334,3 +334,25 @@ fn long_queries_are_prettified_over_lines() {
     assert_eq!(pretty(&read(text)), expected);
     assert_eq!(pretty(&read("sum(a)  by (b)")), "sum by (b) (a)");
 }
+
+#[test]
+fn a_function_that_does_not_exist_is_answered_with_those_that_do() {
+    let suggestions =
+        |query: &str, options: &ParseOptions| parse(query, options).unwrap_err().suggestions().to_vec();
+    let table: [(&str, &[&str]); 7] = [
+        ("raet(a[5m])", &["rate"]),
+        ("RATE(a[5m])", &["rate"]),
+        ("histogram_quantil(0.9, a)", &["histogram_quantile"]),
+        ("maxovertime(a[5m])", &["max_over_time"]),
+        ("summ(a)", &["sum"]),
+        ("percentile(a)", &[]),
+        ("nonsense(a)", &[]),
+    ];
+    for (query, expected) in table {
+        let found = suggestions(query, &ParseOptions::default());
+        assert_eq!(found.iter().take(1).collect::<Vec<_>>(), expected.iter().collect::<Vec<_>>(), "{query}");
+    }
+    assert!(!suggestions("limitkk(1, a)", &ParseOptions::default()).contains(&"limitk".to_owned()));
+    assert_eq!(suggestions("limitkk(1, a)", &ParseOptions::all()), ["limitk"]);
+    assert!(suggestions("a +", &ParseOptions::default()).is_empty());
+}

@@ -10,7 +10,7 @@ fn source() -> Fixture {
 }
 
 fn told(text: &str) -> Finding {
-    diagnose(&source(), &Selector::parse(text).unwrap(), Timestamp::from_secs(100)).unwrap()
+    diagnose_selector(&source(), &Selector::parse(text).unwrap(), Timestamp::from_secs(100)).unwrap()
 }
 
 #[test]

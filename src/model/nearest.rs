@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 /// At most this many suggestions.
 const SUGGESTIONS: usize = 3;
@@ -11,13 +10,14 @@ const COMPARED: usize = 128;
 
 /// Metric or label names near `wanted`: equal apart from unit suffixes or the first word, then by edit distance,
 /// then by words in common.
-pub(crate) fn names(wanted: &str, candidates: &[Arc<str>]) -> Vec<String> {
+pub(crate) fn names<S: AsRef<str>>(wanted: &str, candidates: &[S]) -> Vec<String> {
     let core = core(wanted);
     let words: BTreeSet<&str> = wanted.split('_').filter(|word| word.len() > 2).collect();
     let near = (wanted.chars().count() / 4).max(2);
     let mut ranked: Vec<_> = candidates
         .iter()
-        .filter(|name| &***name != wanted)
+        .map(AsRef::as_ref)
+        .filter(|name| *name != wanted)
         .filter_map(|name| {
             let candidate = self::core(name);
             if candidate == core || without_first_word(candidate) == without_first_word(core) {
@@ -42,11 +42,12 @@ pub(crate) fn names(wanted: &str, candidates: &[Arc<str>]) -> Vec<String> {
 }
 
 /// Values near `wanted`, by edit distance; `prefer` puts those that stand beside the other matchers first.
-pub(crate) fn values(wanted: &str, candidates: &[Arc<str>]) -> Vec<String> {
+pub(crate) fn values<S: AsRef<str>>(wanted: &str, candidates: &[S]) -> Vec<String> {
     let mut ranked: Vec<_> = candidates
         .iter()
+        .map(AsRef::as_ref)
         .map(|value| {
-            let related = value.contains(wanted) || wanted.contains(&**value);
+            let related = value.contains(wanted) || wanted.contains(value);
             ((Reverse(related), distance(wanted, value)), value)
         })
         .collect();
@@ -70,7 +71,7 @@ fn without_first_word(name: &str) -> &str {
 }
 
 /// The Damerau-Levenshtein distance in its restricted form: insertions, deletions, replacements, swapped neighbours.
-pub(crate) fn distance(a: &str, b: &str) -> usize {
+fn distance(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.chars().take(COMPARED).collect();
     let b: Vec<char> = b.chars().take(COMPARED).collect();
     let width = b.len().saturating_add(1);
@@ -102,10 +103,6 @@ pub(crate) fn distance(a: &str, b: &str) -> usize {
 mod tests {
     use super::*;
 
-    fn arcs(names: &[&str]) -> Vec<Arc<str>> {
-        names.iter().map(|name| Arc::from(*name)).collect()
-    }
-
     #[test]
     fn distance_counts_edits_and_swaps() {
         for (a, b, wanted) in [
@@ -122,7 +119,7 @@ mod tests {
 
     #[test]
     fn names_that_differ_in_suffix_or_spelling_come_first() {
-        let known = arcs(&["http_requests_total", "http_request_size_bytes", "up", "grpc_requests_total"]);
+        let known = ["http_requests_total", "http_request_size_bytes", "up", "grpc_requests_total"];
         assert_eq!(
             names("http_requests_count", &known).first().map(String::as_str),
             Some("http_requests_total")
@@ -132,7 +129,7 @@ mod tests {
             Some("http_requests_total")
         );
         assert!(names("entirely_different", &known).is_empty());
-        let spans = arcs(&["traces_span_metrics_calls_total", "go_goroutines"]);
+        let spans = ["traces_span_metrics_calls_total", "go_goroutines"];
         assert_eq!(
             names("traces_span_metrics_duration_milliseconds_bucket", &spans),
             ["traces_span_metrics_calls_total"]
@@ -141,6 +138,6 @@ mod tests {
 
     #[test]
     fn values_are_ranked_by_distance() {
-        assert_eq!(values("/dispatch", &arcs(&["/metrics", "/dispach", "/"])), ["/", "/dispach", "/metrics"]);
+        assert_eq!(values("/dispatch", &["/metrics", "/dispach", "/"]), ["/", "/dispach", "/metrics"]);
     }
 }
