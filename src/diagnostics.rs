@@ -60,16 +60,26 @@ impl<'a> Diagnostic<'a> {
         if start > text.len() {
             return None;
         }
-        let start = text.floor_char_boundary(start);
-        let end = text.floor_char_boundary(end.clamp(start, start.saturating_add(LINE_BYTES)));
+        let start = floor_boundary(text, start);
+        let end = floor_boundary(text, end.clamp(start, start.saturating_add(LINE_BYTES)));
         let (before, after) = (text.get(..start)?, text.get(end..)?);
         let from = before.rfind('\n').map_or(0, |newline| newline.saturating_add(1));
-        let from = text.ceil_char_boundary(from.max(start.saturating_sub(LINE_BYTES)));
+        let from = ceil_boundary(text, from.max(start.saturating_sub(LINE_BYTES)));
         let to = after.find('\n').map_or(text.len(), |length| end.saturating_add(length));
-        let to = text.floor_char_boundary(to.min(end.saturating_add(LINE_BYTES)));
+        let to = floor_boundary(text, to.min(end.saturating_add(LINE_BYTES)));
         let line = before.matches('\n').count().saturating_add(1);
         Some((text.get(from..to)?, line, start.saturating_sub(from)..end.saturating_sub(from)))
     }
+}
+
+/// The last boundary of a character up to here.
+fn floor_boundary(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
+
+/// The first boundary of a character from here on.
+fn ceil_boundary(text: &str, at: usize) -> usize {
+    (at..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
 }
 
 /// A sentence without the place before it, which is drawn.

@@ -49,7 +49,7 @@ impl Parser<'_> {
                 let text = format!(
                     "a selector has more than {allowed} matchers, which is the most allowed (matchers)"
                 );
-                return Err(Error::new(ErrorKind::Limit, text).at(start, self.last_end() as usize));
+                return Err(Error::new(ErrorKind::Limit, text).at(start, self.last_end()));
             }
             matchers.push(matcher);
             if let Some(close) = self.take(TokenKind::RightBrace)? {
@@ -102,7 +102,7 @@ impl Parser<'_> {
             Matcher::new(self.word(label), op, bytes)
         };
         matcher.map_err(|error| match error.kind() {
-            ErrorKind::Limit => error.at(range.start as usize, range.end as usize),
+            ErrorKind::Limit => error.at(range.start, range.end),
             _ => self.error(range, &error.to_string()).caused_by(error),
         })
     }
