@@ -38,8 +38,8 @@ pub use model::{
     SampleBuffer, SampleValue, Span, Timestamp, Window, is_stale, stale_marker,
 };
 pub use promql::{
-    Analysis, Annotations, CancellationToken, Engine, Evaluation, EvaluationPath, MatrixSeries,
-    OperatorAnalysis, Query, QueryLimits, Value, ValueType, VectorSample,
+    Analysis, Annotations, CancellationToken, Engine, Evaluation, EvaluationPath, Explanation, MatrixSeries,
+    OperatorAnalysis, OperatorPlan, Query, QueryLimits, Value, ValueType, VectorSample,
 };
 pub use source::{CustomBuckets, Family, Item, SelectRequest, Series, SeriesSet, Source};
 pub use store::{

@@ -9,7 +9,8 @@ a query is evaluated at the instant that the prompt shows; what differs from a q
   \\at start | end        the first or the last sample
   \\range LENGTH STEP     from now on over a range that ends at the instant, as \\range 1h 15s; sparklines
   \\instant               from now on at the instant alone
-  \\analyze QUERY         what every operator does
+  \\explain QUERY         what every operator would do
+  \\analyze QUERY         what every operator did, and how long it took
   \\format QUERY          the query, laid out
   \\metrics [PART]        names of metrics, those with PART in them
   \\help, \\quit
@@ -25,6 +26,7 @@ pub(crate) enum Command<'a> {
     At(At),
     Range(Duration, Duration),
     Instant,
+    Explain(&'a str),
     Analyze(&'a str),
     Format(&'a str),
     Metrics(&'a str),
@@ -62,6 +64,7 @@ impl<'a> Command<'a> {
                 }
             }
             ("instant", "") => Ok(Self::Instant),
+            ("explain", query) if !query.is_empty() => Ok(Self::Explain(query)),
             ("analyze", query) if !query.is_empty() => Ok(Self::Analyze(query)),
             ("format", query) if !query.is_empty() => Ok(Self::Format(query)),
             ("metrics", part) => Ok(Self::Metrics(part)),
@@ -101,6 +104,7 @@ mod tests {
             ("\\at 12.5", Command::At(At::Seconds(12.5))),
             ("\\at end", Command::At(At::End)),
             ("\\range 1h 15s", Command::Range(seconds(3_600), seconds(15))),
+            ("\\explain up", Command::Explain("up")),
             ("\\analyze sum(up)", Command::Analyze("sum(up)")),
             ("\\metrics", Command::Metrics("")),
             ("\\q", Command::Quit),

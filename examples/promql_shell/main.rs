@@ -13,7 +13,7 @@ mod show;
 use std::io::{BufRead as _, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use promgate::{Diagnostic, Engine, Snapshot, Source as _, Timestamp, Value, Window, diagnose};
 use rustyline::error::ReadlineError;
@@ -63,8 +63,9 @@ impl Shell {
         if series == 0 {
             return Err(format!("{}: no sample in it", data.display()));
         }
+        let started = Instant::now();
         Ok(Self {
-            engine: Engine::new().experimental(experimental),
+            engine: Engine::new().experimental(experimental).clock(move || started.elapsed()),
             source,
             first,
             last,
@@ -102,6 +103,13 @@ impl Shell {
             Command::Metrics(part) => self.metrics(part),
             Command::Format(query) => self.explained(query, |query| Ok(query.pretty() + "\n")),
             Command::Query(query) => self.explained(query, |query| self.answer(query)),
+            Command::Explain(query) => self.explained(query, |query| {
+                let explanation = match self.steps() {
+                    Some((start, step)) => self.engine.explain_range(query, start, self.at, step)?,
+                    None => self.engine.explain(query, self.at)?,
+                };
+                Ok(explanation.to_string())
+            }),
             Command::Analyze(query) => self.explained(query, |query| {
                 let (_, analysis) = match self.steps() {
                     Some((start, step)) => {

@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::text_range::TextRange;
 
@@ -35,6 +37,8 @@ pub struct OperatorAnalysis {
     pub samples_read: u64,
     /// Series in its value; of a scalar there are none.
     pub series: usize,
+    /// How long it took, its operands not counted, if the engine has a [clock](crate::Engine::clock).
+    pub time: Option<Duration>,
 }
 
 /// What an evaluation did. [`Display`](fmt::Display) shows a line for every operator, those that others work on below them.
@@ -80,10 +84,14 @@ impl fmt::Display for Analysis {
                 )?;
             }
             f.write_str(match operator.path {
-                EvaluationPath::Series => "\n",
-                EvaluationPath::Once => ", once for all steps\n",
-                EvaluationPath::Families => ", by rows of histograms\n",
+                EvaluationPath::Series => "",
+                EvaluationPath::Once => ", once for all steps",
+                EvaluationPath::Families => ", by rows of histograms",
             })?;
+            match operator.time {
+                Some(time) => writeln!(f, ", in {time:?}")?,
+                None => f.write_str("\n")?,
+            }
         }
         Ok(())
     }
@@ -97,17 +105,26 @@ pub(crate) struct Work {
     pub(crate) samples: u64,
 }
 
+/// A clock that does not go back.
+pub(crate) type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
+
 /// Writes down what operators do, if somebody asked.
 #[derive(Default)]
 pub(crate) struct Recorder {
     text: String,
     operators: Option<RefCell<Vec<OperatorAnalysis>>>,
+    clock: Option<Clock>,
 }
 
 impl Recorder {
     /// A recorder for this query.
-    pub(crate) fn new(text: &str) -> Self {
-        Self { text: text.to_owned(), operators: Some(RefCell::default()) }
+    pub(crate) fn new(text: &str, clock: Option<Clock>) -> Self {
+        Self { text: text.to_owned(), operators: Some(RefCell::default()), clock }
+    }
+
+    /// The time, if somebody asked and there is a clock.
+    pub(crate) fn now(&self) -> Option<Duration> {
+        self.clock.as_ref().map(|clock| clock())
     }
 
     /// An operator begins. Returns its number.
@@ -122,13 +139,18 @@ impl Recorder {
             chunks_read: 0,
             samples_read: 0,
             series: 0,
+            time: None,
         });
         operators.len().saturating_sub(1)
     }
 
-    /// An operator did something more.
-    pub(crate) fn add(&self, number: usize, before: Work, after: Work) {
+    /// An operator did something more since a time.
+    pub(crate) fn add(&self, number: usize, since: Option<Duration>, before: Work, after: Work) {
+        let took = self.now().zip(since).map(|(now, since)| now.saturating_sub(since));
         self.change(number, |operator| {
+            if let Some(took) = took {
+                operator.time = Some(operator.time.unwrap_or_default().saturating_add(took));
+            }
             let more = |sum: &mut u64, before: u64, after: u64| {
                 *sum = sum.saturating_add(after.saturating_sub(before));
             };

@@ -2,17 +2,20 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Timestamp;
 use crate::source::Source;
 
-use super::analysis::{Analysis, Recorder};
+use super::analysis::{Analysis, Clock, Recorder};
 use super::annotation::Notebook;
 use super::ast::{Expr, ValueType};
 use super::cancellation::{CancellationToken, Interrupts};
 use super::exec::budget::Budget;
+use super::exec::explain::explain;
 use super::exec::{Evaluator, Settings};
+use super::explanation::Explanation;
 use super::parse::{ParseOptions, parse};
 use super::plan::steps::Steps;
 use super::plan::{Scope, Surroundings, plan};
@@ -132,6 +135,17 @@ pub struct Engine {
     subquery_step_ms: i64,
     limits: QueryLimits,
     interrupts: Interrupts,
+    clock: Ticking,
+}
+
+/// A clock, if there is one.
+#[derive(Clone, Default)]
+struct Ticking(Option<Clock>);
+
+impl fmt::Debug for Ticking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "a clock" } else { "none" })
+    }
 }
 
 /// A query that has been parsed and checked. [`Display`](fmt::Display) shows its canonical text.
@@ -159,6 +173,7 @@ impl Default for Engine {
             subquery_step_ms: DEFAULT_SUBQUERY_STEP_MS,
             limits: QueryLimits::default(),
             interrupts: Interrupts::default(),
+            clock: Ticking::default(),
         }
     }
 }
@@ -302,6 +317,24 @@ impl Engine {
         self
     }
 
+    /// A clock that does not go back, by which [`analyze`](Self::analyze) tells how long operators took. Nothing else looks at it.
+    ///
+    /// ```
+    /// # use promgate::{Engine, Store, StoreOptions, Timestamp};
+    /// let start = std::time::Instant::now();
+    /// let engine = Engine::new().clock(move || start.elapsed());
+    /// let query = engine.prepare("vector(1) + 1")?;
+    /// let source = Store::in_memory(StoreOptions::new()).snapshot();
+    /// let (_, analysis) = engine.analyze(&source, &query, Timestamp::from_millis(0))?;
+    /// assert!(analysis.operators.iter().all(|operator| operator.time.is_some()));
+    /// # Ok::<(), promgate::Error>(())
+    /// ```
+    #[must_use]
+    pub fn clock(mut self, now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        self.clock = Ticking(Some(Arc::new(now)));
+        self
+    }
+
     /// Parses and checks a query.
     ///
     /// # Errors
@@ -323,6 +356,35 @@ impl Engine {
         self.instant_recorded(source, query, at, Recorder::default()).map(|(evaluation, _)| evaluation)
     }
 
+    /// How the query would be evaluated at one instant.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Query`] or [`ErrorKind::Parse`] with Prometheus's text for durations that have no value here.
+    pub fn explain(&self, query: &Query, at: Timestamp) -> Result<Explanation> {
+        let time = at.as_millis();
+        let plan = plan(&query.expr, &self.scope(time, time, 0))?;
+        Ok(Explanation { operators: explain(&plan, Steps::single(time), &query.text, self.settings) })
+    }
+
+    /// How the query would be evaluated over a range.
+    ///
+    /// # Errors
+    ///
+    /// As [`explain`](Self::explain), and as [`range`](Self::range) for what is no range query.
+    pub fn explain_range(
+        &self,
+        query: &Query,
+        start: Timestamp,
+        end: Timestamp,
+        step_ms: i64,
+    ) -> Result<Explanation> {
+        check_range(query, step_ms)?;
+        let steps = Steps::new(start.as_millis(), end.as_millis(), step_ms);
+        let plan = plan(&query.expr, &self.scope(start.as_millis(), end.as_millis(), step_ms))?;
+        Ok(Explanation { operators: explain(&plan, steps, &query.text, self.settings) })
+    }
+
     /// Evaluates at one instant, and tells what every operator did.
     ///
     /// # Errors
@@ -334,7 +396,8 @@ impl Engine {
         query: &Query,
         at: Timestamp,
     ) -> Result<(Evaluation, Analysis)> {
-        let (evaluation, recorder) = self.instant_recorded(source, query, at, Recorder::new(&query.text))?;
+        let (evaluation, recorder) =
+            self.instant_recorded(source, query, at, Recorder::new(&query.text, self.clock.0.clone()))?;
         Ok((evaluation, recorder.into_analysis()))
     }
 
@@ -384,7 +447,7 @@ impl Engine {
         end: Timestamp,
         step_ms: i64,
     ) -> Result<(Evaluation, Analysis)> {
-        let recorder = Recorder::new(&query.text);
+        let recorder = Recorder::new(&query.text, self.clock.0.clone());
         let (evaluation, recorder) = self.range_recorded(source, query, (start, end, step_ms), recorder)?;
         Ok((evaluation, recorder.into_analysis()))
     }
@@ -396,21 +459,7 @@ impl Engine {
         (start, end, step_ms): (Timestamp, Timestamp, i64),
         recorder: Recorder,
     ) -> Result<(Evaluation, Recorder)> {
-        if step_ms <= 0 {
-            return Err(Error::new(
-                ErrorKind::InvalidArgument,
-                format!("a range query needs a step above 0 ms, found {step_ms} ms"),
-            ));
-        }
-        if !matches!(query.value_type(), ValueType::Scalar | ValueType::Vector) {
-            return Err(Error::new(
-                ErrorKind::Parse,
-                format!(
-                    "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
-                    query.value_type().as_str()
-                ),
-            ));
-        }
+        check_range(query, step_ms)?;
         self.interrupts.check(EXECUTION)?;
         let steps = Steps::new(start.as_millis(), end.as_millis(), step_ms);
         let plan = plan(&query.expr, &self.scope(start.as_millis(), end.as_millis(), step_ms))?;
@@ -441,6 +490,26 @@ impl Engine {
             recorder,
         }
     }
+}
+
+/// Whether this can be a range query.
+fn check_range(query: &Query, step_ms: i64) -> Result<()> {
+    if step_ms <= 0 {
+        return Err(Error::new(
+            ErrorKind::InvalidArgument,
+            format!("a range query needs a step above 0 ms, found {step_ms} ms"),
+        ));
+    }
+    if !matches!(query.value_type(), ValueType::Scalar | ValueType::Vector) {
+        return Err(Error::new(
+            ErrorKind::Parse,
+            format!(
+                "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
+                query.value_type().as_str()
+            ),
+        ));
+    }
+    Ok(())
 }
 
 impl Query {

@@ -21,7 +21,7 @@ use super::range::{Slider, bounds, drop_stale};
 use super::vector::{Vector, VectorSeries};
 
 /// A sum over rates of bucket series, grouped at least by their bounds.
-struct RateSum<'n, 'q> {
+pub(super) struct RateSum<'n, 'q> {
     selector: &'n RangeSelector<'q>,
     options: RateOptions,
     steps: Steps,
@@ -36,7 +36,7 @@ struct Step {
 }
 
 /// The form that this file evaluates, if the aggregation has it.
-fn recognize<'n, 'q>(aggregate: &'n Aggregate<'q>, steps: Steps) -> Option<RateSum<'n, 'q>> {
+pub(super) fn recognize<'n, 'q>(aggregate: &'n Aggregate<'q>, steps: Steps) -> Option<RateSum<'n, 'q>> {
     let by_bound = aggregate.grouping.iter().any(|name| name == BUCKET_BOUND) != aggregate.without;
     if aggregate.op != AggregateOp::Sum || !by_bound {
         return None;

@@ -10,6 +10,7 @@ pub(crate) mod budget;
 mod call;
 pub(crate) mod column;
 mod count_values;
+pub(crate) mod explain;
 mod family;
 mod family_groups;
 mod go_sort;

@@ -129,9 +129,9 @@ impl Evaluator<'_> {
                 continue;
             }
             let node = last.node;
-            let (record, before) = (last.record, self.budget.work());
+            let (record, since, before) = (last.record, self.recorder.now(), self.budget.work());
             let value = self.end(last)?;
-            self.recorder.add(record, before, self.budget.work());
+            self.recorder.add(record, since, before, self.budget.work());
             if let Operand::Vector(vector) = &value {
                 self.recorder.change(record, |operator| operator.series = vector.series.len());
             }
@@ -151,6 +151,7 @@ impl Evaluator<'_> {
         let steps = if once { Steps::single(steps.first()) } else { steps };
         let mut operand_steps = steps;
         let (record, before) = (self.recorder.begin(depth, node.range), self.budget.work());
+        let since = self.recorder.now();
         if once {
             self.recorder.change(record, |operator| operator.path = EvaluationPath::Once);
         }
@@ -177,7 +178,7 @@ impl Evaluator<'_> {
             Operator::Call { function, args } => self.check_call(*function, args, node)?,
             _ => {}
         }
-        self.recorder.add(record, before, self.budget.work());
+        self.recorder.add(record, since, before, self.budget.work());
         let ahead = if value.is_some() { SmallVec::new() } else { ahead(node) };
         let value = value.map(Operand::Vector);
         Ok(Waiting { node, steps, repeat, ahead, operand_steps, operands, value, record })
