@@ -57,8 +57,9 @@ pub enum ErrorKind {
 }
 
 impl Error {
-    /// An error with its sentence: lower case, no full stop, what was found and what was allowed.
-    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+    /// An error with its sentence: lower case, no full stop, what was found and what was allowed. For whoever writes a
+    /// [`Source`](crate::Source) of their own.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             inner: Box::new(Inner {
                 kind,
@@ -83,7 +84,8 @@ impl Error {
     }
 
     /// The same error with its cause.
-    pub(crate) fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.inner.source = Some(source.into());
         self
     }

@@ -8,6 +8,8 @@ mod doubt;
 mod elements;
 mod evidence;
 mod explain;
+#[cfg(all(test, feature = "argo"))]
+mod failures;
 #[cfg(feature = "argo")]
 mod file;
 #[cfg(test)]

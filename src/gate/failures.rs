@@ -1,0 +1,158 @@
+//! Whatever fails under a gate, and whenever it does: that look does not pass.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::argo::{AnalysisTemplate, Profile};
+use super::fixture::Fixture;
+use super::{Check, Gate, GateSpec, Verdict};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Loss, Matcher, Timestamp, Window};
+use crate::source::{SelectRequest, SeriesSet, Source};
+
+/// The kind after this one. A new kind has to be put in its place here.
+const fn next(kind: ErrorKind) -> Option<ErrorKind> {
+    Some(match kind {
+        ErrorKind::Parse => ErrorKind::Query,
+        ErrorKind::Query => ErrorKind::InvalidArgument,
+        ErrorKind::InvalidArgument => ErrorKind::Unsupported,
+        ErrorKind::Unsupported => ErrorKind::OutOfOrder,
+        ErrorKind::OutOfOrder => ErrorKind::Canceled,
+        ErrorKind::Canceled => ErrorKind::TimedOut,
+        ErrorKind::TimedOut => ErrorKind::Limit,
+        ErrorKind::Limit => ErrorKind::Corrupt,
+        ErrorKind::Corrupt => ErrorKind::Io,
+        ErrorKind::Io => ErrorKind::Closed,
+        ErrorKind::Closed => ErrorKind::Locked,
+        ErrorKind::Locked => ErrorKind::Full,
+        ErrorKind::Full => ErrorKind::Failed,
+        ErrorKind::Failed => return None,
+    })
+}
+
+/// A source of which some questions fail, counted from 0.
+struct Failing {
+    inner: Fixture,
+    asked: AtomicUsize,
+    first: usize,
+    last: usize,
+    kind: ErrorKind,
+}
+
+impl Failing {
+    fn ask(&self) -> Result<()> {
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+        match (self.first..=self.last).contains(&asked) {
+            true => Err(Error::new(self.kind, "the source is broken")),
+            false => Ok(()),
+        }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl Source for Failing {
+    fn select(&self, request: &SelectRequest<'_>) -> Result<SeriesSet> {
+        self.ask()?;
+        self.inner.select(request)
+    }
+
+    fn label_values(&self, name: &str, matchers: &[Matcher], window: Window) -> Result<Vec<Arc<str>>> {
+        self.ask()?;
+        self.inner.label_values(name, matchers, window)
+    }
+
+    fn losses(&self, window: Window) -> Vec<Loss> {
+        self.inner.losses(window)
+    }
+}
+
+/// A canary and its baseline with ten requests a second each, all of them good and fast.
+fn data() -> Fixture {
+    let every = || (0..=600).step_by(10);
+    let mut data = Fixture::default();
+    for version in ["canary", "stable"] {
+        let target = |name| [("__name__", name), ("version", version), ("job", "a"), ("instance", version)];
+        data = data.series(&target("up"), every().map(|second| (second, 1.0)));
+        for (code, rate) in [("200", 10.0), ("500", 0.0)] {
+            let labels = [target("requests_total").as_slice(), &[("code", code)]].concat();
+            data = data.series(&labels, every().map(|second| (second, second as f64 * rate)));
+        }
+        for (le, rate) in [("0.1", 10.0), ("1", 10.0), ("+Inf", 10.0)] {
+            let labels = [target("seconds_bucket").as_slice(), &[("le", le)]].concat();
+            data = data.series(&labels, every().map(|second| (second, second as f64 * rate)));
+        }
+    }
+    data
+}
+
+fn native() -> Gate {
+    let canary = |code: &str| format!("requests_total{{version=\"canary\"{code}}}");
+    let spec = GateSpec::builder("all kinds of checks")
+        .check(Check::volume("traffic", canary("")).at_least(1.0))
+        .check(Check::ratio("errors", canary(",code=\"500\""), canary("")).below(0.05))
+        .check(Check::quantile("latency", "seconds_bucket{version=\"canary\"}", 0.95).below(1.0))
+        .check(Check::ratio("each", canary(",code=\"500\""), canary("")).by(["instance"]).below(0.05))
+        .deadline_ms(400_000)
+        .build()
+        .unwrap();
+    Gate::new(spec)
+}
+
+fn strict() -> Gate {
+    let templates = AnalysisTemplate::from_yaml(
+        "kind: AnalysisTemplate\nmetadata: {name: t}\nspec:\n  metrics:\n  - {name: traffic, count: 3, interval: 10s, \
+         successCondition: 'result[0] > 1', provider: {prometheus: {query: 'sum(rate(requests_total[1m]))'}}}\n  \
+         - {name: p95, count: 3, interval: 20s, successCondition: 'result[0] < 1', provider: {prometheus: {query: \
+         'histogram_quantile(0.95, sum by (le) (rate(seconds_bucket[1m])))'}}}\n",
+    )
+    .unwrap();
+    Gate::from_argo(templates.first().unwrap(), &[], Profile::V1_10).unwrap()
+}
+
+/// Runs a gate to its end. Returns the last verdict, and how many questions failed in a look that passed.
+fn run(mut gate: Gate, source: &Failing) -> (Verdict, usize) {
+    gate.start(Timestamp::from_secs(60));
+    let (mut verdict, mut passed_over) = (Verdict::Inconclusive, 0);
+    while let Some(due) = gate.next_due() {
+        let before = source.asked();
+        verdict = gate.tick(due, source).unwrap().verdict;
+        let failed = (before..source.asked()).filter(|asked| (source.first..=source.last).contains(asked));
+        if verdict == Verdict::Pass {
+            passed_over += failed.count();
+        }
+    }
+    (verdict, passed_over)
+}
+
+fn failing(kind: ErrorKind, first: usize, last: usize) -> Failing {
+    Failing { inner: data(), asked: AtomicUsize::new(0), first, last, kind }
+}
+
+/// Lets every question of a run fail with every kind: that one alone, and all from it on.
+fn never_passes(gate: fn() -> Gate) {
+    let whole = failing(ErrorKind::Io, usize::MAX, usize::MAX);
+    assert_eq!(run(gate(), &whole).0, Verdict::Pass, "without a failure it passes");
+    let mut kind = Some(ErrorKind::Parse);
+    while let Some(failure) = kind {
+        for question in 0..whole.asked() {
+            let (_, passed_over) = run(gate(), &failing(failure, question, question));
+            assert_eq!(passed_over, 0, "question {question} alone fails with {failure:?}");
+            let (verdict, _) = run(gate(), &failing(failure, question, usize::MAX));
+            assert_ne!(verdict, Verdict::Pass, "questions from {question} on fail with {failure:?}");
+        }
+        kind = next(failure);
+    }
+}
+
+#[test]
+fn a_native_gate_never_passes_over_a_failure_of_any_kind_at_any_question() {
+    never_passes(native);
+}
+
+#[test]
+fn a_strict_gate_never_passes_over_a_failure_of_any_kind_at_any_question() {
+    never_passes(strict);
+}
