@@ -1,5 +1,9 @@
 //! The laws that the fuzz targets under `fuzz/` check, over bytes from anywhere; and sealed bodies, for benches.
 
+mod evaluation;
+#[cfg(feature = "argo")]
+mod gates;
+
 use std::sync::Arc;
 
 use crate::chunk::{self, Body, Column, FamilyBuffer, Layout, Wanted};
@@ -110,6 +114,60 @@ pub fn promql_roundtrip(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         crate::promql::roundtrip::assert_roundtrip(text);
     }
+}
+
+/// A query is refused, or answers the same by whatever way it is evaluated.
+///
+/// # Panics
+///
+/// If the law does not hold.
+pub fn promql_eval(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        evaluation::assert_evaluates(text);
+    }
+}
+
+/// An AnalysisTemplate is refused, or is linted and runs; judged by evidence it does not pass on nothing.
+///
+/// # Panics
+///
+/// If the law does not hold.
+#[cfg(feature = "argo")]
+pub fn template(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        gates::assert_template_is_read(text);
+    }
+}
+
+/// A condition is refused, or decides the same again. The first byte picks the value that it is asked about.
+///
+/// # Panics
+///
+/// If the law does not hold.
+#[cfg(feature = "argo")]
+pub fn condition(bytes: &[u8]) {
+    gates::assert_condition_is_decided(bytes);
+}
+
+/// A gate file, a NUL and an exposition: the gate is refused, or comes to the same end wherever it is resumed, and does not pass
+/// on nothing.
+///
+/// # Panics
+///
+/// If the law does not hold.
+#[cfg(feature = "argo")]
+pub fn gate_total(bytes: &[u8]) {
+    gates::assert_gate_is_total(bytes);
+}
+
+/// Edits of a gate's state: it is refused, or is the state that was written.
+///
+/// # Panics
+///
+/// If the law does not hold.
+#[cfg(feature = "argo")]
+pub fn gate_state(bytes: &[u8]) {
+    gates::assert_state_is_checked(bytes);
 }
 
 /// A pattern is refused, or its shortcuts answer as the engine does. The first line is the pattern, the rest a value.

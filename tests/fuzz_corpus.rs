@@ -65,3 +65,28 @@ fn an_edited_store_is_an_error_or_reports_or_is_whole() {
 fn a_store_under_any_operations_holds_what_a_map_says() {
     replay("store_model", promgate::fuzzing::store_model);
 }
+
+#[test]
+fn queries_answer_the_same_by_whatever_way() {
+    replay("promql_eval", promgate::fuzzing::promql_eval);
+}
+
+#[test]
+fn templates_are_refused_or_linted_and_run() {
+    replay("template", promgate::fuzzing::template);
+}
+
+#[test]
+fn conditions_are_refused_or_decide_alike() {
+    replay("condition", promgate::fuzzing::condition);
+}
+
+#[test]
+fn gates_come_to_the_same_end_wherever_they_are_resumed() {
+    replay("gate_total", promgate::fuzzing::gate_total);
+}
+
+#[test]
+fn edited_states_of_gates_are_refused() {
+    replay("gate_state", promgate::fuzzing::gate_state);
+}

@@ -65,15 +65,25 @@ impl GateState {
     }
 }
 
+/// What is written: the state, and the checksum of its JSON as this crate writes it, whatever others make of blanks.
+#[cfg(feature = "serde")]
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Checked<S> {
+    crc32c: u32,
+    state: S,
+}
+
 #[cfg(feature = "serde")]
 impl GateState {
-    /// The state as JSON.
+    /// The state as JSON, with a checksum.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if it cannot be written.
     pub fn to_json(&self) -> Result<String> {
-        serde_json::to_string(self).map_err(|error| {
+        let checked =
+            self.checksum().and_then(|crc32c| serde_json::to_string(&Checked { crc32c, state: self }));
+        checked.map_err(|error| {
             Error::new(ErrorKind::InvalidArgument, "the gate's state cannot be written as JSON")
                 .caused_by(error)
         })
@@ -83,10 +93,26 @@ impl GateState {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) with the place if it is something else.
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) with the place if it is something else, and if the state is not the
+    /// one that was written.
     pub fn from_json(text: &str) -> Result<Self> {
-        serde_json::from_str(text).map_err(|error| {
+        let corrupt = |error: serde_json::Error| {
             Error::new(ErrorKind::Corrupt, format!("this is no state of a gate: {error}")).caused_by(error)
-        })
+        };
+        let Checked { crc32c, state }: Checked<Self> = serde_json::from_str(text).map_err(corrupt)?;
+        let found = state.checksum().map_err(corrupt)?;
+        if found == crc32c {
+            return Ok(state);
+        }
+        Err(Error::new(
+            ErrorKind::Corrupt,
+            format!(
+                "the gate's state is not what was written: its checksum is {found:08x}, not {crc32c:08x}"
+            ),
+        ))
+    }
+
+    fn checksum(&self) -> serde_json::Result<u32> {
+        serde_json::to_vec(self).map(|json| crc32c::crc32c(&json))
     }
 }
