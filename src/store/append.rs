@@ -85,7 +85,8 @@ pub struct Refusal {
 
 impl Appender {
     pub(super) fn new(store: Store) -> Self {
-        let (samples, unknown, rows) = (Vec::new(), Vec::new(), Rows::default());
+        let rows = Rows::like(store.inner.usual_values.load(Ordering::Relaxed));
+        let (samples, unknown) = (Vec::new(), Vec::new());
         Self { store, samples, unknown, learning: Learning::default(), rows, now: None }
     }
 
@@ -308,6 +309,9 @@ impl Appender {
                 }
             }
             rows.clear();
+        }
+        if !rows.is_empty() {
+            inner.usual_values.store(rows.sample_count(), Ordering::Relaxed);
         }
         rows.sort();
         inner.resolve(&mut samples, unknown, learning, now, &mut report);

@@ -82,7 +82,7 @@ impl Inner {
             let (mut sequence, mut before) = (0, 0);
             if let Some(disk) = &self.disk {
                 self.prepare(disk, &mut writer)?;
-                sequence = disk.write(&mut writer, FrameKind::Tombstone, &payload)?;
+                sequence = disk.write(&mut writer, FrameKind::Tombstone, &[&payload])?;
                 // Segments with higher numbers are made of heads without it.
                 before = disk.manifest.lock().next_file.saturating_add(1);
             }

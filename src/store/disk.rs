@@ -138,8 +138,8 @@ impl Disk {
         Ok(())
     }
 
-    /// Writes a frame. After an error nothing more goes into the same file.
-    pub(super) fn write(&self, writer: &mut Writer, kind: FrameKind, payload: &[u8]) -> Result<u64> {
+    /// Writes a frame, its payload part by part. After an error nothing more goes into the same file.
+    pub(super) fn write(&self, writer: &mut Writer, kind: FrameKind, payload: &[&[u8]]) -> Result<u64> {
         self.sync.check()?;
         let Some(log) = &mut writer.log else { return Err(failed("there is no log")) };
         let durable = if planted(Bug::WatermarkTooHigh) { log.next } else { self.sync.synced() };

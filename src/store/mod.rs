@@ -104,6 +104,8 @@ struct Inner {
     newest: AtomicI64,
     samples: AtomicU64,
     sample_bytes: AtomicUsize,
+    /// Values of rows that the newest batch had.
+    usual_values: AtomicUsize,
     /// What ties a handle to its store.
     token: Arc<()>,
 }
@@ -129,6 +131,7 @@ impl Inner {
             newest: AtomicI64::new(i64::MIN),
             samples: AtomicU64::new(0),
             sample_bytes: AtomicUsize::new(0),
+            usual_values: AtomicUsize::new(0),
             token: Arc::new(()),
         }
     }

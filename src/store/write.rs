@@ -18,7 +18,6 @@ use super::wal::{BatchWriter, FrameKind, LogFile, Tables, apply};
 pub(super) struct Writer {
     pub(super) tables: Tables,
     batch: BatchWriter,
-    payload: Vec<u8>,
     /// The file of the log that grows.
     pub(super) log: Option<LogFile>,
     /// Whether that file must not be appended to any more.
@@ -36,8 +35,6 @@ pub(super) struct Writer {
 
 /// The room on the disk is looked at again after so many bytes.
 const CHECK_ROOM: u64 = 1 << 20;
-/// Bytes of room for a batch that are kept from one to the next.
-const KEPT_ROOM: usize = 1 << 14;
 
 impl Writer {
     pub(super) fn new(next_sequence: u64, log_bytes: u64, unflushed: u64) -> Self {
@@ -79,15 +76,14 @@ impl Inner {
             return Ok(report);
         }
         if let Some(disk) = &self.disk {
-            let mut payload = std::mem::take(&mut writer.payload);
-            payload.clear();
-            writer.batch.put_payload(&mut payload);
+            let batch = std::mem::take(&mut writer.batch);
+            let (start, length) = batch.start();
+            let payload = [start.get(..length).unwrap_or_default(), batch.definitions(), batch.entries()];
             let kind = if anew { FrameKind::Anew } else { FrameKind::Batch };
             let outcome = disk.write(writer, kind, &payload);
-            writer.unchecked = writer.unchecked.saturating_add(payload.len() as u64);
-            payload.clear();
-            payload.shrink_to(KEPT_ROOM);
-            writer.payload = payload;
+            let written = payload.iter().map(|part| part.len() as u64).sum();
+            writer.unchecked = writer.unchecked.saturating_add(written);
+            writer.batch = batch;
             match outcome {
                 Ok(sequence) => report.sequence = sequence,
                 Err(error) => {
@@ -139,6 +135,7 @@ impl Inner {
     ) -> Result<AppendReport> {
         let Writer { tables, batch, .. } = writer;
         batch.clear();
+        batch.make_room();
         let view = self.view.read();
         let mut encoder = Encoder::new(&self.index, &view, (tables, batch), self.late_rule());
         encoder.add_samples(samples)?;

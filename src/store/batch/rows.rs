@@ -12,6 +12,8 @@ pub(in super::super) struct Rows {
     placed: Vec<Placed>,
     values: Vec<f64>,
     layouts: Vec<Arc<Layout>>,
+    /// How many values the batch before had.
+    usual: usize,
 }
 
 /// Where a row belongs, and where its values begin.
@@ -33,6 +35,11 @@ pub(in super::super) struct Row<'a> {
 }
 
 impl Rows {
+    /// No rows yet, for a batch that will probably have about as many values as the one before.
+    pub(in super::super) fn like(usual: usize) -> Self {
+        Self { usual, ..Self::default() }
+    }
+
     /// Appends a row: a value for each column of the layout.
     pub(in super::super) fn push(
         &mut self,
@@ -43,10 +50,23 @@ impl Rows {
         count_and_sum: [f64; 2],
     ) {
         let start = self.values.len();
+        let width = buckets.len().saturating_add(count_and_sum.len());
+        if self.values.capacity().wrapping_sub(start) < width {
+            self.grow(width);
+        }
         self.values.extend_from_slice(buckets);
         self.values.extend_from_slice(&count_and_sum);
         let layout = self.layout_number(layout);
         self.placed.push(Placed { item, layout, time, start });
+    }
+
+    /// Grows to what the batch before had, at once, if this one has come some way.
+    #[cold]
+    fn grow(&mut self, width: usize) {
+        let held = self.values.len();
+        let wanted = if held >= self.usual / 8 { self.usual.saturating_sub(held) } else { 0 };
+        self.values.reserve(width.max(wanted));
+        self.placed.reserve(wanted.checked_div(width).unwrap_or(0));
     }
 
     fn layout_number(&mut self, layout: &Arc<Layout>) -> u32 {

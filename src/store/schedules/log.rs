@@ -30,7 +30,7 @@ impl Log {
         let mut writer = self.writer.lock();
         self.sync.check()?;
         let log = writer.as_mut().unwrap();
-        let sequence = log.write(FrameKind::Batch, self.sync.synced(), b"batch")?;
+        let sequence = log.write(FrameKind::Batch, self.sync.synced(), &[b"batch"])?;
         self.sync.wrote(log.file(), sequence);
         Ok((sequence, FileName::new(FileKind::Log, log.number), log.length))
     }

@@ -45,6 +45,8 @@ pub(crate) struct BatchWriter {
     expected: u32,
     time: i64,
     samples: u64,
+    /// Bytes of the entries of the batch before.
+    usual: usize,
 }
 
 impl BatchWriter {
@@ -52,9 +54,17 @@ impl BatchWriter {
     pub(crate) fn clear(&mut self) {
         self.definitions.clear();
         self.definitions.shrink_to(KEPT_ROOM);
+        if !self.entries.is_empty() {
+            self.usual = self.entries.len();
+        }
         self.entries.clear();
         self.entries.shrink_to(KEPT_ROOM);
         (self.defined, self.expected, self.time, self.samples) = (0, 0, 0, 0);
+    }
+
+    /// Makes room for as many entries as the batch before had, and some more.
+    pub(crate) fn make_room(&mut self) {
+        self.entries.reserve(self.usual.saturating_add(self.usual / 8));
     }
 
     /// Whether nothing was written.
@@ -66,11 +76,13 @@ impl BatchWriter {
         &self.entries
     }
 
-    /// The whole batch.
-    pub(crate) fn put_payload(&self, into: &mut Vec<u8>) {
-        varint::put(into, self.defined);
-        into.extend_from_slice(&self.definitions);
-        into.extend_from_slice(&self.entries);
+    /// How many definitions there are, as bytes; with the definitions and the entries behind it this is the whole batch.
+    pub(crate) fn start(&self) -> ([u8; 10], usize) {
+        varint::bytes(self.defined)
+    }
+
+    pub(crate) fn definitions(&self) -> &[u8] {
+        &self.definitions
     }
 
     pub(super) fn put_head(&mut self, number: u32, time: i64, forms: (u64, u64)) {

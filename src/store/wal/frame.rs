@@ -44,29 +44,45 @@ pub(crate) struct Frame<'a> {
     pub(crate) payload: &'a [u8],
 }
 
-fn checksum(salt: u64, head: &[u8], payload: &[u8]) -> u32 {
+fn checksum(salt: u64, head: &[u8], payload: &[&[u8]]) -> u32 {
     let checksum = crc32c::crc32c(&salt.to_le_bytes());
     let head = if planted(Bug::HeadOutsideChecksum) { &[] } else { head };
     let checksum = crc32c::crc32c_append(checksum, head);
-    crc32c::crc32c_append(checksum, payload)
+    payload.iter().fold(checksum, |checksum, part| crc32c::crc32c_append(checksum, part))
+}
+
+/// Appends a frame as bytes, whose payload is made of parts.
+pub(super) fn put_frame(
+    (sequence, durable, kind): (u64, u64, FrameKind),
+    payload: &[&[u8]],
+    salt: u64,
+    into: &mut Vec<u8>,
+) {
+    let length = payload_length(payload);
+    into.reserve(length.saturating_add(FRAME));
+    let start = into.len();
+    into.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+    into.extend_from_slice(&sequence.to_le_bytes());
+    into.extend_from_slice(&durable.to_le_bytes());
+    into.push(match kind {
+        FrameKind::Batch => 1,
+        FrameKind::Anew => 3,
+        FrameKind::Mark => 2,
+        FrameKind::Tombstone => 4,
+    });
+    let checksum = checksum(salt, into.get(start..).unwrap_or_default(), payload);
+    into.extend_from_slice(&checksum.to_le_bytes());
+    payload.iter().for_each(|part| into.extend_from_slice(part));
+}
+
+pub(super) fn payload_length(payload: &[&[u8]]) -> usize {
+    payload.iter().fold(0, |length, part| length.saturating_add(part.len()))
 }
 
 impl<'a> Frame<'a> {
     /// Appends the frame as bytes.
     pub(crate) fn put(&self, salt: u64, into: &mut Vec<u8>) {
-        let start = into.len();
-        into.extend_from_slice(&u32::try_from(self.payload.len()).unwrap_or(u32::MAX).to_le_bytes());
-        into.extend_from_slice(&self.sequence.to_le_bytes());
-        into.extend_from_slice(&self.durable.to_le_bytes());
-        into.push(match self.kind {
-            FrameKind::Batch => 1,
-            FrameKind::Anew => 3,
-            FrameKind::Mark => 2,
-            FrameKind::Tombstone => 4,
-        });
-        let checksum = checksum(salt, into.get(start..).unwrap_or_default(), self.payload);
-        into.extend_from_slice(&checksum.to_le_bytes());
-        into.extend_from_slice(self.payload);
+        put_frame((self.sequence, self.durable, self.kind), &[self.payload], salt, into);
     }
 
     /// Bytes of the whole frame.
@@ -77,7 +93,7 @@ impl<'a> Frame<'a> {
     /// The frame at the front of `bytes`, if one verifies there whose sequence `accepts` takes.
     pub(crate) fn read(bytes: &'a [u8], salt: u64, accepts: impl FnOnce(u64) -> bool) -> Option<Self> {
         let (frame, head, expected) = Self::parse(bytes, accepts)?;
-        (checksum(salt, head, frame.payload) == expected).then_some(frame)
+        (checksum(salt, head, &[frame.payload]) == expected).then_some(frame)
     }
 
     /// What may be a frame, the part of its head that is signed, and the checksum that it has to have.

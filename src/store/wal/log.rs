@@ -7,7 +7,7 @@ use super::super::backing::{Backing, FileId, FileKind, FileName, error_of, write
 use super::super::file::{FileHeader, HEADER, LOG};
 use super::super::planted::{Bug, planted};
 use super::super::sync::{Condvar, Mutex};
-use super::frame::{Frame, FrameKind, MAX_PAYLOAD};
+use super::frame::{Frame, FrameKind, MAX_PAYLOAD, payload_length, put_frame};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The file that is appended to. This process made it, and no write or sync of it has failed.
@@ -95,15 +95,16 @@ impl LogFile {
         Ok(())
     }
 
-    /// Writes a frame behind the others; it is not durable yet. After an error the file takes no more.
-    pub(crate) fn write(&mut self, kind: FrameKind, durable: u64, payload: &[u8]) -> Result<u64> {
-        if payload.len() > MAX_PAYLOAD {
-            let text = format!("batch bytes limit: {} bytes asked, {MAX_PAYLOAD} allowed", payload.len());
+    /// Writes a frame behind the others, its payload part by part; it is not durable yet. After an error the file takes no more.
+    pub(crate) fn write(&mut self, kind: FrameKind, durable: u64, payload: &[&[u8]]) -> Result<u64> {
+        let asked = payload_length(payload);
+        if asked > MAX_PAYLOAD {
+            let text = format!("batch bytes limit: {asked} bytes asked, {MAX_PAYLOAD} allowed");
             return Err(Error::new(ErrorKind::Limit, text));
         }
         let sequence = self.next;
         self.frame.clear();
-        Frame { sequence, durable, kind, payload }.put(self.salt, &mut self.frame);
+        put_frame((sequence, durable, kind), payload, self.salt, &mut self.frame);
         write_all_at(&*self.backing, self.file, self.length, &self.frame).map_err(error_of)?;
         if kind == FrameKind::Anew {
             self.anew_at = Some((sequence, self.length));
