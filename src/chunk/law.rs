@@ -170,14 +170,14 @@ pub(crate) fn assert_decodes(bytes: &[u8]) {
     let mut rows = FamilyRows::new(layout.clone(), None);
     let mut body = Vec::new();
     LastRow::default().put(&layout, &vec![0.0; layout.width()], &mut body);
-    rows.push(0, &mut body.as_slice()).unwrap();
+    rows.push(0, &mut body.as_slice(), 0).unwrap();
     let mut rest = rest;
     let mut time = 0;
     while !rest.is_empty() {
         time += 1;
         let mut next = rows.last().clone();
         match next.take(&layout, &mut { rest }) {
-            Some(told) if rows.can_follow(told) => assert!(rows.push(time, &mut rest).is_some()),
+            Some(told) if rows.can_follow(told) => assert!(rows.push(time, &mut rest, 3).is_some()),
             _ => break,
         }
     }
@@ -278,7 +278,7 @@ fn assert_rows_come_back(script: &mut Script<'_>) {
         if !tail.can_follow(told) {
             chunks.push(tail.take_rows());
         }
-        tail.push(time, &mut body.as_slice()).unwrap();
+        tail.push(time, &mut body.as_slice(), 0).unwrap();
         rows.push((time, row.clone()));
     }
     chunks.push(tail);

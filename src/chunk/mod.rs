@@ -24,7 +24,7 @@ pub(crate) use masked::{Hidden, Masked};
 pub(crate) use merged::{Merged, is_rising, overlapping};
 pub(crate) use packed::PackedSamples;
 pub use rows::FamilyBuffer;
-pub(crate) use rows::{FamilyEnds, FamilyRows, LastRow, Told, skip_row};
+pub(crate) use rows::{FamilyEnds, FamilyRows, LastRow, RowShape, Told, skip_row};
 pub(crate) use samples::{LastValue, skip_value};
 pub(crate) use series::{decode_series, encode_series};
 pub(crate) use series_rows::SeriesRows;

@@ -2,6 +2,8 @@
 
 /// Bit 7 of each byte: more follow.
 const MORE: u64 = 0x8080_8080_8080_8080;
+/// 1 in each byte.
+const EACH: u64 = 0x0101_0101_0101_0101;
 
 /// Appends `value`, seven bits a byte, low bits first.
 #[inline]
@@ -125,20 +127,24 @@ fn take_any(bytes: &mut &[u8]) -> Option<u64> {
 #[inline]
 pub(crate) fn skip(bytes: &mut &[u8], mut count: u32) -> Option<()> {
     while count > 0 {
-        let word = bytes.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes));
-        let ends = word.map_or(0, |word| !word & MORE);
-        let found = ends.count_ones();
-        if word.is_none() {
+        let Some(word) = bytes.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes)) else {
             // Near the end of the bytes.
             let (first, rest) = bytes.split_first()?;
             count = count.saturating_sub(u32::from(*first < 0x80));
             *bytes = rest;
-        } else if found < count {
+            continue;
+        };
+        // In each byte: how many values end there or before.
+        let ended = ((!word & MORE) >> 7).wrapping_mul(EACH);
+        let found = (ended >> 56) as u32;
+        if found < count {
             count = count.saturating_sub(found);
             *bytes = bytes.get(8..)?;
         } else {
-            let last = (1..count).fold(ends, |ends, _| ends & ends.wrapping_sub(1));
-            *bytes = bytes.get((last.trailing_zeros() as usize / 8).saturating_add(1)..)?;
+            // The first byte where it is `count`, found as a byte that is 0.
+            let other = ended ^ u64::from(count).wrapping_mul(EACH);
+            let equal = other.wrapping_sub(EACH) & !other & MORE;
+            *bytes = bytes.get((equal.trailing_zeros() as usize / 8).saturating_add(1)..)?;
             count = 0;
         }
     }

@@ -69,6 +69,15 @@ fn whole(value: f64) -> Option<u64> {
     (value.to_bits() == (number as f64).to_bits() && value <= WHOLE).then_some(number)
 }
 
+/// A number for each bucket: on the stack, unless there are many.
+#[inline]
+fn with_numbers<R>(buckets: usize, numbers: impl FnOnce(&mut [u64]) -> R) -> R {
+    match [0; 24].get_mut(..buckets) {
+        Some(few) => numbers(few),
+        None => numbers(&mut vec![0; buckets]),
+    }
+}
+
 /// What is added to a whole number to have it in the low bits of the sum.
 const SHIFT: f64 = 4_503_599_627_370_496.0;
 
@@ -139,6 +148,19 @@ impl LastRow {
     /// Whether there is a row that increments can start from.
     pub(crate) fn is_whole(&self) -> bool {
         self.form == Form::Whole
+    }
+
+    /// Whether there was no row.
+    pub(super) fn is_none(&self) -> bool {
+        self.form == Form::None
+    }
+
+    /// Whether the row is whole, and what [`put`](Self::put) tells of its values if they follow no row is the row again.
+    pub(crate) fn states_itself(&self, layout: &Layout) -> bool {
+        let (counts, sum) = self.whole_words().split_at_checked(layout.bounds().len()).unwrap_or_default();
+        let total = counts.iter().fold(0, |total: u64, count| total.saturating_add(*count));
+        let is_finite = sum.iter().all(|sum| f64::from_bits(*sum).is_finite());
+        self.is_whole() && total <= WHOLE as u64 && is_finite
     }
 
     /// How many columns have a value.
@@ -257,30 +279,32 @@ impl LastRow {
 
     /// `None`: the row is not one that increments lead to, and nothing was done.
     fn put_increments(&mut self, layout: &Layout, row: &[f64], into: &mut Vec<u8>) -> Option<Told> {
-        let mut increments = SmallVec::new();
-        let told = self.tell_increments(layout, row, &mut increments, into)?;
-        if told == Told::Increments {
-            let (last, sum_bits) = self.words.split_at_mut_checked(layout.bounds().len())?;
-            for (before, more) in last.iter_mut().zip(&increments) {
-                *before = before.wrapping_add(*more);
+        with_numbers(layout.bounds().len(), |increments| {
+            let told = self.tell_increments(layout, row, increments, into)?;
+            if told == Told::Increments {
+                let (last, sum_bits) = self.words.split_at_mut_checked(increments.len())?;
+                for (before, more) in last.iter_mut().zip(increments) {
+                    *before = before.wrapping_add(*more);
+                }
+                if let Some(sum) = layout.sum_column() {
+                    *sum_bits.first_mut()? = row.get(sum)?.to_bits();
+                }
             }
-            if let Some(sum) = layout.sum_column() {
-                *sum_bits.first_mut()? = row.get(sum)?.to_bits();
-            }
-        }
-        Some(told)
+            Some(told)
+        })
     }
 
     /// Appends the body of `row` if increments lead to it, without making it the newest. `None`: nothing was done.
     pub(crate) fn tell(&self, layout: &Layout, row: &[f64], into: &mut Vec<u8>) -> Option<Told> {
-        self.tell_increments(layout, row, &mut SmallVec::new(), into)
+        let buckets = layout.bounds().len();
+        with_numbers(buckets, |increments| self.tell_increments(layout, row, increments, into))
     }
 
     fn tell_increments(
         &self,
         layout: &Layout,
         row: &[f64],
-        increments: &mut SmallVec<[u64; 24]>,
+        increments: &mut [u64],
         into: &mut Vec<u8>,
     ) -> Option<Told> {
         let buckets = layout.bounds().len();
@@ -303,7 +327,6 @@ impl LastRow {
         if wrong {
             return None;
         }
-        increments.resize(buckets, 0);
         put_numbers(values, increments)?;
         let mut masks: SmallVec<[u64; 4]> = SmallVec::new();
         let (mut below, mut total, mut signs) = (0_u64, 0_u64, 0_u64);
@@ -464,18 +487,32 @@ pub(super) fn put_whole_values(layout: &Layout, words: &[u64], into: &mut SmallV
     into.extend(words.get(buckets).map(|bits| f64::from_bits(*bits)));
 }
 
+/// What of a layout says how long the body of a row is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RowShape {
+    width: usize,
+    buckets: usize,
+    has_sum: bool,
+}
+
+impl RowShape {
+    pub(crate) fn of(layout: &Layout) -> Self {
+        let (width, buckets) = (layout.width(), layout.bounds().len());
+        Self { width, buckets, has_sum: layout.sum_column().is_some() }
+    }
+}
+
 /// Moves past the body of a row. `None`: damaged; not all damage is seen.
 #[inline(always)]
-pub(crate) fn skip_row(layout: &Layout, bytes: &mut &[u8]) -> Option<()> {
-    let buckets = layout.bounds().len();
-    let sums = if layout.sum_column().is_some() { 2 } else { 0 };
+pub(crate) fn skip_row(shape: RowShape, bytes: &mut &[u8]) -> Option<()> {
+    let sums = u32::from(shape.has_sum) << 1;
     match varint::take(bytes)? {
-        0 => skip_absolute(layout, bytes),
+        0 => skip_absolute(shape, bytes),
         1 => Some(()),
         2 => varint::skip(bytes, 1_u32.wrapping_add(sums)),
         _ => {
             let mut bits = 0_u32;
-            for _ in 0..buckets.div_ceil(64) {
+            for _ in 0..shape.buckets.div_ceil(64) {
                 bits = bits.wrapping_add(varint::take(bytes)?.count_ones());
             }
             varint::skip(bytes, bits.checked_sub(1)?.wrapping_add(sums))
@@ -484,17 +521,16 @@ pub(crate) fn skip_row(layout: &Layout, bytes: &mut &[u8]) -> Option<()> {
 }
 
 #[inline(never)]
-fn skip_absolute(layout: &Layout, bytes: &mut &[u8]) -> Option<()> {
+fn skip_absolute(shape: RowShape, bytes: &mut &[u8]) -> Option<()> {
     let (form, rest) = bytes.split_first()?;
     *bytes = rest;
-    let buckets = layout.bounds().len();
-    if *form == 0 && buckets > 0 {
-        varint::skip(bytes, u32::try_from(buckets).ok()?)?;
-        let sum = if layout.sum_column().is_some() { 8 } else { 0 };
+    if *form == 0 && shape.buckets > 0 {
+        varint::skip(bytes, u32::try_from(shape.buckets).ok()?)?;
+        let sum = if shape.has_sum { 8 } else { 0 };
         *bytes = bytes.get(sum..)?;
         return Some(());
     }
-    let (there, rest) = bytes.split_at_checked(layout.width().div_ceil(8))?;
+    let (there, rest) = bytes.split_at_checked(shape.width.div_ceil(8))?;
     let values: usize = there.iter().map(|bits| bits.count_ones() as usize).sum();
     *bytes = rest.get(values.checked_mul(8)?..)?;
     Some(())

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-pub(crate) use last::{LastRow, Told, skip_row};
+pub(crate) use last::{LastRow, RowShape, Told, skip_row};
 pub use table::FamilyBuffer;
 
 use super::{Layout, corrupt};
@@ -114,16 +114,16 @@ impl FamilyRows {
     }
 
     /// Appends the row whose body stands at the front of `bytes`, later than all before it, and moves past it. `None`: the
-    /// body is damaged.
+    /// body is damaged. If the memory has to grow, it does so for `to_come` rows as well.
     #[inline(always)]
-    pub(crate) fn push(&mut self, time: i64, bytes: &mut &[u8]) -> Option<Told> {
+    pub(crate) fn push(&mut self, time: i64, bytes: &mut &[u8], to_come: usize) -> Option<Told> {
         let before = *bytes;
         let told = self.last.take(&self.layout, bytes)?;
         let body = before.get(..before.len().checked_sub(bytes.len())?)?;
         if self.count == 0 {
             self.increments = self.last.is_whole();
         }
-        self.make_room(body.len());
+        self.make_room(body.len(), to_come);
         let marked = self.count.is_multiple_of(GROUP);
         if self.count > 0 {
             let step = time.wrapping_sub(self.time);
@@ -138,37 +138,55 @@ impl FamilyRows {
             false => self.last.absolute_body(&self.layout, &mut self.bytes),
         }
         if marked {
-            self.mark(time, at)?;
+            self.mark(time, at, to_come)?;
         }
         self.time = time;
         self.count = self.count.saturating_add(1);
         Some(told)
     }
 
+    /// Whether there was no row yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.count == 0 && self.last.is_none()
+    }
+
+    /// Appends the first row of all, which is whole. `None`: there is no room.
+    pub(crate) fn begin(&mut self, time: i64, row: LastRow, to_come: usize) -> Option<()> {
+        (self.last, self.increments) = (row, true);
+        self.make_room(0, to_come);
+        self.mark(time, 0, to_come)?;
+        (self.time, self.count) = (time, 1);
+        Some(())
+    }
+
     /// Marks the newest row, whose body begins at `body`.
-    fn mark(&mut self, time: i64, body: u32) -> Option<()> {
+    fn mark(&mut self, time: i64, body: u32, to_come: usize) -> Option<()> {
         self.step = 0;
         let sum = self.last.whole_words().get(self.layout.bounds().len()).copied().unwrap_or(0);
         let offset = u32::try_from(self.bytes.len()).ok()?;
         if self.marks.len() == self.marks.capacity() {
-            self.marks.reserve_exact(4);
+            let expected = to_come.div_ceil(GROUP as usize);
+            self.marks.reserve_exact(expected.max(4));
         }
         self.marks.push(Mark { time, sum, offset, body });
         Some(())
     }
 
     #[inline]
-    fn make_room(&mut self, body: usize) {
+    fn make_room(&mut self, body: usize, to_come: usize) {
         let wanted = body.max(BODY_ROOM).saturating_add(TIME_ROOM);
         if self.bytes.capacity().wrapping_sub(self.bytes.len()) < wanted {
-            self.grow(wanted);
+            self.grow(wanted, to_come);
         }
     }
 
     /// Grows by a half, not to the double: rows are most of what a head holds.
     #[cold]
-    fn grow(&mut self, wanted: usize) {
-        self.bytes.reserve_exact(wanted.max(ROOM).max(self.bytes.len() / 2));
+    fn grow(&mut self, wanted: usize, to_come: usize) {
+        let (length, count) = (self.bytes.len(), self.count as usize);
+        // Rows to come are as long as those before, on average.
+        let expected = length.saturating_mul(to_come).checked_div(count).unwrap_or(0).saturating_add(wanted);
+        self.bytes.reserve_exact(expected.max(ROOM).max(length / 2));
     }
 
     pub(crate) fn layout(&self) -> &Arc<Layout> {

@@ -26,7 +26,7 @@ fn chunks(layout: &Arc<Layout>, rows: &[(i64, Row)]) -> Vec<FamilyRows> {
             chunks.push(tail.take_rows());
         }
         let mut rest = body.as_slice();
-        assert_eq!(tail.push(*time, &mut rest), Some(told));
+        assert_eq!(tail.push(*time, &mut rest, 0), Some(told));
         assert!(rest.is_empty());
     }
     chunks.push(tail);
@@ -161,7 +161,7 @@ proptest! {
         if whole {
             let mut body = Vec::new();
             LastRow::default().put(&layout, &vec![0.0; layout.width()], &mut body);
-            rows.push(0, &mut body.as_slice()).unwrap();
+            rows.push(0, &mut body.as_slice(), 0).unwrap();
         }
         let mut rest = bytes.as_slice();
         let mut time = 0;
@@ -169,7 +169,7 @@ proptest! {
             time += 1;
             let mut next = rows.last().clone();
             match next.take(&layout, &mut { rest }) {
-                Some(told) if rows.can_follow(told) => assert!(rows.push(time, &mut rest).is_some()),
+                Some(told) if rows.can_follow(told) => assert!(rows.push(time, &mut rest, 3).is_some()),
                 _ => break,
             }
         }
@@ -193,4 +193,50 @@ fn a_hidden_reset_starts_a_chunk() {
     let layout = layout(2, false, false);
     let rows = [(0, vec![Some(0.0), Some(10.0)]), (1, vec![Some(10.0), Some(10.0)])];
     assert_eq!(check(&layout, &rows, Window::ALL), 2);
+}
+
+#[test]
+fn memory_that_grows_for_rows_to_come_grows_seldom_and_holds_the_same() {
+    let layout = layout(17, true, true);
+    let row = |index: usize| vec![(index * index / 3) as f64; layout.width()];
+    let rows = |to_come: fn(usize) -> usize| {
+        let (mut newest, mut rows) = (LastRow::default(), FamilyRows::new(layout.clone(), None));
+        let mut grown = 0;
+        for index in 0..120 {
+            let (mut body, before) = (Vec::new(), rows.bytes.capacity());
+            newest.put(&layout, &row(index), &mut body);
+            rows.push(index as i64 * 15_000, &mut body.as_slice(), to_come(index)).unwrap();
+            grown += usize::from(rows.bytes.capacity() > before);
+        }
+        (rows, grown)
+    };
+    let ((alone, often), (together, seldom)) = (rows(|_| 0), rows(|index| 119 - index));
+    assert_eq!(alone.bytes, together.bytes);
+    assert!(seldom <= 3 && often > 3, "grown {seldom} times, {often} times");
+    assert!(together.bytes.capacity() <= alone.bytes.capacity() + ROOM);
+}
+
+proptest! {
+    #[test]
+    fn a_row_that_states_itself_is_told_as_it_was(
+        counts in proptest::collection::vec(prop_oneof![0..100_u64, any::<u64>()], 1..70),
+        sum in any::<u64>(),
+        has_sum: bool,
+    ) {
+        let layout = layout(counts.len(), true, has_sum);
+        let mut body = vec![0, 0];
+        counts.iter().for_each(|count| varint::put(&mut body, *count));
+        body.extend(has_sum.then(|| sum.to_le_bytes()).into_iter().flatten());
+        let mut row = LastRow::default();
+        if row.take(&layout, &mut body.as_slice()).is_some() && row.states_itself(&layout) {
+            let (mut values, mut again, mut told) = (SmallVec::new(), LastRow::default(), Vec::new());
+            prop_assert!(row.values(&layout, &mut values).is_empty());
+            prop_assert_eq!(again.put(&layout, &values, &mut told), Told::Whole);
+            prop_assert_eq!(told, body);
+        } else {
+            let too_many = counts.iter().try_fold(0, |total: u64, more| total.checked_add(*more));
+            let is_finite = !has_sum || f64::from_bits(sum).is_finite();
+            prop_assert!(too_many.is_none_or(|total| total > 1 << 53) || !is_finite);
+        }
+    }
 }

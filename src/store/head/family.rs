@@ -56,13 +56,14 @@ impl FamilyHead {
     }
 
     /// Appends the row whose body stands at the front of `bytes`, later than all before it, and moves past it. `None`: the
-    /// body is damaged.
+    /// body is damaged. So many rows are expected behind it.
     #[inline(always)]
-    pub(crate) fn push(&mut self, time: i64, bytes: &mut &[u8]) -> Option<()> {
+    pub(crate) fn push(&mut self, time: i64, bytes: &mut &[u8], to_come: usize) -> Option<()> {
+        let to_come = to_come.min(CHUNK_ROWS.saturating_sub(self.tail.count() as usize));
         match bytes.first() {
-            Some(0) => self.push_absolute(time, bytes)?,
+            Some(0) => self.push_absolute(time, bytes, to_come)?,
             _ => {
-                self.tail.push(time, bytes)?;
+                self.tail.push(time, bytes, to_come)?;
             }
         }
         if self.tail.count() as usize >= CHUNK_ROWS {
@@ -73,10 +74,13 @@ impl FamilyHead {
 
     /// Absolute in the log may well be increments here: a new file of the log begins with absolute rows.
     #[inline(never)]
-    fn push_absolute(&mut self, time: i64, bytes: &mut &[u8]) -> Option<()> {
+    fn push_absolute(&mut self, time: i64, bytes: &mut &[u8], to_come: usize) -> Option<()> {
         let tail = &mut self.tail;
         let mut row = LastRow::default();
         row.take(tail.layout(), bytes)?;
+        if tail.is_new() && row.states_itself(tail.layout()) {
+            return tail.begin(time, row, to_come);
+        }
         let (mut values, mut body) = (SmallVec::new(), Vec::new());
         let absent = row.values(tail.layout(), &mut values);
         let mut last = tail.last().clone();
@@ -85,7 +89,7 @@ impl FamilyHead {
         if enough || !tail.can_follow(told) {
             self.finish_tail();
         }
-        self.tail.push(time, &mut body.as_slice())?;
+        self.tail.push(time, &mut body.as_slice(), to_come)?;
         Some(())
     }
 

@@ -81,7 +81,7 @@ impl LateRows {
                 LastRow::default().put_sparse(&self.layout, row, &mut body);
             }
             // What was told above is read back.
-            let _told = rows.push(*time, &mut body.as_slice());
+            let _told = rows.push(*time, &mut body.as_slice(), 0);
         }
         if rows.count() > 0 {
             chunks.push(Arc::new(Chunk::Rows(Arc::new(rows))));

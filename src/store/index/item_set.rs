@@ -1,6 +1,7 @@
 //! The items of one value of a label: most values have few of them, and those that have many share them with most items.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 use roaring::RoaringBitmap;
 use smallvec::SmallVec;
@@ -33,17 +34,36 @@ fn items(mut list: &[u8]) -> impl Iterator<Item = u32> {
     })
 }
 
+/// Adds items that follow each other.
+pub(super) fn insert_items(set: &mut RoaringBitmap, items: &RangeInclusive<u32>) {
+    if items.start() == items.end() {
+        set.insert(*items.start());
+    } else {
+        set.insert_range(items.clone());
+    }
+}
+
 impl ItemSet {
-    pub(super) fn insert(&mut self, item: u32) {
+    /// Adds items that follow each other.
+    pub(super) fn insert(&mut self, more: RangeInclusive<u32>) {
         match self {
             Self::Few(few) => {
                 let mut list: SmallVec<[u32; FEW]> = items(few).collect();
-                let Err(place) = list.binary_search(&item) else { return };
-                if list.len() >= FEW {
-                    *self = Self::Many(Box::new(list.into_iter().chain([item]).collect()));
+                let before = list.partition_point(|item| item < more.start());
+                let behind = list.partition_point(|item| item <= more.end());
+                let known = behind.saturating_sub(before);
+                let added = more.end().abs_diff(*more.start()) as usize;
+                if list.len().saturating_sub(known).saturating_add(added) >= FEW {
+                    let mut many: RoaringBitmap = list.into_iter().collect();
+                    insert_items(&mut many, &more);
+                    *self = Self::Many(Box::new(many));
                     return;
                 }
-                list.insert(place, item);
+                if known > added {
+                    return;
+                }
+                list.drain(before..behind);
+                list.insert_many(before, more);
                 let (mut bytes, mut before) = (Vec::with_capacity(few.len().saturating_add(8)), 0_u32);
                 for item in list {
                     varint::put(&mut bytes, u64::from(item.wrapping_sub(before)));
@@ -51,9 +71,7 @@ impl ItemSet {
                 }
                 *few = bytes.into();
             }
-            Self::Many(many) => {
-                many.insert(item);
-            }
+            Self::Many(many) => insert_items(many, &more),
         }
     }
 
@@ -92,12 +110,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_set_has_what_was_inserted(items in proptest::collection::vec(item(), 0..120)) {
+        fn a_set_has_what_was_inserted(
+            items in proptest::collection::vec((item(), prop_oneof![8 => Just(0), 2 => 0..6_u32, 1 => 0..100_u32]), 0..120),
+        ) {
             let (mut set, mut expected) = (ItemSet::default(), BTreeSet::new());
             let mut union = RoaringBitmap::from_iter([1000]);
-            for item in items {
-                set.insert(item);
-                expected.insert(item);
+            for (first, more) in items {
+                let items = first..=first.saturating_add(more);
+                set.insert(items.clone());
+                expected.extend(items);
                 prop_assert_eq!(matches!(set, ItemSet::Few(_)), expected.len() <= FEW);
             }
             prop_assert!(set.bitmap().iter().eq(expected.iter().copied()));
@@ -110,7 +131,7 @@ mod tests {
     #[test]
     fn a_set_is_a_pointer_and_a_length_and_a_byte_for_each_neighbour() {
         let mut set = ItemSet::default();
-        (1_000_000..1_000_008).for_each(|item| set.insert(item));
+        (1_000_000..1_000_008).for_each(|item| set.insert(item..=item));
         assert_eq!((size_of::<ItemSet>(), set.byte_size()), (16, 10));
     }
 }

@@ -8,10 +8,12 @@ mod paged;
 mod postings;
 mod resolve;
 mod restore;
+mod restoring;
 mod symbols;
 
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
@@ -32,6 +34,7 @@ use paged::Paged;
 pub(crate) use postings::LabelLists;
 use postings::NamePostings;
 pub(crate) use resolve::{Items, Selection, accepts_column, candidates};
+pub(crate) use restoring::Restoring;
 use symbols::Symbols;
 
 /// What is known of an item.
@@ -79,26 +82,29 @@ impl Index {
         {
             return Some(series);
         }
+        self.find_column(labels).or_else(|| self.find_single(labels))
+    }
+
+    /// The column of a histogram that is the series with these labels.
+    fn find_column(&self, labels: &Labels) -> Option<SeriesRef> {
         let bound = labels.label(BUCKET_BOUND);
-        if let Some((base, suffix)) = split_name(labels, bound)
-            && let Some(item) = self.find_family(labels, base)
-            && let Some(ItemRef::Family { columns, .. }) = self.item(item)
-        {
-            let is_it = |column: &Column| match column {
-                Column::Bucket(own) => bound.is_some_and(|bound| bound.value == *own),
-                Column::Count => suffix == "_count",
-                Column::Sum => suffix == "_sum",
-            };
-            if let Some(column) = columns.iter().position(is_it).and_then(|column| u32::try_from(column).ok())
-            {
-                return Some(SeriesRef { item, column });
-            }
-        }
-        self.find_single(labels)
+        let (base, suffix) = split_name(labels, bound)?;
+        let item = self.find_family(labels, base)?;
+        let Some(ItemRef::Family { columns, .. }) = self.item(item) else { return None };
+        let is_it = |column: &Column| match column {
+            Column::Bucket(own) => bound.is_some_and(|bound| bound.value == *own),
+            Column::Count => suffix == "_count",
+            Column::Sum => suffix == "_sum",
+        };
+        let column = u32::try_from(columns.iter().position(is_it)?).ok()?;
+        Some(SeriesRef { item, column })
     }
 
     fn find_single(&self, labels: &Labels) -> Option<SeriesRef> {
-        let hash = self.hash(labels.iter().map(|label| (&*label.name, &*label.value)));
+        self.find_single_hashed(labels, self.hash(labels.iter().map(|label| (&*label.name, &*label.value))))
+    }
+
+    fn find_single_hashed(&self, labels: &Labels, hash: u32) -> Option<SeriesRef> {
         let found = self.singles.find(widened(hash), |item| {
             self.has_hash(*item, hash)
                 && matches!(self.item(*item), Some(ItemRef::Single(own)) if own == labels)
@@ -265,34 +271,41 @@ impl Index {
     fn create_family(&mut self, shared: &Labels) -> Result<u32> {
         let hash = self.shared_hash(shared, shared.metric_name());
         let shared = self.interned(shared);
-        self.add_family(shared, hash)
-    }
-
-    /// A new family, whose labels are symbols of this index and have this hash.
-    fn add_family(&mut self, shared: Labels, hash: u32) -> Result<u32> {
-        let item = self.next_item()?;
-        let pairs = shared.len().saturating_mul(size_of::<Label>()).saturating_add(16);
-        self.label_bytes = self.label_bytes.saturating_add(pairs);
-        let columns = self.columns.empty();
-        self.items.push(Known { labels: shared.clone(), columns: Some(columns.number()), hash });
-        Arc::make_mut(&mut self.families).insert(item);
-        let items = &self.items;
-        self.families_by_labels.insert_unique(widened(hash), item, |item| widened_of(items, *item));
+        let item = self.add_family(shared.clone(), hash)?;
         for label in shared.iter().filter(|label| &*label.name != METRIC_NAME) {
             self.post(&label.name, &label.value, item);
         }
         Ok(item)
     }
 
+    /// A new family without postings, whose labels are symbols of this index and have this hash.
+    fn add_family(&mut self, shared: Labels, hash: u32) -> Result<u32> {
+        let item = self.next_item()?;
+        let pairs = shared.len().saturating_mul(size_of::<Label>()).saturating_add(16);
+        self.label_bytes = self.label_bytes.saturating_add(pairs);
+        let columns = self.columns.empty();
+        self.items.push(Known { labels: shared, columns: Some(columns.number()), hash });
+        Arc::make_mut(&mut self.families).insert(item);
+        let items = &self.items;
+        self.families_by_labels.insert_unique(widened(hash), item, |item| widened_of(items, *item));
+        Ok(item)
+    }
+
     fn create_single(&mut self, labels: &Labels) -> Result<SeriesRef> {
         let hash = self.hash(labels.iter().map(|label| (&*label.name, &*label.value)));
         let labels = self.interned(labels);
-        let item = self.next_item()?;
-        let pairs = labels.len().saturating_mul(size_of::<Label>()).saturating_add(16);
-        self.label_bytes = self.label_bytes.saturating_add(pairs);
+        let item = self.add_single(labels.clone(), hash)?;
         for label in &labels {
             self.post(&label.name, &label.value, item);
         }
+        Ok(SeriesRef { item, column: 0 })
+    }
+
+    /// A new single series without postings, whose labels are symbols of this index and have this hash.
+    fn add_single(&mut self, labels: Labels, hash: u32) -> Result<u32> {
+        let item = self.next_item()?;
+        let pairs = labels.len().saturating_mul(size_of::<Label>()).saturating_add(16);
+        self.label_bytes = self.label_bytes.saturating_add(pairs);
         if let Some(name) = labels.label(METRIC_NAME)
             && !self.single_names.contains(&name.value)
         {
@@ -301,7 +314,7 @@ impl Index {
         self.items.push(Known { labels, columns: None, hash });
         let items = &self.items;
         self.singles.insert_unique(widened(hash), item, |item| widened_of(items, *item));
-        Ok(SeriesRef { item, column: 0 })
+        Ok(item)
     }
 
     fn next_item(&self) -> Result<u32> {
@@ -327,11 +340,15 @@ impl Index {
     }
 
     fn post(&mut self, name: &Arc<str>, value: &Arc<str>, item: u32) {
+        self.post_items(name, value, item..=item);
+    }
+
+    fn post_items(&mut self, name: &Arc<str>, value: &Arc<str>, items: RangeInclusive<u32>) {
         let postings = match self.postings.get_mut(&**name) {
             Some(postings) => postings,
             None => self.postings.entry(name.clone()).or_default(),
         };
-        Arc::make_mut(postings).insert(value, item);
+        Arc::make_mut(postings).insert(value, items);
     }
 
     fn hash<'a>(&self, pairs: impl Iterator<Item = (&'a str, &'a str)>) -> u32 {

@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::item_set::ItemSet;
+use super::item_set::{ItemSet, insert_items};
 use crate::model::{MatchOp, Matcher};
 
 /// The items of one label name by value, in memory or in a segment. `None`: what is in a segment does not decode.
@@ -70,12 +70,12 @@ pub(crate) struct NamePostings {
 }
 
 impl NamePostings {
-    pub(crate) fn insert(&mut self, value: &Arc<str>, item: u32) {
+    pub(crate) fn insert(&mut self, value: &Arc<str>, items: RangeInclusive<u32>) {
+        insert_items(&mut self.all, &items);
         match self.values.get_mut(&**value) {
-            Some(items) => items.insert(item),
-            None => self.values.entry(value.clone()).or_default().insert(item),
-        };
-        self.all.insert(item);
+            Some(known) => known.insert(items),
+            None => self.values.entry(value.clone()).or_default().insert(items),
+        }
     }
 
     /// Bytes of memory, roughly; the texts are counted where they are interned.

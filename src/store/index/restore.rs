@@ -14,6 +14,9 @@ use crate::error::Result;
 use crate::model::Labels;
 use crate::model::label::METRIC_NAME;
 
+/// The suffix of a column, and the metric name of its series.
+pub(super) type ColumnName = (&'static str, Arc<str>);
+
 impl Index {
     /// The series of these labels as a column of its family, both of which are made if they are not there, without a look at the
     /// limits. `None`: no family has such a column.
@@ -49,13 +52,26 @@ impl Index {
         Ok(item)
     }
 
-    /// The same without columns, for labels that are symbols of this index.
-    pub(crate) fn restore_shared(&mut self, shared: Labels) -> Result<u32> {
-        let hash = self.shared_hash(&shared, shared.metric_name());
-        match self.find_family_hashed(&shared, shared.metric_name(), hash) {
-            Some(item) => Ok(item),
-            None => self.add_family(shared, hash),
+    /// The same without columns and postings, for labels that are symbols of this index. Tells whether it was made.
+    pub(super) fn restore_unposted_family(&mut self, shared: &Labels) -> Result<(u32, bool)> {
+        let hash = self.shared_hash(shared, shared.metric_name());
+        match self.find_family_hashed(shared, shared.metric_name(), hash) {
+            Some(item) => Ok((item, false)),
+            None => Ok((self.add_family(shared.clone(), hash)?, true)),
         }
+    }
+
+    /// A single series without postings, for labels that are symbols of this index. Tells whether it was made.
+    pub(super) fn restore_unposted_single(&mut self, labels: &Labels) -> Result<(u32, bool)> {
+        let hash = self.hash(labels.iter().map(|label| (&*label.name, &*label.value)));
+        if let Some(series) = self.find_single_hashed(labels, hash) {
+            return Ok((series.item, false));
+        }
+        check_labels(labels, &Limits::unlimited())?;
+        self.split |= self.find_column(labels).is_some();
+        let item = self.add_single(labels.clone(), hash)?;
+        self.series_count = self.series_count.saturating_add(1);
+        Ok((item, true))
     }
 
     /// The same for a family that is there, and a layout of this index.
@@ -72,28 +88,46 @@ impl Index {
 
     /// Gives a family columns that it lacks: it has those of the list from here on.
     fn add_columns(&mut self, item: u32, shared: &Labels, missing: &[Column], list: Arc<ColumnList>) {
+        let names = self.column_names(shared.metric_name(), missing);
+        self.add_named_columns(item, &names, missing, &list);
+        let metric_name = self.symbols.intern(METRIC_NAME);
+        for (_, name) in &names {
+            self.post(&metric_name, name, item);
+        }
+    }
+
+    /// The metric names of columns, each once, by suffix.
+    pub(super) fn column_names(&mut self, base: &str, columns: &[Column]) -> SmallVec<[ColumnName; 3]> {
+        let mut names: SmallVec<[ColumnName; 3]> = SmallVec::new();
+        for column in columns {
+            if names.iter().all(|(suffix, _)| *suffix != column.suffix()) {
+                names.push((column.suffix(), self.symbols.intern(&column_name(base, column))));
+            }
+        }
+        names
+    }
+
+    /// The same as adding columns, whose names are known, without postings.
+    pub(super) fn add_named_columns(
+        &mut self,
+        item: u32,
+        names: &[ColumnName],
+        missing: &[Column],
+        list: &ColumnList,
+    ) {
         if self.idle.contains(item) {
             self.idle_series = self.idle_series.saturating_add(missing.len());
         }
         self.series_count = self.series_count.saturating_add(missing.len());
-        let metric_name = self.symbols.intern(METRIC_NAME);
-        let (mut suffixes, mut suspects): (SmallVec<[&str; 3]>, SmallVec<[&str; 3]>) = Default::default();
-        for column in missing {
-            if !suffixes.contains(&column.suffix()) {
-                suffixes.push(column.suffix());
-                let name = self.symbols.intern(&column_name(shared.metric_name(), column));
-                if self.single_names.contains(&name) {
-                    suspects.push(column.suffix());
-                }
-                self.post(&metric_name, &name, item);
-            }
-        }
+        let is_suspect = |(_, name): &&ColumnName| self.single_names.contains(name);
+        let suspects: SmallVec<[&str; 3]> =
+            names.iter().filter(is_suspect).map(|(suffix, _)| *suffix).collect();
         let is_single = |column: &Column| {
             let known = self.item(item).map(|item| item.to_item().series_labels(column));
             known.is_some_and(|labels| self.find_single(&labels).is_some())
         };
         self.split |= missing.iter().filter(|column| suspects.contains(&column.suffix())).any(is_single);
-        self.set_columns(item, &list);
+        self.set_columns(item, list);
     }
 
     /// The single series with these labels, whatever histogram they look like; made without a look at the limits.
@@ -102,7 +136,7 @@ impl Index {
             return Ok(series);
         }
         check_labels(labels, &Limits::unlimited())?;
-        self.split |= self.find(labels).is_some();
+        self.split |= self.find_column(labels).is_some();
         let series = self.create_single(labels)?;
         self.series_count = self.series_count.saturating_add(1);
         Ok(series)

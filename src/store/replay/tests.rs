@@ -170,14 +170,8 @@ fn replayed(backing: &dyn Backing, in_groups: bool) -> Result<(Vec<String>, Stri
     let opening = Opening::try_read(backing, &index, (&options, in_groups), &[], manifest)?;
     let (applied, report) = (&opening.applied, &opening.report);
     let facts = format!(
-        "{} samples up to {:?} in {} batches, losses {:?}, next {}, {} bytes, grown by {}",
-        applied.samples,
-        applied.newest,
-        report.replayed_batches,
-        opening.manifest.losses,
-        opening.next,
-        opening.view.heads.byte_size(),
-        applied.grown,
+        "{} samples up to {:?} in {} batches, losses {:?}, next {}",
+        applied.samples, applied.newest, report.replayed_batches, opening.manifest.losses, opening.next,
     );
     let store = Store::with(options, index, opening, Writer::default(), None);
     Ok((lines(&store), facts))

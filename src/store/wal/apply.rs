@@ -52,6 +52,7 @@ pub(crate) fn take_definitions(bytes: &mut &[u8], tables: &mut Tables, index: &R
         return Ok(());
     }
     let mut index = index.write();
+    let mut index = index.restoring();
     for _ in 0..count {
         tables.take_definition(bytes, &mut index).ok_or_else(damaged)??;
     }
@@ -100,7 +101,9 @@ pub(super) struct Entry {
     pub(super) item: u32,
     pub(super) column: u32,
     /// The layout of the item's newest row, or none.
-    layout: u32,
+    pub(super) layout: u32,
+    /// So many rows of the item are expected behind this one.
+    pub(super) to_come: usize,
 }
 
 /// What an entry is told relative to.
@@ -132,7 +135,8 @@ impl Entries {
         }
         let number = usize::try_from(number).ok()?;
         let logged = tables.logged(number)?;
-        Some(Entry { form, number, item: logged.item, column: logged.column, layout: logged.layout })
+        let (item, column, layout) = (logged.item, logged.column, logged.layout);
+        Some(Entry { form, number, item, column, layout, to_come: 0 })
     }
 }
 
@@ -211,7 +215,7 @@ fn apply_row(
     if entry.layout == NO_LAYOUT || !family.may_follow(time) {
         return None;
     }
-    family.push(time, bytes)?;
+    family.push(time, bytes, entry.to_come)?;
     let (layout, row) = family.newest();
     applied.samples = applied.samples.saturating_add(row.present(layout) as u64);
     Some(())

@@ -9,8 +9,8 @@
 use super::apply::{Applied, Entries, Entry, apply_to_page, damaged, take_other};
 use super::entry::{FLOAT, FLOAT_FIRST, FLOAT_TIME, ROW, ROW_LAYOUT, ROW_TIME};
 use super::late::{LATE, apply_late, skip_late};
-use super::tables::Tables;
-use crate::chunk::{skip_row, skip_value};
+use super::tables::{NO_LAYOUT, Tables};
+use crate::chunk::{RowShape, skip_row, skip_value};
 use crate::codec::varint;
 use crate::error::{Error, Result};
 
@@ -19,9 +19,10 @@ use super::super::index::Index;
 use super::super::sync::RwLock;
 
 /// Batches that are applied together, at most.
-const MOST_BATCHES: usize = 64;
-/// They are not more once they are so many bytes.
-const MOST_BYTES: usize = 4 << 20;
+const MOST_BATCHES: usize = 256;
+/// They are not more once they are so many bytes, or go so often from one page to another.
+const MOST_BYTES: usize = 16 << 20;
+const MOST_RUNS: usize = 1 << 16;
 
 /// Why replaying stopped.
 #[derive(Debug)]
@@ -58,6 +59,8 @@ pub(crate) struct Group<'a> {
     batches: Vec<&'a [u8]>,
     bytes: usize,
     runs: Vec<Run>,
+    /// Items, and the layouts that rows of theirs state.
+    laid_out: Vec<(u32, u32)>,
 }
 
 impl<'a> Group<'a> {
@@ -67,7 +70,7 @@ impl<'a> Group<'a> {
 
     /// Whether it is time to apply them.
     pub(crate) fn is_full(&self) -> bool {
-        self.batches.len() >= MOST_BATCHES || self.bytes >= MOST_BYTES
+        self.batches.len() >= MOST_BATCHES || self.bytes >= MOST_BYTES || self.runs.len() >= MOST_RUNS
     }
 
     /// Adds the entries of the next batch.
@@ -88,6 +91,7 @@ impl<'a> Group<'a> {
         let mut rest = entries;
         // The run that goes on: where, and from which entry.
         let (mut place, mut item, mut from, mut start) = (None, 0, state, rest);
+        let mut known = KnownShape { layout: NO_LAYOUT, shape: RowShape::default() };
         let offset = |rest: &[u8]| u32::try_from(entries.len().checked_sub(rest.len())?).ok();
         while !rest.is_empty() {
             let (before, bytes) = (state, rest);
@@ -100,7 +104,9 @@ impl<'a> Group<'a> {
                 }
                 (place, item, from, start) = (Some(own), entry.item, before, bytes);
             }
-            skip_sample(entry, &mut rest, tables)?;
+            if let Some(layout) = skip_sample(entry, &mut rest, tables, &mut known)? {
+                self.laid_out.push((entry.item, layout));
+            }
         }
         if let Some(place) = place {
             let bytes = (offset(start)?, offset(rest)?);
@@ -121,32 +127,78 @@ impl<'a> Group<'a> {
         heads: &mut Heads,
     ) -> Result<Vec<Applied>, Stop> {
         let mut applied = vec![Applied::default(); self.batches.len()];
+        self.lay_out(tables, index);
+        let mut order: Vec<(u32, u32)> =
+            self.runs.iter().zip(0..).map(|(run, at)| (run.place.0, at)).collect();
         // Stable: the runs of a page stay in the order of the batches.
-        self.runs.sort_by_key(|run| run.place.0);
-        for runs in self.runs.chunk_by(|a, b| a.place == b.place) {
-            apply_runs(runs, &self.batches, tables, index, heads, &mut applied)
-                .map_err(|_| Stop::OneByOne)?;
+        order.sort_by_key(|(page, _)| *page);
+        let mut own = Vec::new();
+        for page in order.chunk_by(|(a, _), (b, _)| a == b) {
+            own.clear();
+            own.extend(page.iter().filter_map(|(_, at)| self.runs.get(*at as usize)));
+            for runs in own.chunk_by(|a: &Run, b| a.place == b.place) {
+                apply_runs(runs, &self.batches, tables, index, heads, &mut applied)
+                    .map_err(|_| Stop::OneByOne)?;
+            }
         }
         self.batches.clear();
         self.runs.clear();
         self.bytes = 0;
         Ok(applied)
     }
+
+    /// Makes the columns of histograms whose first rows come, all at once; of others they are made when a row is applied.
+    fn lay_out(&mut self, tables: &Tables, index: &RwLock<Index>) {
+        if self.laid_out.is_empty() {
+            return;
+        }
+        let mut index = index.write();
+        let mut index = index.restoring();
+        for (item, layout) in self.laid_out.drain(..) {
+            if let Some(layout) = tables.layouts.get(layout as usize) {
+                index.columns(item, layout);
+            }
+        }
+    }
 }
 
-/// Moves past what stands behind the head of an entry.
-#[inline(always)]
-fn skip_sample(entry: Entry, bytes: &mut &[u8], tables: &mut Tables) -> Option<()> {
-    match entry.form {
-        ROW | ROW_TIME => skip_row(tables.layout_of(entry.number)?, bytes),
-        ROW_LAYOUT => {
-            let number = u32::try_from(varint::take(bytes)?).ok()?;
-            tables.set_layout(u32::try_from(entry.number).ok()?, number);
-            skip_row(tables.layout_of(entry.number)?, bytes)
+/// The layout of the row before, and how long its rows are.
+struct KnownShape {
+    layout: u32,
+    shape: RowShape,
+}
+
+impl KnownShape {
+    #[inline(always)]
+    fn of(&mut self, layout: u32, tables: &Tables) -> Option<RowShape> {
+        if layout != self.layout || layout == NO_LAYOUT {
+            let shape = RowShape::of(tables.layouts.get(layout as usize)?);
+            *self = Self { layout, shape };
         }
-        FLOAT | FLOAT_TIME | FLOAT_FIRST => skip_value(bytes),
-        _ => skip_other(entry.form, bytes, tables),
+        Some(self.shape)
     }
+}
+
+/// Moves past what stands behind the head of an entry. Tells the layout that it states.
+#[inline(always)]
+fn skip_sample(
+    entry: Entry,
+    bytes: &mut &[u8],
+    tables: &mut Tables,
+    known: &mut KnownShape,
+) -> Option<Option<u32>> {
+    match entry.form {
+        ROW | ROW_TIME => skip_row(known.of(entry.layout, tables)?, bytes)?,
+        ROW_LAYOUT => {
+            let layout = u32::try_from(varint::take(bytes)?).ok()?;
+            skip_row(known.of(layout, tables)?, bytes)?;
+            tables.set_layout(u32::try_from(entry.number).ok()?, layout);
+            return Some(Some(layout));
+        }
+        FLOAT | FLOAT_TIME | FLOAT_FIRST => skip_value(bytes)?,
+        _ => skip_other(entry.form, bytes, tables)?,
+    }
+    Some(None)
 }
 
 #[inline(never)]
@@ -172,12 +224,14 @@ fn apply_runs(
     let before = page.byte_size();
     page.touch();
     touch(runs, batches);
-    for run in runs {
+    for (run, to_come) in runs.iter().zip((0..runs.len()).rev()) {
         let (mut bytes, own) = run.open(batches, applied)?;
         let mut state = run.from;
         let mut seen = None;
         while !bytes.is_empty() {
-            let entry = state.take(&mut bytes, tables).ok_or_else(damaged)?;
+            let mut entry = state.take(&mut bytes, tables).ok_or_else(damaged)?;
+            // Most items have a row in every batch.
+            entry.to_come = to_come;
             apply_to_page(page, entry, state.time, &mut bytes, tables, index, own)?;
             if seen != Some(state.time) {
                 seen = Some(state.time);

@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use super::apply::{Applied, restore_columns, take_other};
 use super::entry::{BatchWriter, put_other};
 use super::tables::{LoggedItem, ROWS, Tables};
-use crate::chunk::{Column, LastRow, Layout, skip_row};
+use crate::chunk::{Column, LastRow, Layout, RowShape, skip_row};
 use crate::codec::varint;
 use crate::error::Result;
 use crate::model::Sample;
@@ -87,7 +87,7 @@ pub(super) fn skip_late(bytes: &mut &[u8], tables: &Tables) -> Option<()> {
     }
     *bytes = start.get(1..)?;
     let layout = tables.layouts.get(usize::try_from(varint::take(bytes)?).ok()?)?;
-    skip_row(layout, bytes)
+    skip_row(RowShape::of(layout), bytes)
 }
 
 /// Applies what stands behind the time of a late entry. `None`: damaged.

@@ -19,7 +19,7 @@ use crate::codec::varint;
 use crate::error::Result;
 use crate::model::{Label, Labels};
 
-use super::super::index::{Index, Item, SeriesRef};
+use super::super::index::{Item, Restoring, SeriesRef};
 use super::numbers::Numbers;
 
 /// The column of an item that is written as rows.
@@ -239,7 +239,11 @@ impl Tables {
     /// # Errors
     ///
     /// What the index refuses. `None`: damaged.
-    pub(super) fn take_definition(&mut self, bytes: &mut &[u8], index: &mut Index) -> Option<Result<()>> {
+    pub(super) fn take_definition(
+        &mut self,
+        bytes: &mut &[u8],
+        index: &mut Restoring<'_>,
+    ) -> Option<Result<()>> {
         let (kind, rest) = bytes.split_first()?;
         *bytes = rest;
         match kind {
@@ -250,19 +254,19 @@ impl Tables {
             }
             1 => {
                 let labels = self.take_labels(bytes, index)?;
-                Some(index.restore_single(&labels).map(|series| {
-                    self.push(series.item, ROWS);
+                Some(index.single(&labels).map(|item| {
+                    self.push(item, ROWS);
                 }))
             }
             2 => {
                 let labels = self.take_labels(bytes, index)?;
-                Some(index.restore_shared(labels).map(|item| {
+                Some(index.shared(&labels).map(|item| {
                     self.push(item, ROWS);
                 }))
             }
             3 => {
                 let labels = self.take_labels(bytes, index)?;
-                Some(index.restore_column(&labels)?.map(|SeriesRef { item, column }| {
+                Some(index.column(&labels)?.map(|SeriesRef { item, column }| {
                     self.push(item, column);
                 }))
             }
@@ -270,7 +274,7 @@ impl Tables {
         }
     }
 
-    fn take_layout(&mut self, bytes: &mut &[u8], index: &mut Index) -> Option<Arc<Layout>> {
+    fn take_layout(&mut self, bytes: &mut &[u8], index: &mut Restoring<'_>) -> Option<Arc<Layout>> {
         let width = usize::try_from(varint::take(bytes)?).ok().filter(|width| *width <= bytes.len())?;
         let mut columns = Vec::with_capacity(width);
         for _ in 0..width {
@@ -280,7 +284,7 @@ impl Tables {
         (layout.columns() == columns).then_some(layout)
     }
 
-    fn take_column(&mut self, bytes: &mut &[u8], index: &mut Index) -> Option<Column> {
+    fn take_column(&mut self, bytes: &mut &[u8], index: &mut Restoring<'_>) -> Option<Column> {
         let (kind, rest) = bytes.split_first()?;
         *bytes = rest;
         match kind {
@@ -291,7 +295,7 @@ impl Tables {
         }
     }
 
-    fn take_labels(&mut self, bytes: &mut &[u8], index: &mut Index) -> Option<Labels> {
+    fn take_labels(&mut self, bytes: &mut &[u8], index: &mut Restoring<'_>) -> Option<Labels> {
         let count = usize::try_from(varint::take(bytes)?).ok().filter(|count| *count <= bytes.len())?;
         let mut labels = std::mem::take(&mut self.labels);
         labels.clear();
@@ -309,7 +313,7 @@ impl Tables {
     }
 
     /// A symbol, which is one of the index as well.
-    fn take_symbol(&mut self, bytes: &mut &[u8], index: &mut Index) -> Option<Arc<str>> {
+    fn take_symbol(&mut self, bytes: &mut &[u8], index: &mut Restoring<'_>) -> Option<Arc<str>> {
         match varint::take(bytes)? {
             0 => {
                 let symbol = index.symbol(std::str::from_utf8(varint::take_bytes(bytes)?).ok()?);
