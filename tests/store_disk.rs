@@ -141,6 +141,36 @@ fn damage_in_the_first_batch_loses_all_up_to_the_next_file() {
 }
 
 #[test]
+fn a_hole_in_the_log_may_have_held_samples_of_series_that_lag_behind_the_others() {
+    for is_missing in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), options(150)).unwrap();
+        for step in 0..10 {
+            append(&store, 500 + step * 10, &["down"]);
+            append(&store, step * 10, &["up"]);
+        }
+        store.close().unwrap();
+        drop(store);
+        let log = files(&folder.path().join("wal"))[1].clone();
+        if is_missing {
+            fs::remove_file(&log).unwrap();
+        } else {
+            damage_frame(&log, 0);
+        }
+        let store = Store::open(folder.path(), options(300).salvage(true)).unwrap();
+        let kept = times(&store);
+        let lost: Vec<i64> = (0..10).map(|step| step * 10).filter(|time| !kept.contains(time)).collect();
+        assert!(!lost.is_empty() && kept.contains(&0) && kept.contains(&90), "{kept:?}");
+        let losses = store.losses();
+        for time in lost {
+            let own = Window::new(at(time - 1), at(time));
+            assert!(losses.iter().any(|loss| loss.touches(own)), "{time}: {losses:?}");
+        }
+        assert!(!losses.iter().any(|loss| loss.touches(Window::new(at(-1), at(0)))), "{losses:?}");
+    }
+}
+
+#[test]
 fn a_missing_file_of_the_log_is_left_out_by_salvage() {
     let folder = tempfile::tempdir().unwrap();
     ten_batches(folder.path());

@@ -327,10 +327,11 @@ impl Opening {
         Ok(())
     }
 
-    /// Records that something is missing behind the newest sample so far, and that late ones may have been among it.
-    pub(super) fn lose_behind(&mut self, loss: Loss) {
-        if self.late_ms > 0 && loss.from > Timestamp::MIN {
-            let from = loss.from.minus_millis(self.late_ms);
+    /// Records that something is missing behind the newest sample so far, and that late ones may have been among it, and samples
+    /// of series that lag behind the others, as far back as `lagging`.
+    pub(super) fn lose_behind(&mut self, loss: Loss, lagging: i64) {
+        let from = loss.from.minus_millis(self.late_ms).min(Timestamp::from_millis(lagging));
+        if from < loss.from {
             self.lose(Loss { from, until: loss.from, bytes: 0, frames: 0, ..loss.clone() });
         }
         self.lose(loss);

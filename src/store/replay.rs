@@ -76,7 +76,7 @@ impl Opening {
             Ok(read) => read,
             Err(error) if salvage && error.kind() == ErrorKind::Corrupt => {
                 let newest = self.applied.newest.unwrap_or(i64::MIN);
-                self.lose_log(name, (0, 0), (newest, i64::MAX));
+                self.lose_log(name, (0, 0), (newest, i64::MAX), self.lagging());
                 self.next = self.next.max(log.end.map_or(log.first, |end| end.next));
                 return Ok(());
             }
@@ -122,7 +122,7 @@ impl Opening {
             self.clean = false;
             self.report.torn_bytes = scan.rest as u64;
             let why = if scan.rest > 0 { Lost::TornEnd } else { Lost::UncleanEnd };
-            self.lose_behind(Loss {
+            let loss = Loss {
                 from: self.applied.newest.map_or(Timestamp::MIN, Timestamp::from_millis),
                 // The first batch that is taken says how far it goes.
                 until: Timestamp::MAX,
@@ -131,7 +131,8 @@ impl Opening {
                 file: name.to_string(),
                 why,
                 acknowledged: false,
-            });
+            };
+            self.lose_behind(loss, i64::MAX);
         }
         let (offset, next) = (scan.end as u64, scan.missing(log.first));
         self.position = Some(Position { number: log.number, salt, offset, next, tables: replay.tables });
@@ -223,7 +224,7 @@ impl Opening {
     /// Applies what stands behind a hole, from the first batch on that needs nothing from before it.
     fn salvage<'a>(&mut self, scan: &Scan<'a>, replay: &mut Replay<'a>, log: &LogEntry) -> Result<(), Stop> {
         let name = replay.name;
-        let before = self.applied.newest;
+        let (before, lagging) = (self.applied.newest, self.lagging());
         let missing = scan.missing(log.first);
         let start = scan.behind.iter().position(|frame| frame.kind == FrameKind::Anew);
         let behind = start.and_then(|start| scan.behind.get(start..)).unwrap_or_default();
@@ -241,16 +242,28 @@ impl Opening {
         self.apply_group(replay)?;
         let until = self.gap.take().and_then(|gap| gap.until);
         let range = (before.unwrap_or(i64::MIN), until.unwrap_or(i64::MAX));
-        self.lose_log(name, (scan.rest as u64, first.saturating_sub(missing)), range);
+        self.lose_log(name, (scan.rest as u64, first.saturating_sub(missing)), range, lagging);
         self.next = self.next.max(log.end.map_or(0, |end| end.next));
         Ok(())
     }
 
-    fn lose_log(&mut self, name: FileName, (bytes, frames): (u64, u64), (from, until): (i64, i64)) {
+    /// The newest time of the series that lags furthest behind: in a hole of the log it may have gone on from there.
+    fn lagging(&self) -> i64 {
+        let newest = self.view.heads.iter().filter_map(|(_, head)| head.last_time());
+        newest.min().unwrap_or(i64::MAX)
+    }
+
+    fn lose_log(
+        &mut self,
+        name: FileName,
+        (bytes, frames): (u64, u64),
+        (from, until): (i64, i64),
+        lagging: i64,
+    ) {
         self.holes = true;
         self.clean = false;
         self.quarantined.push(name);
-        self.lose_behind(Loss {
+        let loss = Loss {
             from: Timestamp::from_millis(from),
             until: Timestamp::from_millis(until),
             bytes,
@@ -258,7 +271,8 @@ impl Opening {
             file: name.to_string(),
             why: Lost::Salvaged,
             acknowledged: false,
-        });
+        };
+        self.lose_behind(loss, lagging);
     }
 }
 
