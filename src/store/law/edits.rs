@@ -7,7 +7,8 @@ use super::super::file::HEADER;
 use super::super::manifest::{Manifest, checksum};
 use super::super::segment::Segment;
 use super::super::sync::RwLock;
-use super::{Content, Script, abandon, batch, content, deletion, open};
+use super::written::batch;
+use super::{Content, Script, abandon, content, deletion, open};
 use crate::model::{MatchOp, Matcher, Timestamp, Window};
 
 type Files = Vec<(FileName, Arc<Vec<u8>>)>;
@@ -33,12 +34,11 @@ fn base(closed: bool) -> &'static Base {
         let mut contents = vec![Content::new()];
         for number in 0..24 {
             let mut appender = store.appender();
-            for (labels, mut sample) in batch(&mut script, &mut now, &mut counts) {
-                if number % 4 == 3 {
-                    sample.timestamp = sample.timestamp.minus_millis(100_000);
-                }
-                appender.append(&labels, sample).unwrap();
+            let mut told = batch(&mut script, &mut now, &mut counts);
+            if number % 4 == 3 {
+                told.put_back(100_000, None);
             }
+            told.append(&mut appender, |_, _| {}).unwrap();
             appender.commit().unwrap();
             contents.push(content(&store.snapshot()).unwrap());
             if number % 9 == 8 {

@@ -10,6 +10,8 @@
 
 mod edits;
 mod life;
+mod model;
+mod written;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,10 +25,7 @@ use super::backing::{Backing, SimulatedDisk};
 use super::{Durability, Limits, Snapshot, Store, StoreOptions};
 use crate::codec::histogram::put_histogram;
 use crate::error::Result;
-use crate::model::{
-    Labels, MatchOp, Matcher, NativeHistogram, Sample, SampleBuffer, SampleValue, Span, Timestamp, Window,
-    stale_marker,
-};
+use crate::model::{MatchOp, Matcher, SampleBuffer, SampleValue, Window};
 use crate::source::{Item, SelectRequest, Source};
 
 /// Samples by series and time: value as bytes, and start time.
@@ -110,21 +109,6 @@ impl Script<'_> {
     }
 }
 
-/// The series that a script may write to: counters, and histograms with members of all sorts.
-fn series(index: usize) -> Labels {
-    let bounds = ["0.5", "1", "1.0", "+Inf", "x"];
-    match index % 12 {
-        i @ 0..=4 => Labels::from_pairs([("__name__", "d_bucket"), ("pod", "a"), ("le", bounds[i])]),
-        5 => Labels::from_pairs([("__name__", "d_count"), ("pod", "a")]),
-        6 => Labels::from_pairs([("__name__", "d_sum"), ("pod", "a")]),
-        7 => Labels::from_pairs([("__name__", "d_bucket"), ("pod", "b"), ("le", "1")]),
-        8 => Labels::from_pairs([("__name__", "alone_count"), ("pod", "a")]),
-        9 => Labels::from_pairs([("__name__", "d_bucket"), ("pod", "a")]),
-        10 => Labels::from_pairs([("__name__", "up"), ("pod", "a")]),
-        _ => Labels::from_pairs([("__name__", "d"), ("pod", "a")]),
-    }
-}
-
 /// What is deleted: some matchers, and times around `now`.
 fn deletion(script: &mut Script<'_>, now: i64) -> (Vec<Matcher>, i64, i64) {
     let matches = |name: &str, pattern: &str| Matcher::new(name, MatchOp::Matches, pattern);
@@ -147,50 +131,4 @@ fn deletion(script: &mut Script<'_>, now: i64) -> (Vec<Matcher>, i64, i64) {
         _ => start.saturating_add(script.below(200_000) as i64),
     };
     (matchers, start, end)
-}
-
-/// One batch: rows of the histogram as a scrape tells them, and samples of any series, times rising within the batch.
-fn batch(script: &mut Script<'_>, now: &mut i64, counts: &mut [f64; 5]) -> Vec<(Labels, Sample)> {
-    let mut samples = Vec::new();
-    for _ in 0..1 + script.byte() % 4 {
-        let how = script.byte();
-        *now += if how & 1 == 0 { 15_000 } else { i64::from(script.byte()) };
-        let at = Timestamp::from_millis(*now);
-        if how & 2 == 0 {
-            let mut below = 0.0;
-            if how & 0x60 == 0x60 {
-                *counts = [0.0; 5];
-            }
-            for count in counts.iter_mut().take(4) {
-                below += f64::from(script.byte() & 15);
-                *count += below;
-            }
-            counts[4] += below * 0.125;
-            let values = [counts[0], counts[1], counts[2], counts[3], f64::NAN, counts[3], counts[4]];
-            let absent = if how & 4 == 0 { 0 } else { script.byte() };
-            for (index, value) in values.iter().enumerate() {
-                if index != 4 && absent >> index & 1 == 0 {
-                    let value = if how & 0x18 == 0x18 { stale_marker() } else { *value };
-                    samples.push((series(index), Sample::float(at, value)));
-                }
-            }
-            continue;
-        }
-        let labels = series(script.below(12));
-        let value = match how >> 2 & 3 {
-            0 => SampleValue::Float(f64::from(script.byte())),
-            1 => SampleValue::Float(f64::from_bits(script.bits())),
-            2 => SampleValue::Float(f64::from(script.byte()) / 100.0),
-            _ => SampleValue::Histogram(Arc::new(NativeHistogram {
-                count: f64::from(script.byte()),
-                sum: f64::from_bits(script.bits()),
-                positive_spans: vec![Span { offset: -1, length: 1 }],
-                positive_buckets: vec![f64::from(script.byte())],
-                ..NativeHistogram::default()
-            })),
-        };
-        let start = (how & 0x80 != 0).then(|| Timestamp::from_millis(1 + i64::from(script.byte())));
-        samples.push((labels, Sample { timestamp: at, value, start }));
-    }
-    samples
 }

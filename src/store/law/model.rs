@@ -1,0 +1,215 @@
+//! What a store holds, as a plain map says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::Store;
+use super::{Content, content};
+
+/// What was told to the store, in order, and how much of it is promised to last.
+#[derive(Default)]
+pub(super) struct Model {
+    told: Vec<Told>,
+    durable: usize,
+    /// All that was told, but for what was deleted.
+    pub(super) now: Content,
+    /// The newest time of every series, of what was deleted as well.
+    pub(super) newest: BTreeMap<String, i64>,
+    /// Samples older than the newest by as much may be forgotten.
+    pub(super) kept: Option<i64>,
+    /// Samples that were not later than all before them, or not earlier than the newest of a batch behind them.
+    out_of_step: BTreeSet<(String, i64)>,
+}
+
+enum Told {
+    Batch(Content),
+    /// Names of series, first and last time.
+    Deleted(Vec<String>, i64, i64),
+}
+
+impl Told {
+    fn apply(&self, content: &mut Content) {
+        match self {
+            Told::Batch(batch) => {
+                content.extend(batch.iter().map(|(key, own)| (key.clone(), own.clone())));
+            }
+            Told::Deleted(names, start, end) => {
+                content.retain(|(name, time), _| !names.contains(name) || time < start || end < time);
+            }
+        }
+    }
+}
+
+impl Model {
+    /// A batch is told to the store: all of it may be there from here on.
+    pub(super) fn tell(&mut self, batch: Content) {
+        self.told.push(Told::Batch(batch));
+    }
+
+    /// What the store has taken of the batch that was told last.
+    pub(super) fn take(&mut self, refused: &[(String, i64)]) {
+        let Some(told) = self.told.last_mut() else { return };
+        if let Told::Batch(batch) = told {
+            refused.iter().for_each(|key| drop(batch.remove(key)));
+            let newest = self.newest.values().copied().max().unwrap_or(i64::MIN);
+            let own = batch.keys().map(|(_, time)| *time).max().unwrap_or(i64::MAX);
+            self.out_of_step.extend(batch.keys().filter(|(_, time)| *time <= newest).cloned());
+            if own < newest {
+                self.out_of_step.extend(self.now.keys().filter(|(_, time)| *time > own).cloned());
+            }
+        }
+        see_told(&mut self.newest, told);
+        told.apply(&mut self.now);
+    }
+
+    pub(super) fn delete(&mut self, names: Vec<String>, start: i64, end: i64) {
+        let told = Told::Deleted(names, start, end);
+        told.apply(&mut self.now);
+        self.told.push(told);
+    }
+
+    /// Everything that was told lasts.
+    pub(super) fn keep(&mut self) {
+        self.durable = self.told.len();
+    }
+
+    /// Samples up to this may be forgotten.
+    pub(super) fn border(&self) -> i64 {
+        let newest = self.newest.values().copied().max();
+        newest.zip(self.kept).map_or(i64::MIN, |(newest, kept)| newest - kept)
+    }
+
+    /// Every sample that was ever told, in all the values that it may have.
+    pub(super) fn was_told(&self, key: &(String, i64), own: &(Vec<u8>, i64)) -> bool {
+        self.told.iter().any(|told| matches!(told, Told::Batch(batch) if batch.get(key) == Some(own)))
+    }
+
+    /// Samples whose loss a hole in the log tells: what is lost is taken to lie between its neighbours in the log.
+    pub(super) fn in_step(&self) -> impl Iterator<Item = &(String, i64)> {
+        let border = self.border();
+        self.now.keys().filter(move |key| key.1 > border && !self.out_of_step.contains(*key))
+    }
+
+    fn differences<'a>(
+        border: i64,
+        wanted: &'a Content,
+        found: &'a Content,
+    ) -> (Vec<Entry<'a>>, Vec<Entry<'a>>) {
+        let missing = wanted.iter().filter(|(key, own)| key.1 > border && found.get(*key) != Some(*own));
+        let more = found.iter().filter(|(key, own)| wanted.get(*key) != Some(*own));
+        (missing.collect(), more.collect())
+    }
+
+    pub(super) fn assert_same(&self, found: &Content) {
+        let (missing, more) = Self::differences(self.border(), &self.now, found);
+        assert!(missing.is_empty() && more.is_empty(), "{missing:?} is missing, {more:?} too much");
+    }
+
+    /// The store holds what was told first, and at least what is durable.
+    pub(super) fn settle(&mut self, store: &Store) {
+        let found = content(&store.snapshot()).unwrap();
+        let tried = self.told.len();
+        // What was told last may be there, whether it was acknowledged or not.
+        for told in &self.told {
+            see_told(&mut self.newest, told);
+        }
+        let border = self.border();
+        let agrees = |there: &usize| {
+            let wanted = self.all(*there);
+            let (missing, more) = Self::differences(border, &wanted, &found);
+            missing.is_empty() && more.is_empty()
+        };
+        let there = (self.durable..=tried).rev().find(agrees).unwrap_or_else(|| {
+            let wanted = self.all(tried);
+            let (missing, more) = Self::differences(border, &wanted, &found);
+            panic!(
+                "of {tried} batches, {} of them durable, {missing:?} is missing, {more:?} too much",
+                self.durable
+            )
+        });
+        self.told.truncate(there);
+        self.durable = there;
+        self.now = self.all(there);
+        self.newest.clear();
+        for told in &self.told {
+            see_told(&mut self.newest, told);
+        }
+    }
+
+    fn all(&self, count: usize) -> Content {
+        let mut content = Content::new();
+        self.told[..count].iter().for_each(|told| told.apply(&mut content));
+        content
+    }
+}
+
+type Entry<'a> = (&'a (String, i64), &'a (Vec<u8>, i64));
+
+/// What becomes of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    New,
+    Duplicate,
+    Refused,
+    /// Whether it is new depends on what the store still knows of samples that were deleted, or of a histogram's others.
+    Unsure,
+}
+
+fn see_told(newest: &mut BTreeMap<String, i64>, told: &Told) {
+    let Told::Batch(batch) = told else { return };
+    for (name, time) in batch.keys() {
+        let known = newest.entry(name.clone()).or_insert(*time);
+        *known = (*known).max(*time);
+    }
+}
+
+/// The fates of the samples of one batch.
+pub(super) struct Fates<'a> {
+    model: &'a Model,
+    window: i64,
+    /// The newest times of all: of what was told, and of what is there.
+    all_newest: i64,
+    seen_newest: i64,
+    /// The newest time of a histogram's columns.
+    columns: Option<i64>,
+}
+
+impl<'a> Fates<'a> {
+    pub(super) fn new(model: &'a Model, window: i64) -> Self {
+        let columns = model.newest.iter().filter(|(other, _)| other.contains("d_"));
+        Self {
+            model,
+            window,
+            all_newest: model.newest.values().copied().max().unwrap_or(i64::MIN),
+            seen_newest: model.now.keys().map(|(_, time)| *time).max().unwrap_or(i64::MIN),
+            columns: columns.map(|(_, time)| *time).max(),
+        }
+    }
+
+    pub(super) fn of(&self, name: &str, time: i64, own: &(Vec<u8>, i64)) -> Fate {
+        let known = &self.model.now;
+        let raw = self.model.newest.get(name).copied();
+        if raw.is_none_or(|raw| time > raw) {
+            let behind = name.contains("d_") && self.columns >= Some(time);
+            return if behind { Fate::Unsure } else { Fate::New };
+        }
+        let range = (name.to_owned(), i64::MIN)..=(name.to_owned(), i64::MAX);
+        let visible = known.range(range).next_back().map(|((_, time), _)| *time);
+        let may_be_inside = self.window > 0 && time >= self.seen_newest.saturating_sub(self.window);
+        let is_inside = self.window > 0 && time >= self.all_newest.saturating_sub(self.window);
+        match known.get(&(name.to_owned(), time)) {
+            Some(there) if visible == Some(time) || is_inside => {
+                if there == own {
+                    Fate::Duplicate
+                } else {
+                    Fate::Refused
+                }
+            }
+            Some(_) if !may_be_inside => Fate::Refused,
+            Some(there) if there != own => Fate::Refused,
+            Some(_) => Fate::Unsure,
+            None if is_inside => Fate::New,
+            None if may_be_inside || visible.is_none_or(|visible| time > visible) => Fate::Unsure,
+            None => Fate::Refused,
+        }
+    }
+}
