@@ -15,12 +15,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use promgate::{
-    Durability, Item, Labels, Limits, Matcher, Sample, SampleBuffer, SelectRequest, Snapshot, Source, Store,
-    StoreOptions, Timestamp, Window,
+    Durability, Item, Labels, Limits, Maintained, Matcher, Sample, SampleBuffer, SelectRequest, Snapshot,
+    Source, Store, StoreOptions, Timestamp, Window,
 };
 
 const WRITERS: usize = 3;
 const READERS: usize = 2;
+/// Milliseconds from batch to batch: series that get nothing for an hour leave the heads, and the store once they are deleted.
+const STEP: i64 = 60_000;
+/// Batches after which a writer has new pods, and pods that it has at a time.
+const ROLL: usize = 16;
+const PODS: usize = 3;
 const BOUNDS: [&str; 4] = ["0.1", "1", "10", "+Inf"];
 /// Samples of a batch that nobody deletes: columns of a histogram, and a counter.
 const KEPT: usize = BOUNDS.len() + 2 + 1;
@@ -37,7 +42,7 @@ fn options() -> StoreOptions {
 
 fn write(store: &Store, writer: usize, batch: usize) {
     let name = format!("w{writer}");
-    let at = Timestamp::from_millis(batch as i64 * 1000);
+    let at = Timestamp::from_millis(batch as i64 * STEP);
     let mut appender = store.appender();
     let base = Labels::from_pairs([("__name__", "d"), ("writer", &*name)]);
     let family = appender.family(&base, &BOUNDS).unwrap();
@@ -48,13 +53,13 @@ fn write(store: &Store, writer: usize, batch: usize) {
     let kept = Labels::from_pairs([("__name__", "c"), ("writer", &*name)]);
     appender.append(&kept, Sample::float(at, count)).unwrap();
     // Of these there are always new ones, and some are deleted.
-    for pod in 0..3 {
-        let pod = (batch / 16 + pod).to_string();
+    for pod in 0..PODS {
+        let pod = (batch / ROLL + pod).to_string();
         let gone = Labels::from_pairs([("__name__", "gone"), ("writer", &*name), ("pod", &*pod)]);
         appender.append(&gone, Sample::float(at, count)).unwrap();
     }
     let report = appender.commit().unwrap();
-    assert!(report.refused.is_empty() && report.appended == KEPT + 3, "{report:?}");
+    assert!(report.refused.is_empty() && report.appended == KEPT + PODS, "{report:?}");
 }
 
 /// How many samples that nobody deletes a writer has at each time.
@@ -78,7 +83,7 @@ fn look(store: &Store, newest: &mut [usize; WRITERS]) {
     for (writer, newest) in newest.iter_mut().enumerate() {
         let found = counts(&snapshot, writer);
         let wanted: BTreeMap<i64, usize> =
-            (1..=found.len()).map(|batch| (batch as i64 * 1000, KEPT)).collect();
+            (1..=found.len()).map(|batch| (batch as i64 * STEP, KEPT)).collect();
         assert_eq!(found, wanted, "a batch in parts, or out of order");
         assert!(found.len() >= *newest, "a commit that was seen is gone");
         *newest = found.len();
@@ -145,6 +150,14 @@ fn main() {
         assert_eq!(counts(&store.snapshot(), writer).len(), batches);
     }
     assert!(looks > 0, "nobody has read");
+    let gone = [Matcher::equal("__name__", "gone")];
+    store.delete_series(&gone, Timestamp::from_millis(0), Timestamp::MAX).unwrap();
+    store.flush().unwrap();
+    store.clean_tombstones().unwrap();
+    while store.maintain().unwrap() == Maintained::Step {}
+    // Only what got something within the last hour is there.
+    let (recent, series) = (3_600_000 / STEP as usize / ROLL + 2 + PODS, store.stats().series);
+    assert!(series <= WRITERS * (KEPT + recent), "{series} series are left");
     store.close().unwrap();
     drop(store);
     let store = Store::open(folder.path(), options()).unwrap();

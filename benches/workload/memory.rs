@@ -10,6 +10,7 @@ use promgate::{
 use super::WIDTH;
 pub(crate) use super::allocator::Counting;
 use super::allocator::used;
+use super::clock::on_core;
 use super::singles::kinds;
 use super::span_metrics::{BOUNDS, BUCKETS, Workload};
 
@@ -91,6 +92,52 @@ fn measure<H>(
         samples: by_series(stats.sample_bytes as f64),
         index: by_series(stats.index_bytes as f64),
     }
+}
+
+/// What letting series go takes, seconds on a core, and what it gives back.
+#[derive(Debug)]
+pub(crate) struct Left {
+    pub(crate) all: f64,
+    pub(crate) steps: usize,
+    pub(crate) longest: f64,
+    /// Bytes in use before the first sample, with all series, and at the end.
+    pub(crate) bytes: [f64; 3],
+}
+
+/// Counters in a store in `folder`, of which one in `one_in` goes on after the first sample; then retention forgets the others.
+pub(crate) fn leaving(folder: &Path, series: usize, one_in: usize) -> Left {
+    const HOUR: i64 = 3600;
+    let kept = std::time::Duration::from_secs(4 * HOUR as u64);
+    let store = Store::open(folder, options().retention(kept)).unwrap();
+    let before = used();
+    let append = |numbers: &mut dyn Iterator<Item = usize>, hour: i64| {
+        let mut appender = store.appender();
+        for number in numbers {
+            let sample = Sample::float(Timestamp::from_secs(hour * HOUR), number as f64);
+            appender.append(&labels("calls_total", number), sample).unwrap();
+        }
+        assert!(appender.commit().unwrap().refused.is_empty());
+    };
+    append(&mut (0..series), 0);
+    store.flush().unwrap();
+    let full = used();
+    // Heads are let go of that got nothing for an hour, and segments that are older than what is kept.
+    for hour in [2, 3] {
+        append(&mut (0..series).step_by(one_in), hour);
+        store.flush().unwrap();
+    }
+    append(&mut (0..series).step_by(one_in), 5);
+    let (mut all, mut steps, mut longest) = (0.0, 0, 0.0_f64);
+    let mut step = || {
+        let began = on_core();
+        let outcome = store.maintain().unwrap();
+        let took = on_core() - began;
+        (all, steps, longest) = (all + took, steps + 1, longest.max(took));
+        outcome
+    };
+    while step() == Maintained::Step {}
+    assert_eq!(store.stats().series, series.div_ceil(one_in));
+    Left { all, steps, longest, bytes: [before, full, used()] }
 }
 
 /// Of series of classic histograms.

@@ -10,7 +10,9 @@ use crate::model::{Labels, LabelsBuilder, Sample, Timestamp};
 
 use super::batch::Rows;
 use super::cohort::Learning;
+use super::handle::{FamilyHandle, SeriesHandle};
 use super::index::{Index, ItemRef, SeriesRef, histogram_column, shared_labels};
+use super::pin::Pin;
 use super::{Inner, Store};
 
 /// A batch of samples on their way into a [`Store`].
@@ -18,30 +20,15 @@ use super::{Inner, Store};
 /// Nothing is visible before [`commit`](Self::commit); dropping the appender drops the batch.
 #[derive(Debug)]
 pub struct Appender {
-    store: Store,
-    samples: Vec<(SeriesRef, Sample)>,
+    pub(super) store: Store,
+    /// Numbers of items that the batch holds stay theirs.
+    pub(super) pin: Pin,
+    pub(super) samples: Vec<(SeriesRef, Sample)>,
     /// Which of the samples have labels whose series is not known yet.
-    unknown: Vec<(usize, Labels)>,
+    pub(super) unknown: Vec<(usize, Labels)>,
     learning: Learning,
     rows: Rows,
     now: Option<Timestamp>,
-}
-
-/// A series of one store, found once: appending through it needs no look-up.
-#[derive(Clone, Debug)]
-pub struct SeriesHandle {
-    series: SeriesRef,
-    labels: Labels,
-    store: Arc<()>,
-}
-
-/// A classic histogram of one store, found once: rows are appended through it.
-#[derive(Clone, Debug)]
-pub struct FamilyHandle {
-    item: u32,
-    labels: Labels,
-    layout: Arc<Layout>,
-    store: Arc<()>,
 }
 
 /// What became of a batch.
@@ -86,8 +73,8 @@ pub struct Refusal {
 impl Appender {
     pub(super) fn new(store: Store) -> Self {
         let rows = Rows::like(store.inner.usual_values.load(Ordering::Relaxed));
-        let (samples, unknown) = (Vec::new(), Vec::new());
-        Self { store, samples, unknown, learning: Learning::default(), rows, now: None }
+        let (samples, unknown, pin) = (Vec::new(), Vec::new(), store.inner.pins.pin());
+        Self { store, pin, samples, unknown, learning: Learning::default(), rows, now: None }
     }
 
     /// Tells the time, as the limits [`new_series_per_minute`](crate::Limits::new_series_per_minute) and
@@ -108,7 +95,7 @@ impl Appender {
         self.check_room(1)?;
         self.check_time(sample.timestamp)?;
         let at = self.samples.len();
-        let series = self.learning.find(&self.store.inner, at, labels).unwrap_or_else(|| {
+        let series = self.learning.find(&self.store.inner, &self.pin, at, labels).unwrap_or_else(|| {
             self.unknown.push((at, labels.clone()));
             UNKNOWN
         });
@@ -123,19 +110,21 @@ impl Appender {
     /// [`ErrorKind::Limit`] or [`ErrorKind::InvalidArgument`] when the store refuses such a series.
     pub fn handle(&mut self, labels: &Labels) -> Result<SeriesHandle> {
         let series = self.find_or_create(labels)?;
-        Ok(SeriesHandle { series, labels: labels.clone(), store: self.store.inner.token.clone() })
+        Ok(SeriesHandle::new(self, series, labels))
     }
 
-    /// Adds a sample to the handle's series.
+    /// Adds a sample to the handle's series. If the store has forgotten the series meanwhile, it is made again, as for
+    /// [`append`](Self::append).
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Limit`] when the batch is full, [`ErrorKind::InvalidArgument`] when the handle is another store's.
     pub fn append_to(&mut self, handle: &SeriesHandle, sample: Sample) -> Result<()> {
         self.check_room(1)?;
-        self.check_token(&handle.store, &handle.labels)?;
+        self.check_token(handle.token(), handle.labels())?;
         self.check_time(sample.timestamp)?;
-        self.samples.push((handle.series, sample));
+        let series = handle.series_for(self);
+        self.samples.push((series, sample));
         Ok(())
     }
 
@@ -166,6 +155,13 @@ impl Appender {
         let mut columns: Vec<Column> = bounds.iter().map(|bound| Column::Bucket(Arc::from(*bound))).collect();
         columns.extend([Column::Count, Column::Sum]);
         let layout = self.store.inner.index.write().layout(&columns);
+        let item = self.find_or_create_columns(labels, &layout)?;
+        Ok(FamilyHandle::new(self, item, labels, layout))
+    }
+
+    /// The item of the classic histogram with these columns, made if the store does not have it.
+    pub(super) fn find_or_create_columns(&self, labels: &Labels, layout: &Layout) -> Result<u32> {
+        let invalid = |what: String| Error::new(ErrorKind::InvalidArgument, what);
         let mut item = None;
         for column in layout.columns() {
             let mut builder = LabelsBuilder::from_labels(labels);
@@ -181,16 +177,16 @@ impl Appender {
                 )));
             }
         }
-        let (item, store) = (item.unwrap_or_default(), self.store.inner.token.clone());
-        Ok(FamilyHandle { item, labels: labels.clone(), layout, store })
+        Ok(item.unwrap_or_default())
     }
 
-    /// Adds a row to a classic histogram: cumulative counts of the buckets in bound order, then count and sum.
+    /// Adds a row to a classic histogram: cumulative counts of the buckets in bound order, then count and sum. If the store has
+    /// forgotten the histogram since the handle was made, it is made again.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`] when there is not one value for each bound, or when the handle is another store's;
-    /// [`ErrorKind::Limit`] when the batch is full.
+    /// [`ErrorKind::Limit`] when the batch is full; what [`family`](Self::family) refuses, where the histogram is made again.
     pub fn append_family(
         &mut self,
         family: &FamilyHandle,
@@ -199,17 +195,18 @@ impl Appender {
         count: f64,
         sum: f64,
     ) -> Result<()> {
-        let bounds = family.layout.bounds().len();
+        let bounds = family.layout().bounds().len();
         if buckets.len() != bounds {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
-                format!("{}: {} buckets for {bounds} bounds", family.labels, buckets.len()),
+                format!("{}: {} buckets for {bounds} bounds", family.labels(), buckets.len()),
             ));
         }
-        self.check_room(family.layout.width())?;
-        self.check_token(&family.store, &family.labels)?;
+        self.check_room(family.layout().width())?;
+        self.check_token(family.token(), family.labels())?;
         self.check_time(timestamp)?;
-        self.rows.push(family.item, &family.layout, timestamp, buckets, [count, sum]);
+        let item = family.item_for(self)?;
+        self.rows.push(item, family.layout(), timestamp, buckets, [count, sum]);
         Ok(())
     }
 
@@ -290,7 +287,7 @@ impl Appender {
     /// [`ErrorKind::Failed`] after a failed sync: the batch was not acknowledged, and the store takes none before it is opened
     /// again. [`ErrorKind::Closed`] for a store opened to be read.
     pub fn commit(self) -> Result<AppendReport> {
-        let Self { store, mut samples, unknown, learning, mut rows, now } = self;
+        let Self { store, pin, mut samples, unknown, learning, mut rows, now } = self;
         let inner = &store.inner;
         let (used, allowed) = (inner.sample_bytes.load(Ordering::Relaxed), inner.options.limits.sample_bytes);
         if used >= allowed {
@@ -314,7 +311,7 @@ impl Appender {
             inner.usual_values.store(rows.sample_count(), Ordering::Relaxed);
         }
         rows.sort();
-        inner.resolve(&mut samples, unknown, learning, now, &mut report);
+        inner.resolve(&mut samples, unknown, (learning, &pin), now, &mut report);
         // Stable: the order in which samples of one series were appended decides which of two at one time is first.
         samples.sort_by_key(|(series, sample)| (series.item, sample.timestamp));
         let written = inner.refused_batch(inner.write(&samples, &rows))?;
@@ -331,7 +328,7 @@ impl Appender {
 }
 
 /// Stands where the series of a sample is not known yet.
-const UNKNOWN: SeriesRef = SeriesRef { item: u32::MAX, column: u32::MAX };
+pub(super) const UNKNOWN: SeriesRef = SeriesRef { item: u32::MAX, column: u32::MAX };
 
 impl Inner {
     /// Labels to series; what the index refuses goes into the report, and out of the samples.
@@ -339,7 +336,7 @@ impl Inner {
         &self,
         samples: &mut Vec<(SeriesRef, Sample)>,
         unknown: Vec<(usize, Labels)>,
-        learning: Learning,
+        (learning, pin): (Learning, &Pin),
         now: Option<Timestamp>,
         report: &mut AppendReport,
     ) {
@@ -364,7 +361,7 @@ impl Inner {
             }
         }
         if new.is_empty() {
-            return learning.learn(self, samples, unknown);
+            return learning.learn(self, pin, samples, unknown);
         }
         self.know_columns(new.iter().map(|(_, labels)| *labels));
         let mut index = self.index.write();

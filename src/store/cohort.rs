@@ -7,12 +7,13 @@ use hashbrown::{HashMap, HashSet};
 
 use super::Inner;
 use super::index::SeriesRef;
+use super::pin::Pin;
 use crate::model::{Labels, Sample};
 
 /// Batches with fewer samples are looked up faster.
 const FEWEST: usize = 16;
-/// So many sequences of labels are remembered to see whether they come again.
-const SEEN: usize = 4096;
+/// Sequences of labels are remembered for so many batches to see whether they come again.
+const SEEN: u64 = 4096;
 /// A cohort that so many others came after, for each that is known, is none any more.
 const UNUSED: u64 = 4;
 
@@ -21,6 +22,8 @@ const UNUSED: u64 = 4;
 #[derive(Debug)]
 pub(super) struct Cohort {
     series: Vec<(Labels, SeriesRef)>,
+    /// Whoever began in this period may take the series for those of the labels.
+    period: u64,
 }
 
 /// The cohorts of a store, by the address of their first labels.
@@ -31,11 +34,13 @@ pub(super) struct Cohorts {
     series: usize,
     /// Sequences of labels that came once, by a hash of their addresses.
     seen: HashSet<u64>,
+    /// The batch that the first of them may have come with.
+    seen_since: u64,
     batches: u64,
 }
 
 impl Cohorts {
-    fn starting_with(&mut self, labels: &Labels) -> Option<Arc<Cohort>> {
+    fn starting_with(&mut self, labels: &Labels, pin: &Pin) -> Option<Arc<Cohort>> {
         self.batches = self.batches.wrapping_add(1);
         if self.batches.is_multiple_of(UNUSED.saturating_mul(self.known.len() as u64 + 1)) {
             // No batch begins any more with labels that only the cohort has.
@@ -45,13 +50,14 @@ impl Cohorts {
         }
         let (cohort, used) = self.known.get_mut(&labels.address())?;
         *used = self.batches;
-        Some(cohort.clone())
+        Some(cohort.clone()).filter(|cohort| cohort.period == pin.period())
     }
 
     /// Whether labels at these addresses came before, in this order.
     fn comes_again(&mut self, addresses: u64) -> bool {
-        if self.seen.len() >= SEEN {
-            self.seen.clear();
+        if self.batches.wrapping_sub(self.seen_since) >= SEEN {
+            self.seen = HashSet::new();
+            self.seen_since = self.batches;
         }
         !self.seen.insert(addresses)
     }
@@ -69,6 +75,12 @@ impl Cohorts {
             self.series = together;
             self.known.insert(first, (Arc::new(cohort), self.batches));
         }
+    }
+
+    /// Forgets all cohorts, but not that they came: they are learned anew the next time.
+    pub(super) fn clear(&mut self) {
+        self.known.clear();
+        self.series = 0;
     }
 
     fn count_series(&mut self) {
@@ -95,9 +107,9 @@ pub(super) struct Learning {
 impl Learning {
     /// The series of the batch's sample number `at`, if its labels are those that the cohort has there.
     #[inline]
-    pub(super) fn find(&mut self, inner: &Inner, at: usize, labels: &Labels) -> Option<SeriesRef> {
+    pub(super) fn find(&mut self, inner: &Inner, pin: &Pin, at: usize, labels: &Labels) -> Option<SeriesRef> {
         if at == 0 {
-            self.cohort = inner.cohorts.lock().starting_with(labels);
+            self.cohort = inner.cohorts.lock().starting_with(labels, pin);
         }
         let known = self.cohort.as_ref().and_then(|cohort| cohort.series.get(at));
         let found = known.filter(|(known, _)| known.same_pointer(labels)).map(|(_, series)| *series);
@@ -109,7 +121,13 @@ impl Learning {
 
     /// Remembers the series of a batch, if whoever appended them keeps their labels: the batch came once already, and the
     /// labels are held elsewhere. `others`: the labels that were not found in the cohort, by their place in the batch.
-    pub(super) fn learn(self, inner: &Inner, batch: &[(SeriesRef, Sample)], others: Vec<(usize, Labels)>) {
+    pub(super) fn learn(
+        self,
+        inner: &Inner,
+        pin: &Pin,
+        batch: &[(SeriesRef, Sample)],
+        others: Vec<(usize, Labels)>,
+    ) {
         if !self.differs || batch.len() < FEWEST || !inner.cohorts.lock().comes_again(self.addresses) {
             return;
         }
@@ -124,7 +142,7 @@ impl Learning {
             }
         }
         let most = inner.index.read().series_count();
-        inner.cohorts.lock().learn(Cohort { series }, most);
+        inner.cohorts.lock().learn(Cohort { series, period: pin.period() }, most);
     }
 }
 

@@ -15,6 +15,7 @@ pub(crate) mod crash;
 mod delete;
 mod disk;
 mod file;
+mod handle;
 mod head;
 mod health;
 mod index;
@@ -25,6 +26,7 @@ mod maintain;
 mod manifest;
 mod open;
 mod options;
+mod pin;
 pub(crate) mod planted;
 mod refresh;
 mod replay;
@@ -39,17 +41,18 @@ mod wal;
 mod write;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
 use crate::error::Result;
 
-pub use append::{AppendReport, Appender, FamilyHandle, Refusal, SeriesHandle};
+pub use append::{AppendReport, Appender, Refusal};
 use background::Background;
 pub use backing::ReadMode;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) use backing::SimulatedDisk;
 use cohort::Cohorts;
 use disk::Disk;
+pub use handle::{FamilyHandle, SeriesHandle};
 pub use health::Health;
 use index::Index;
 pub use maintain::Maintained;
@@ -57,6 +60,7 @@ use maintain::Maintenance;
 pub use open::OpenReport;
 use open::Opening;
 pub use options::{Durability, Limits, StoreOptions};
+use pin::Pins;
 pub use snapshot::Snapshot;
 use snapshot::View;
 use sync::{Mutex, RwLock};
@@ -98,6 +102,10 @@ struct Inner {
     writer: Mutex<Writer>,
     maintenance: Mutex<Maintenance>,
     cohorts: Mutex<Cohorts>,
+    /// Who may hold numbers of items.
+    pins: Pins,
+    /// Whether something was forgotten that may have been the last of an item.
+    may_leave: AtomicBool,
     disk: Option<Disk>,
     open_report: Option<OpenReport>,
     /// The newest time of all samples.
@@ -126,6 +134,8 @@ impl Inner {
             writer: Mutex::new(writer),
             maintenance: Mutex::default(),
             cohorts: Mutex::default(),
+            pins: Pins::default(),
+            may_leave: AtomicBool::new(true),
             disk,
             open_report,
             newest: AtomicI64::new(i64::MIN),
@@ -159,8 +169,9 @@ impl Drop for Inner {
 #[non_exhaustive]
 pub struct StoreStats {
     /// Series that are known in memory, every column of a histogram counted: those that were appended to since the store was
-    /// opened or are in its log, and of those that only segments hold the ones that a question was about. They stay known until
-    /// the store is opened anew, also when retention has forgotten all of their samples.
+    /// opened or are in its log, and of those that only segments hold the ones that a question was about. Those of which
+    /// retention or a deletion has left nothing go with a later step of [`maintain`](Store::maintain), once nobody holds a
+    /// snapshot or an appender from before.
     pub series: usize,
     /// Classic histograms held as one item.
     pub families: usize,
@@ -231,9 +242,11 @@ impl Store {
 
     /// What the store holds at this moment.
     pub fn snapshot(&self) -> Snapshot {
+        // Before the view: what that has does not leave before the snapshot is gone.
+        let pin = self.inner.pins.pin();
         let view = self.inner.view.read().clone();
         let failed = self.inner.failed_loss();
-        Snapshot::new(self.clone(), view, failed)
+        Snapshot::new(self.clone(), view, failed, pin)
     }
 
     /// Whether the store takes samples. A store in memory always does.

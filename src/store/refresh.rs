@@ -40,14 +40,15 @@ impl Store {
         })?;
         // One at a time.
         let mut followed = disk.followed.lock();
-        let opening = match followed.take().and_then(|followed| self.inner.go_on(disk, followed)) {
-            Some(opening) => opening,
-            None => {
-                let known = self.inner.view.read().segments.clone();
-                Opening::read_beside(&*disk.backing, &self.inner.index, &self.inner.options, &known)?
-            }
-        };
+        if let Some(opening) = followed.take().and_then(|followed| self.inner.go_on(disk, followed)) {
+            self.show(disk, opening, &mut followed);
+            return Ok(());
+        }
+        let known = self.inner.view.read().segments.clone();
+        let opening = Opening::read_beside(&*disk.backing, &self.inner.index, &self.inner.options, &known)?;
         self.show(disk, opening, &mut followed);
+        let position = followed.as_ref().and_then(|followed| followed.position.as_ref());
+        self.inner.leave_now(position.map(|position| &position.tables));
         Ok(())
     }
 

@@ -10,7 +10,8 @@ use crate::source::{Family, Item as SourceItem, SelectRequest, Series, SeriesChu
 
 use super::Store;
 use super::head::{Heads, ItemHead, LateHead, SeriesHead, common_layout};
-use super::index::{ColumnList, Index, Item, ItemRef, Selection, SeriesRef, column_name};
+use super::index::{ColumnList, Index, Item, ItemBits, ItemRef, Selection, SeriesRef, column_name};
+use super::pin::Pin;
 use super::segment::{Segment, newest_in, newest_of_column};
 use super::sync::RwLock;
 use super::tombstone::{Tombstone, masked};
@@ -20,10 +21,13 @@ use crate::model::{Labels, Loss, Matcher, Timestamp, Window};
 
 /// What a [`Store`] held at one moment: every commit before it, nothing of those after. Cheap to clone.
 ///
-/// It holds no lock: writers go on, and the same question gets the same answer for as long as the snapshot lives.
+/// It holds no lock: writers go on, and the same question gets the same answer for as long as the snapshot lives. Memory of
+/// what it sees, and labels of series that have gone since, are given back after it.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     store: Store,
+    /// What the view has stays known.
+    _pin: Pin,
     view: View,
     /// What is missing since the store has failed.
     failed: Option<Loss>,
@@ -140,6 +144,24 @@ impl View {
         Ok(newest.max(newest_of_column(&touched, series, column)?))
     }
 
+    /// Tells the items of which anything is known here.
+    pub(super) fn tell_items(&self, known: &mut ItemBits) {
+        for heads in self.sealing.as_deref().into_iter().chain([&self.heads]) {
+            heads.tell_items(known);
+        }
+        self.late_sealed.keys().for_each(|item| known.insert(*item));
+        self.segments.iter().for_each(|segment| segment.tell_items(known));
+    }
+
+    /// Whether anything is known of an item here.
+    pub(super) fn knows(&self, item: u32) -> bool {
+        let sealing = self.sealing.as_ref().is_some_and(|heads| heads.get(item).is_some());
+        self.is_held(item)
+            || sealing
+            || self.late_sealed.contains_key(&item)
+            || self.segments.iter().any(|segment| segment.has_part_of(item))
+    }
+
     /// The segments that touch the window.
     pub(super) fn segments_in(&self, window: Window) -> SmallVec<[&Arc<Segment>; 4]> {
         self.segments.iter().filter(|segment| segment.touches(window)).collect()
@@ -147,9 +169,9 @@ impl View {
 }
 
 impl Snapshot {
-    pub(super) fn new(store: Store, view: View, failed: Option<Loss>) -> Self {
+    pub(super) fn new(store: Store, view: View, failed: Option<Loss>, pin: Pin) -> Self {
         let border = store.inner.retention_border();
-        Self { store, view, failed, border }
+        Self { store, _pin: pin, view, failed, border }
     }
 
     /// What is kept of a window.
@@ -236,7 +258,7 @@ impl Found {
 
 impl View {
     /// Whether anything of an item is in memory.
-    fn is_held(&self, item: u32) -> bool {
+    pub(super) fn is_held(&self, item: u32) -> bool {
         let sealing = self.sealing.as_ref().is_some_and(|heads| heads.late.get(item).is_some());
         sealing || self.heads.get(item).is_some() || self.heads.late.get(item).is_some()
     }

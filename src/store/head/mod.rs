@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::model::{Timestamp, Window};
 
 use super::SHARDS;
+use super::index::ItemBits;
 
 pub(crate) use family::FamilyHead;
 pub(crate) use late::{LateHead, LateHeads};
@@ -181,6 +182,16 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
+    /// Nothing is behind the last page that has a sample.
+    fn cut_end(&mut self) {
+        while matches!(self.pages.last(), Some(None)) {
+            self.pages.pop();
+        }
+        if self.pages.len() < self.pages.capacity() / 4 {
+            self.pages.shrink_to_fit();
+        }
+    }
+
     fn page_mut(&mut self, slot: usize, grown: &mut isize) -> Option<&mut Page> {
         if self.pages.len() <= slot {
             self.pages.resize(slot.saturating_add(1), None);
@@ -268,6 +279,9 @@ impl Heads {
         {
             *page = None;
         }
+        if is_empty && let Some(shard) = self.shards.get_mut(shard) {
+            Arc::make_mut(shard).cut_end();
+        }
         grown
     }
 
@@ -283,6 +297,18 @@ impl Heads {
                 })
             })
         })
+    }
+
+    /// Tells the items that have a head, or anything late.
+    pub(crate) fn tell_items(&self, known: &mut ItemBits) {
+        for (shard, held) in self.shards.iter().enumerate() {
+            for (slot, page) in held.pages.iter().enumerate() {
+                if let (Some(page), Some(first)) = (page, first_item(shard, slot)) {
+                    known.insert_bits(first, page.held());
+                }
+            }
+        }
+        self.late.iter().for_each(|(item, _)| known.insert(item));
     }
 
     /// Bytes of memory that all heads hold.

@@ -150,6 +150,11 @@ impl Page {
         series.chain(families).chain(columns).fold(0, usize::saturating_add)
     }
 
+    /// A bit for every item, from the first of the page on, that has a head.
+    pub(super) fn held(&self) -> u64 {
+        self.slots.iter().rev().fold(0, |bits, slot| bits << 1 | u64::from(slot.held() != Held::Empty))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.slots.iter().all(|slot| slot.held() == Held::Empty)
     }

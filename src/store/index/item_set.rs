@@ -43,6 +43,16 @@ pub(super) fn insert_items(set: &mut RoaringBitmap, items: &RangeInclusive<u32>)
     }
 }
 
+/// The list of these items, which rise.
+fn packed(items: &[u32]) -> Box<[u8]> {
+    let (mut bytes, mut before) = (Vec::with_capacity(items.len().saturating_mul(2)), 0_u32);
+    for item in items {
+        varint::put(&mut bytes, u64::from(item.wrapping_sub(before)));
+        before = *item;
+    }
+    bytes.into()
+}
+
 impl ItemSet {
     /// Adds items that follow each other.
     pub(super) fn insert(&mut self, more: RangeInclusive<u32>) {
@@ -64,15 +74,32 @@ impl ItemSet {
                 }
                 list.drain(before..behind);
                 list.insert_many(before, more);
-                let (mut bytes, mut before) = (Vec::with_capacity(few.len().saturating_add(8)), 0_u32);
-                for item in list {
-                    varint::put(&mut bytes, u64::from(item.wrapping_sub(before)));
-                    before = item;
-                }
-                *few = bytes.into();
+                *few = packed(&list);
             }
             Self::Many(many) => insert_items(many, &more),
         }
+    }
+
+    pub(super) fn remove(&mut self, item: u32) {
+        match self {
+            Self::Few(few) => {
+                let mut list: SmallVec<[u32; FEW]> = items(few).collect();
+                if let Ok(place) = list.binary_search(&item) {
+                    list.remove(place);
+                    *few = packed(&list);
+                }
+            }
+            Self::Many(many) => {
+                many.remove(item);
+                if many.len() <= FEW as u64 / 2 {
+                    *self = Self::Few(packed(&many.iter().collect::<SmallVec<[u32; FEW]>>()));
+                }
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Self::Few(few) if few.is_empty())
     }
 
     pub(super) fn bitmap(&self) -> Cow<'_, RoaringBitmap> {
@@ -110,17 +137,27 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_set_has_what_was_inserted(
-            items in proptest::collection::vec((item(), prop_oneof![8 => Just(0), 2 => 0..6_u32, 1 => 0..100_u32]), 0..120),
+        fn a_set_has_what_was_inserted_and_not_removed(
+            items in proptest::collection::vec(
+                (item(), prop_oneof![8 => Just(0), 2 => 0..6_u32, 1 => 0..100_u32], 0_u8..4), 0..200,
+            ),
         ) {
             let (mut set, mut expected) = (ItemSet::default(), BTreeSet::new());
             let mut union = RoaringBitmap::from_iter([1000]);
-            for (first, more) in items {
-                let items = first..=first.saturating_add(more);
-                set.insert(items.clone());
-                expected.extend(items);
-                prop_assert_eq!(matches!(set, ItemSet::Few(_)), expected.len() <= FEW);
+            for (first, more, how) in items {
+                if how > 0 {
+                    let items = first..=first.saturating_add(more);
+                    set.insert(items.clone());
+                    expected.extend(items);
+                } else if let Some(item) = expected.range(first..).next().copied().or(expected.first().copied()) {
+                    set.remove(item);
+                    expected.remove(&item);
+                }
+                prop_assert!(expected.len() <= FEW || matches!(set, ItemSet::Many(_)));
+                prop_assert!(expected.len() > FEW / 2 || matches!(set, ItemSet::Few(_)));
+                prop_assert_eq!(set.is_empty(), expected.is_empty());
             }
+            (0..200).filter(|item| !expected.contains(item)).for_each(|item| set.remove(item));
             prop_assert!(set.bitmap().iter().eq(expected.iter().copied()));
             set.add_to(&mut union);
             expected.insert(1000);

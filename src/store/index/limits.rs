@@ -41,7 +41,7 @@ impl Index {
         self.series_count.saturating_sub(self.idle_series)
     }
 
-    fn width(&self, item: u32) -> usize {
+    pub(super) fn width(&self, item: u32) -> usize {
         match self.item(item) {
             Some(ItemRef::Family { columns, .. }) => columns.len(),
             Some(ItemRef::Single(_)) => 1,
@@ -61,6 +61,7 @@ impl Index {
         if self.idle.remove(item) {
             self.idle_series = self.idle_series.saturating_sub(self.width(item));
         }
+        self.stays(Some(item));
     }
 
     /// Whether nothing has been appended to the item for long.

@@ -3,6 +3,7 @@
 mod columns;
 mod item;
 mod item_set;
+mod leave;
 mod limits;
 mod paged;
 mod postings;
@@ -29,13 +30,15 @@ pub(crate) use columns::ColumnList;
 use columns::ColumnLists;
 pub(crate) use item::{Item, ItemRef, SeriesRef, column_name, histogram_column, shared_labels};
 use item::{is_shared, split_name};
+pub(crate) use leave::ItemBits;
+use leave::Leaving;
 use limits::check_labels;
 use paged::Paged;
 pub(crate) use postings::LabelLists;
 use postings::NamePostings;
 pub(crate) use resolve::{Items, Selection, accepts_column, candidates};
 pub(crate) use restoring::Restoring;
-use symbols::Symbols;
+use symbols::{Symbols, is_sparse};
 
 /// What is known of an item.
 #[derive(Debug)]
@@ -52,7 +55,11 @@ struct Known {
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     symbols: Symbols,
+    /// Items by their number; a number whose item has left has none until it is given out anew.
     items: Paged<Known>,
+    /// Items that were ever made.
+    made_items: u64,
+    leaving: Leaving,
     columns: ColumnLists,
     series_count: usize,
     /// Items that nothing has been appended to for long, and how many series they are.
@@ -109,7 +116,7 @@ impl Index {
             self.has_hash(*item, hash)
                 && matches!(self.item(*item), Some(ItemRef::Single(own)) if own == labels)
         });
-        found.map(|item| SeriesRef { item: *item, column: 0 })
+        self.stays(found.copied()).map(|item| SeriesRef { item, column: 0 })
     }
 
     /// The family of a series whose name splits into `base` and a suffix.
@@ -117,12 +124,17 @@ impl Index {
         self.find_family_hashed(labels, base, self.shared_hash(labels, base))
     }
 
+    /// The classic histogram whose series share these labels.
+    pub(crate) fn find_histogram(&self, shared: &Labels) -> Option<u32> {
+        self.find_family(shared, shared.metric_name())
+    }
+
     fn find_family_hashed(&self, labels: &Labels, base: &str, hash: u32) -> Option<u32> {
         let found = self.families_by_labels.find(widened(hash), |item| {
             self.has_hash(*item, hash)
                 && matches!(self.item(*item), Some(ItemRef::Family { labels: own, .. }) if is_shared(own, labels, base))
         });
-        found.copied()
+        self.stays(found.copied())
     }
 
     #[inline]
@@ -153,7 +165,11 @@ impl Index {
             Some(ItemRef::Single(_)) | None => true,
         };
         let (next, sibling) = if is_last { (next_item, None) } else { (next_column, Some(sibling)) };
-        if self.is(next, labels, sibling) { Some(next) } else { self.find(labels) }
+        if self.is(next, labels, sibling) {
+            self.stays(Some(next.item));
+            return Some(next);
+        }
+        self.find(labels)
     }
 
     /// Whether the series has these labels. `sibling`: labels that another series of the same item has.
@@ -284,7 +300,7 @@ impl Index {
         let pairs = shared.len().saturating_mul(size_of::<Label>()).saturating_add(16);
         self.label_bytes = self.label_bytes.saturating_add(pairs);
         let columns = self.columns.empty();
-        self.items.push(Known { labels: shared, columns: Some(columns.number()), hash });
+        self.put_item(item, Known { labels: shared, columns: Some(columns.number()), hash });
         Arc::make_mut(&mut self.families).insert(item);
         let items = &self.items;
         self.families_by_labels.insert_unique(widened(hash), item, |item| widened_of(items, *item));
@@ -311,16 +327,27 @@ impl Index {
         {
             self.single_names.insert(name.value.clone());
         }
-        self.items.push(Known { labels, columns: None, hash });
+        self.put_item(item, Known { labels, columns: None, hash });
         let items = &self.items;
         self.singles.insert_unique(widened(hash), item, |item| widened_of(items, *item));
         Ok(item)
     }
 
+    /// The number of an item that is made next.
     fn next_item(&self) -> Result<u32> {
+        if let Some(number) = self.leaving.free_number() {
+            return Ok(number);
+        }
         u32::try_from(self.items.len()).map_err(|_| {
             Error::new(ErrorKind::Limit, "item limit: 4294967296 items asked, 4294967295 allowed")
         })
+    }
+
+    /// Puts a new item under the number that is next.
+    fn put_item(&mut self, number: u32, item: Known) {
+        self.leaving.give_out(number);
+        self.items.put(number as usize, item);
+        self.made_items = self.made_items.saturating_add(1);
     }
 
     fn interned(&mut self, labels: &Labels) -> Labels {

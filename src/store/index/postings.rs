@@ -78,6 +78,21 @@ impl NamePostings {
         }
     }
 
+    /// Takes an item out of a value. Hands out the value if no item has it any more.
+    pub(crate) fn remove(&mut self, value: &str, item: u32) -> Option<Arc<str>> {
+        self.all.remove(item);
+        let items = self.values.get_mut(value)?;
+        items.remove(item);
+        if !items.is_empty() {
+            return None;
+        }
+        self.values.remove_entry(value).map(|(value, _)| value)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
     /// Bytes of memory, roughly; the texts are counted where they are interned.
     pub(crate) fn byte_size(&self) -> usize {
         let lists = self.values.values().map(|items| items.byte_size().saturating_add(VALUE_OVERHEAD));

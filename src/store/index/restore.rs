@@ -157,7 +157,7 @@ impl Index {
         kind: PartKind,
         layouts: &[&Arc<Layout>],
     ) -> Option<Result<SeriesRef>> {
-        let known = self.items.len();
+        let known = self.made_items;
         let restored = match kind {
             PartKind::Single => self.restore_single(labels),
             PartKind::Column => self.restore_column(labels)?,
@@ -173,7 +173,7 @@ impl Index {
             }
         };
         if let Ok(series) = &restored
-            && series.item as usize >= known
+            && self.made_items > known
         {
             self.rest(series.item);
         }

@@ -26,10 +26,34 @@ impl Symbols {
         symbol
     }
 
+    /// Lets go of a text that nobody holds but the table and the caller. `false`: somebody does, or it is none of the table.
+    pub(crate) fn free(&mut self, text: &Arc<str>) -> bool {
+        if Arc::strong_count(text) > 2 {
+            return false;
+        }
+        let hash = self.hasher.hash_one(&**text);
+        let Ok(found) = self.table.find_entry(hash, |symbol| Arc::ptr_eq(symbol, text)) else { return false };
+        found.remove();
+        self.bytes = self.bytes.saturating_sub(text.len()).saturating_sub(SYMBOL_OVERHEAD);
+        true
+    }
+
+    /// Gives room back that the table has for many more texts than there are.
+    pub(crate) fn shrink(&mut self) {
+        if is_sparse(self.table.len(), self.table.capacity()) {
+            self.table.shrink_to(self.table.len(), |symbol| self.hasher.hash_one(&**symbol));
+        }
+    }
+
     /// Bytes of memory, roughly.
     pub(crate) fn byte_size(&self) -> usize {
         self.bytes
     }
+}
+
+/// Whether a table has room for more than four times what it holds.
+pub(super) fn is_sparse(length: usize, capacity: usize) -> bool {
+    capacity > 64 && length < capacity / 4
 }
 
 /// Two counters before the text, and pointer, length and control byte in the table.
@@ -45,5 +69,17 @@ mod tests {
         let first = symbols.intern("job");
         symbols.intern("api");
         assert!(Arc::ptr_eq(&first, &symbols.intern("job")));
+    }
+
+    #[test]
+    fn a_text_goes_when_nobody_else_holds_it() {
+        let mut symbols = Symbols::default();
+        let (first, second) = (symbols.intern("job"), symbols.intern("job"));
+        let bytes = symbols.byte_size();
+        assert!(!symbols.free(&first) && !symbols.free(&Arc::from("job")));
+        drop(second);
+        assert!(symbols.free(&first) && bytes > 0);
+        assert_eq!((symbols.byte_size(), symbols.table.len()), (0, 0));
+        assert!(!Arc::ptr_eq(&first, &symbols.intern("job")));
     }
 }

@@ -258,6 +258,9 @@ impl Inner {
             }
             self.grow(view.heads.forget(item, &sealed));
         }
+        if items.is_empty() {
+            self.may_leave();
+        }
         if items.is_empty() && !view.late_sealed.is_empty() {
             // Windows that begin later than that never ask a head for what came late.
             let View { heads, late_sealed, .. } = &mut *view;

@@ -206,6 +206,7 @@ impl Inner {
             next.segments = kept.iter().map(|segment| segment.entry).collect()
         })?;
         self.view.write().segments = kept.into();
+        self.may_leave();
         drop(manifest);
         disk.remove(FileKind::Segment, gone.iter().copied());
         Ok(())

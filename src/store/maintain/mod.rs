@@ -2,6 +2,7 @@
 
 mod clean;
 mod flush;
+mod leave;
 mod merge;
 mod retention;
 mod runs;
@@ -15,9 +16,11 @@ use super::backing::error_of;
 use super::disk::Disk;
 use super::head::CHUNK_ROWS;
 use super::options::Durability;
+use super::pin::Pin;
 use super::wal::FrameKind;
 use super::{Inner, Store};
 use flush::Flush;
+use leave::Leave;
 use merge::Merge;
 
 /// Items that one step seals, merges or looks at.
@@ -50,6 +53,8 @@ pub(super) struct Maintenance {
     job: Option<Job>,
     /// The newest sequence that a mark vouches for.
     marked: u64,
+    /// The period that was over when items were noted that leave once nobody reads or writes who began in it.
+    over: Option<Pin>,
 }
 
 #[derive(Debug)]
@@ -58,14 +63,16 @@ enum Job {
     Merge(Merge),
     /// Heads forget what is sealed.
     Forget(Vec<u32>),
+    /// The index forgets series of which nothing is left.
+    Leave(Leave),
     /// One segment was looked at, to see what of it is hidden.
     Look,
 }
 
 impl Store {
     /// Does one bounded step of upkeep, if one is due: syncing for [`Durability::Interval`], sealing what the log holds into
-    /// a segment, merging segments, forgetting what [retention](crate::StoreOptions::retention) does not keep. A store in
-    /// memory needs none.
+    /// a segment, merging segments, forgetting what [retention](crate::StoreOptions::retention) does not keep, and series of
+    /// which nothing is left. A store in memory needs none.
     ///
     /// Readers and writers go on meanwhile.
     ///
@@ -146,8 +153,9 @@ impl Inner {
             Some(Job::Flush(job)) => self.flush_step(disk, job).inspect_err(|_| self.give_up_sealing()),
             Some(Job::Merge(job)) => self.merge_step(disk, job),
             Some(Job::Forget(items)) => self.forget_step(items),
+            Some(Job::Leave(job)) => Ok(self.leave_step(job)),
             Some(Job::Look) => Ok(None),
-            None => self.next_job(disk, seal),
+            None => self.next_job(disk, &mut maintenance.over, seal),
         };
         maintenance.job = disk.note(outcome)?;
         // The end of one job may make another one due.
@@ -172,7 +180,7 @@ impl Inner {
         Ok(())
     }
 
-    fn next_job(&self, disk: &Disk, seal: bool) -> Result<Option<Job>> {
+    fn next_job(&self, disk: &Disk, over: &mut Option<Pin>, seal: bool) -> Result<Option<Job>> {
         self.apply_retention(disk)?;
         if disk.full.load(Ordering::Relaxed) {
             // No segment takes more than what it is made of: without that much room it would only be begun.
@@ -190,6 +198,9 @@ impl Inner {
             (seal || disk.bytes() >= self.options.limits.disk_bytes) && self.writer.lock().unflushed > 0;
         if wanted || logs > 1 || self.unsealed_rows() >= FLUSH_ROWS {
             return self.start_flush(disk).map(Some);
+        }
+        if let Some(job) = self.start_leaving(over, None) {
+            return Ok(Some(job));
         }
         match self.start_clean(disk, false)? {
             Some(job) => Ok(Some(job)),

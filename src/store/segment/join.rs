@@ -97,6 +97,7 @@ impl Segment {
                 let labels = record.labels(&contents.symbols).ok_or_else(|| self.damaged())?;
                 index.restore(&labels, record.kind, &layouts).ok_or_else(|| self.damaged())??;
             }
+            index.stay(series.item);
             new.push((number, Part { series, is_family: record.is_family(), directory: record.place }));
         }
         self.parts.write().extend(new, contents.items.count());

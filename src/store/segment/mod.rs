@@ -36,7 +36,7 @@ use smallvec::SmallVec;
 
 use super::backing::{Backing, FileBytes, FileKind, FileName, FilePart, error_of};
 use super::file::{FileHeader, HEADER, SEGMENT, corrupt};
-use super::index::{Index, SeriesRef};
+use super::index::{Index, ItemBits, SeriesRef};
 use super::manifest::{SegmentEntry, checksum};
 use super::sync::{Mutex, RwLock};
 use super::tombstone::Tombstone;
@@ -229,6 +229,16 @@ impl Segment {
     /// What of the segment belongs to an item of the index, as far as that is known.
     fn parts_of(&self, item: u32) -> SmallVec<[Part; 4]> {
         self.parts.read().of(item).collect()
+    }
+
+    /// Whether something of the segment is known to belong to an item of the index.
+    pub(crate) fn has_part_of(&self, item: u32) -> bool {
+        self.parts.read().of(item).next().is_some()
+    }
+
+    /// Tells the items of the index that something of the segment is known to belong to.
+    pub(crate) fn tell_items(&self, known: &mut ItemBits) {
+        self.parts.read().tell_items(known);
     }
 
     /// The chunks of an item that touch the window, in time order, each with the series that it is; joined before.

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use hashbrown::{DefaultHashBuilder, HashMap};
 use roaring::RoaringBitmap;
 
-use super::super::index::SeriesRef;
+use super::super::index::{ItemBits, SeriesRef};
 use crate::model::Matcher;
 
 /// Questions whose answer is known to be in the index.
@@ -188,6 +188,14 @@ impl Parts {
         let first = Part { series, directory: 0, is_family: false };
         let others = self.others.range(first..).take_while(move |part| part.series.item == item);
         self.table.get(item).into_iter().chain(others.copied())
+    }
+
+    /// Tells the items that have a part.
+    pub(super) fn tell_items(&self, known: &mut ItemBits) {
+        for (place, neighbours) in (self.table.first..).zip(&self.table.neighbours) {
+            known.insert_bits(place.saturating_mul(64), neighbours.held);
+        }
+        self.others.iter().for_each(|part| known.insert(part.series.item));
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = Part> {

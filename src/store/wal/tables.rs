@@ -19,7 +19,7 @@ use crate::codec::varint;
 use crate::error::Result;
 use crate::model::{Label, Labels};
 
-use super::super::index::{Item, Restoring, SeriesRef};
+use super::super::index::{Item, ItemBits, Restoring, SeriesRef};
 use super::numbers::Numbers;
 
 /// The column of an item that is written as rows.
@@ -86,6 +86,27 @@ impl Tables {
     /// The item is defined anew when it is written next.
     pub(crate) fn forget(&mut self, item: u32) {
         self.item_numbers.take_out(item as usize);
+    }
+
+    /// Nothing is known of the item any more, which has so many columns: its number may become another one's.
+    pub(crate) fn remove(&mut self, item: u32, columns: u32) {
+        self.forget(item);
+        for numbers in [&mut self.column_numbers, &mut self.late_numbers] {
+            if !numbers.is_empty() {
+                let own = (0..columns).chain([ROWS]).map(|column| SeriesRef { item, column });
+                own.for_each(|series| _ = numbers.remove(&series));
+            }
+        }
+    }
+
+    /// Tells the items that have a number here.
+    pub(crate) fn tell_items(&self, known: &mut ItemBits) {
+        (0..self.items.len()).filter_map(|number| self.items.get(number)).for_each(|item| known.insert(item));
+    }
+
+    /// Whether a text is known by its place in memory.
+    pub(crate) fn has_symbol(&self, text: &Arc<str>) -> bool {
+        self.symbol_numbers.contains_key(&Arc::as_ptr(text).addr())
     }
 
     /// The number of one column of an item, written as a series of its own.
