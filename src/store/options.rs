@@ -36,7 +36,8 @@ pub struct Limits {
     /// How much older than the newest sample of the store a sample may be that comes out of order in its series, as
     /// Prometheus's `out_of_order_time_window`. Default 0: samples of a series have to come in the order of time.
     pub out_of_order_window: Duration,
-    /// Bytes of one file of the log; it ends with the batch that reaches them. Default 64 MiB.
+    /// Bytes of one file of the log; it ends with the batch that reaches them. What four of them hold is sealed by the upkeep, however
+    /// few samples every series has by then. Default 64 MiB.
     pub log_bytes: u64,
     /// Bytes of the store on the disk, its log and its segments. The oldest segments are forgotten to stay below; where that
     /// is not enough, and it never takes the newest one, nothing is appended. Default 10 GiB.

@@ -32,8 +32,11 @@ const FLUSH_ROWS: u64 = CHUNK_ROWS as u64;
 const FLUSH_JOBS: u32 = 16;
 /// Samples of every series after which a commit does a part of the upkeep.
 const BEHIND_ROWS: u64 = 2 * FLUSH_ROWS;
+/// Files of the log that are sealed before their series have so many samples. Sooner, heads would have to keep what is sealed
+/// until their chunks are full.
+const SEALED_LOGS: usize = 4;
 /// Files of the log that wait to be sealed before a commit does it.
-const MAX_LOGS: usize = 4;
+const MAX_LOGS: usize = 2 * SEALED_LOGS;
 /// Without appends for as long, the newest batch is vouched for by a mark.
 const IDLE: Duration = Duration::from_millis(200);
 
@@ -196,7 +199,7 @@ impl Inner {
         // What is sealed takes a part of its log.
         let wanted =
             (seal || disk.bytes() >= self.options.limits.disk_bytes) && self.writer.lock().unflushed > 0;
-        if wanted || logs > 1 || self.unsealed_rows() >= FLUSH_ROWS {
+        if wanted || logs > SEALED_LOGS || self.unsealed_rows() >= FLUSH_ROWS {
             return self.start_flush(disk).map(Some);
         }
         if let Some(job) = self.start_leaving(over, None) {
