@@ -11,6 +11,7 @@ pub(crate) mod number;
 pub(crate) mod pattern;
 pub(crate) mod sample;
 pub(crate) mod time;
+pub(crate) mod xml;
 
 pub use histogram::{CounterResetHint, NativeHistogram, Span};
 pub use label::{Label, Labels, LabelsBuilder};

@@ -148,19 +148,52 @@ pub(crate) fn format_g(value: f64) -> String {
 
 /// `value` as Go's `%.2g` prints it: two significant digits, trailing zeros cut.
 pub(crate) fn format_2g(value: f64) -> String {
+    format_significant(value, 2)
+}
+
+/// `value` as Go's `%.*g` prints it: so many significant digits, at least one; trailing zeros cut.
+pub(crate) fn format_significant(value: f64, digits: u16) -> String {
     if !value.is_finite() {
         return format_special(value);
     }
-    let scientific = format!("{value:.1e}");
+    let behind_first = digits.saturating_sub(1);
+    let scientific = format!("{value:.*e}", usize::from(behind_first));
     let Some((digits, exponent)) = split_exponent(&scientific) else { return scientific };
-    let trimmed = digits.strip_suffix(".0").unwrap_or(digits);
-    if !(-4..2).contains(&exponent) {
-        return exponent_form(trimmed, exponent);
+    if !(-4..=i32::from(behind_first)).contains(&exponent) {
+        return exponent_form(without_trailing_zeros(digits), exponent);
     }
-    // The number of decimals that shows two significant digits.
-    let decimals = usize::try_from(1_i32.saturating_sub(exponent)).unwrap_or(0);
-    let plain = format!("{value:.decimals$}");
-    if plain.contains('.') { plain.trim_end_matches('0').trim_end_matches('.').to_owned() } else { plain }
+    let decimals = usize::try_from(i32::from(behind_first).saturating_sub(exponent)).unwrap_or(0);
+    without_trailing_zeros(&format!("{value:.decimals$}")).to_owned()
+}
+
+fn without_trailing_zeros(decimal: &str) -> &str {
+    if decimal.contains('.') { decimal.trim_end_matches('0').trim_end_matches('.') } else { decimal }
+}
+
+/// `value` as Go's `%.*e` prints it.
+#[cfg(feature = "rules")]
+pub(crate) fn format_e(value: f64, decimals: u16) -> String {
+    if !value.is_finite() {
+        return format_special(value);
+    }
+    let scientific = format!("{value:.*e}", usize::from(decimals));
+    match split_exponent(&scientific) {
+        Some((digits, exponent)) => exponent_form(digits, exponent),
+        None => scientific,
+    }
+}
+
+/// `value` as Go's `FormatFloat(value, 'E', -1, 64)` prints it: shortest digits, always with an exponent.
+#[cfg(feature = "rules")]
+pub(crate) fn format_shortest_exponent(value: f64) -> String {
+    if !value.is_finite() {
+        return format_special(value);
+    }
+    let scientific = shortest(value);
+    match split_exponent(&scientific) {
+        Some((digits, exponent)) => exponent_form(digits, exponent).replace('e', "E"),
+        None => scientific,
+    }
 }
 
 /// `value` as Go's `%f` prints it: six decimals.
@@ -400,6 +433,11 @@ mod tests {
         ] {
             assert_eq!((&*format_f(value), &*format_g(value)), (f, g));
         }
+        assert_eq!(
+            [1234.5678, 0.00012345, 999.96, 12345.0, 0.0].map(|value| format_significant(value, 4)),
+            ["1235", "0.0001234", "1000", "1.234e+04", "0"]
+        );
+        assert_eq!((&*format_e(1234.5, 2), &*format_shortest_exponent(100.0)), ("1.23e+03", "1E+02"));
         assert_eq!(format_f(f64::INFINITY), "+Inf");
         assert_eq!(format_g(f64::NEG_INFINITY), "-Inf");
         assert_eq!(format_2g(f64::NAN), "NaN");

@@ -2,6 +2,7 @@
 
 use super::{CheckReport, Report};
 use crate::gate::verdict::Verdict;
+use crate::model::xml::escaped;
 
 impl Report {
     /// The report as JUnit XML: one test case for the gate and one for each check. What fails is a `failure`; what is
@@ -69,25 +70,6 @@ fn case(text: &mut String, gate: &str, name: &str, verdict: Verdict, code: &str,
     text.push_str(&format!("    <testcase classname=\"{gate}\" name=\"{name}\">\n      <{tag} type=\"{code}\" message=\"{}\">{}</{tag}>\n    </testcase>\n",
         escaped(because),
         escaped(whole)));
-}
-
-/// The only place through which text comes into a document. Characters that XML 1.0 cannot hold become U+FFFD.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&apos;"),
-            '\n' => out.push_str("&#10;"),
-            '\t' => out.push_str("&#9;"),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

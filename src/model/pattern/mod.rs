@@ -8,18 +8,21 @@ mod class;
 pub(crate) mod law;
 mod parse;
 mod shape;
+mod template;
 #[cfg(test)]
 mod tests;
 mod unicode;
 
 use regex_automata::meta::{BuildError, Config, Regex};
 use regex_automata::nfa::thompson::WhichCaptures;
+use regex_automata::util::captures::Captures;
 use regex_syntax::hir::{Class, Hir, Look, Repetition};
 
 use crate::error::{Error, ErrorKind, Result};
 
 use parse::{Flags, Parsed, parse};
 use shape::Shape;
+pub(crate) use template::Template;
 
 /// How large a compiled pattern may be: about 10,000 states, 13 ms to build at worst.
 const COMPILED_BYTES: usize = 1 << 20;
@@ -110,16 +113,45 @@ impl GroupPattern {
         Ok(Self { regex: compile(&hir, WhichCaptures::All)?, names: groups })
     }
 
-    /// What the groups hold when the value matches: leftmost, first alternative first.
-    pub(crate) fn captures<'a>(&'a self, value: &'a str) -> Option<Groups<'a>> {
-        let mut captures = self.regex.create_captures();
-        self.regex.captures(value, &mut captures);
-        captures.is_match().then(|| Groups {
+    /// Compiles a pattern that may match anywhere in a value, and where a dot matches no line break: Go's `Regexp`.
+    #[cfg(feature = "rules")]
+    pub(crate) fn anywhere(text: &[u8]) -> Result<Self> {
+        let Parsed { hir, groups } = parse(text, Flags::default())?;
+        Ok(Self { regex: compile(&hir, WhichCaptures::All)?, names: groups })
+    }
+
+    /// The value with every match replaced, as Go's `ReplaceAllString` does it; `None` if that is longer than `limit` bytes.
+    #[cfg(feature = "rules")]
+    pub(crate) fn replace_all(&self, value: &str, template: &Template, limit: usize) -> Option<String> {
+        let mut out = String::new();
+        let mut done = 0;
+        for captures in self.regex.captures_iter(value) {
+            let Some(whole) = captures.get_match() else { continue };
+            out.push_str(value.get(done..whole.start()).unwrap_or(""));
+            out.push_str(&template.expand(&self.groups_of(&captures, value)));
+            done = whole.end();
+            if out.len() > limit {
+                return None;
+            }
+        }
+        out.push_str(value.get(done..).unwrap_or(""));
+        (out.len() <= limit).then_some(out)
+    }
+
+    fn groups_of<'a>(&'a self, captures: &Captures, value: &'a str) -> Groups<'a> {
+        Groups {
             names: &self.names,
             values: (0..self.names.len())
                 .map(|index| captures.get_group(index).and_then(|span| value.get(span.range())))
                 .collect(),
-        })
+        }
+    }
+
+    /// What the groups hold when the value matches: leftmost, first alternative first.
+    pub(crate) fn captures<'a>(&'a self, value: &'a str) -> Option<Groups<'a>> {
+        let mut captures = self.regex.create_captures();
+        self.regex.captures(value, &mut captures);
+        captures.is_match().then(|| self.groups_of(&captures, value))
     }
 }
 
