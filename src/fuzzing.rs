@@ -376,3 +376,22 @@ impl SimulatedStore {
         files.map(|(name, bytes)| (name.to_string(), bytes.to_vec())).collect()
     }
 }
+
+/// The law of `rule_unit_test`: rules and their tests, parted by a line `---`, give an error or a report, the same again each time.
+#[cfg(feature = "rules")]
+pub fn rule_unit_test(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let (rules, tests) = text.split_once("\n---\n").unwrap_or(("", &text));
+    let run = || {
+        let mut test = crate::rules::RuleUnitTest::from_yaml("t", tests).ok()?;
+        test.add_rule_file("r", rules);
+        let report = test.run();
+        Some((report.passed(), report.to_string(), report.to_junit()))
+    };
+    let (first, second) = (run(), run());
+    assert_eq!(first, second, "a test came out differently");
+    if let Some((passed, text, junit)) = first {
+        assert_eq!(passed, text == "  SUCCESS\n");
+        assert_eq!(passed, !junit.contains("<failure>"));
+    }
+}

@@ -13,6 +13,8 @@ mod gate;
 mod ingest;
 mod model;
 mod promql;
+#[cfg(feature = "rules")]
+mod rules;
 mod source;
 mod store;
 
@@ -40,6 +42,11 @@ pub use model::{
 pub use promql::{
     Analysis, Annotations, CancellationToken, Engine, Evaluation, EvaluationPath, Explanation, MatrixSeries,
     OperatorAnalysis, OperatorPlan, Query, QueryLimits, Value, ValueType, VectorSample,
+};
+#[cfg(feature = "rules")]
+pub use rules::{
+    Alert, AlertState, GroupEvaluation, RuleEvaluation, RuleGroups, RuleManager, RuleUnitTest,
+    RuleUnitTestReport, TestGroupReport,
 };
 pub use source::{CustomBuckets, Family, Item, SelectRequest, Series, SeriesSet, Source};
 pub use store::{

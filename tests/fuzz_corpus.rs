@@ -90,3 +90,8 @@ fn gates_come_to_the_same_end_wherever_they_are_resumed() {
 fn edited_states_of_gates_are_refused() {
     replay("gate_state", promgate::fuzzing::gate_state);
 }
+
+#[test]
+fn rules_and_their_tests_give_one_report() {
+    replay("rule_unit_test", promgate::fuzzing::rule_unit_test);
+}

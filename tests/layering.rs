@@ -18,8 +18,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("promql", &["source", "model"]),
     ("gate", &["promql", "source", "model"]),
     ("ingest", &["store", "model"]),
+    ("rules", &["promql", "store", "source", "model"]),
     // The doors for fuzz targets, which reach into every layer.
-    ("fuzzing", &["codec", "chunk", "source", "store", "promql", "gate", "ingest", "model"]),
+    ("fuzzing", &["codec", "chunk", "source", "store", "promql", "gate", "ingest", "rules", "model"]),
 ];
 
 /// Folder and file names that say nothing of what is inside.

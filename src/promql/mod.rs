@@ -17,6 +17,8 @@ pub(crate) mod pretty;
 mod print;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod roundtrip;
+#[cfg(feature = "rules")]
+pub(crate) mod series_description;
 pub(crate) mod signature;
 pub(crate) mod text_range;
 mod value;
