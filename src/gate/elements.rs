@@ -9,7 +9,7 @@ use super::reason::{Finding, Reason, Severity};
 use super::report::{CheckReport, Evidence};
 use super::spec::{CheckKind, CheckSpec, Grouping};
 use super::verdict::Verdict;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::model::{Labels, Timestamp};
 use crate::source::Source;
 
@@ -53,7 +53,7 @@ impl Elements {
     ///
     /// # Errors
     ///
-    /// The source's; what was counted before it stays counted. [`ErrorKind::Limit`]: there are too many elements.
+    /// The source's; what was counted before it stays counted.
     pub(crate) fn look(
         &mut self,
         check: &CheckSpec,
@@ -61,7 +61,15 @@ impl Elements {
         source: &dyn Source,
         alphas: Alphas,
     ) -> Result<(CheckReport, Vec<Labels>)> {
-        self.learn(check, span, source)?;
+        let hindered = |obstacle: Finding| {
+            let silent = Observation { obstacle: Some(obstacle), until: span.now, ..Observation::default() };
+            judge(check, &Tally::default(), &silent, span.origin, &mut None, alphas)
+        };
+        if let Some(elements) = self.learn(check, span, source)? {
+            // None is judged: the worst of them may be among those that would be left out.
+            let obstacle = Finding::TooManyElements { elements, limit: MAX_ELEMENTS };
+            return Ok((hindered(obstacle), Vec::new()));
+        }
         let mut selected = Vec::new();
         let mut reports = Vec::with_capacity(self.known.len());
         for element in &mut self.known {
@@ -81,17 +89,16 @@ impl Elements {
             selected.extend(observation.selected);
         }
         if reports.is_empty() {
-            let obstacle = Some(explain::diagnose_selector(source, check.traffic(), span.now)?);
-            let silent = Observation { obstacle, until: span.now, ..Observation::default() };
-            let report = judge(check, &Tally::default(), &silent, span.origin, &mut None, alphas);
-            return Ok((report, selected));
+            let obstacle = explain::diagnose_selector(source, check.traffic(), span.now)?;
+            return Ok((hindered(obstacle), selected));
         }
         Ok((combined(check, reports), selected))
     }
 
     /// Takes in what has had a sample since the evidence began. All that come together share half of what is left of the
-    /// probability to fail a good canary: the parts never add up to more than the whole, however many come later.
-    fn learn(&mut self, check: &CheckSpec, span: Span, source: &dyn Source) -> Result<()> {
+    /// probability to fail a good canary: the parts never add up to more than the whole, however many come later. Answers
+    /// how many there are if those are too many; none is taken in then.
+    fn learn(&mut self, check: &CheckSpec, span: Span, source: &dyn Source) -> Result<Option<usize>> {
         let with_bounds = matches!(check.kind, CheckKind::Quantile { .. });
         let mut seen: BTreeSet<Vec<(String, String)>> = BTreeSet::new();
         // A scrape may come a little later than its time.
@@ -104,9 +111,7 @@ impl Elements {
         seen.retain(|labels| !known.contains(labels));
         let all = self.known.len().saturating_add(seen.len());
         if all > MAX_ELEMENTS {
-            let text =
-                format!("elements limit: check `{}` has {all}, {MAX_ELEMENTS} are allowed", check.name);
-            return Err(Error::new(ErrorKind::Limit, text));
+            return Ok(Some(all));
         }
         if !seen.is_empty() {
             self.generations = self.generations.saturating_add(1);
@@ -120,7 +125,7 @@ impl Elements {
             share,
         }));
         self.until = Some(span.now);
-        Ok(())
+        Ok(None)
     }
 }
 

@@ -401,6 +401,13 @@ findings! {
     }
     /// The check passes without requests, too.
     TrafficUnknown = "traffic-unknown" {}
+    /// A check of each element has more of them than it judges.
+    TooManyElements = "too-many-elements" {
+        /// How many there are.
+        elements: usize,
+        /// How many are judged.
+        limit: usize,
+    }
     /// Each element is judged for itself.
     Elements = "elements" {
         /// How many there are.

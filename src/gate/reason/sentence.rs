@@ -268,6 +268,12 @@ impl fmt::Display for Finding {
             Self::TrafficUnknown {} => {
                 f.write_str("no requests are counted here: an idle canary passes; add a check of the traffic")
             }
+            Self::TooManyElements { elements, limit } => {
+                write!(
+                    f,
+                    "{elements} elements, at most {limit} are judged each for itself; leave labels out of `by`, or narrow the selector"
+                )
+            }
             Self::Elements { judged, alike } => {
                 write!(f, "{judged} elements are judged, each for itself; {alike} of them say so")
             }

@@ -281,6 +281,24 @@ fn one_bad_element_fails_a_check_that_their_sum_would_pass() {
 }
 
 #[test]
+fn more_elements_than_are_judged_are_a_reason_of_their_own_that_says_the_limit() {
+    let crowd = (0..1_001).fold(Fixture::default(), |fixture, pod| {
+        let pod = pod.to_string();
+        fixture.series(
+            &[("__name__", "all_total"), ("pod", &pod), ("code", "200")],
+            [(1_000, 0.0), (1_010, 10.0)],
+        )
+    });
+    let mut gate = each_pod();
+    gate.tick(at(1_000), &crowd).unwrap();
+    let tick = gate.tick(at(1_010), &crowd).unwrap();
+    assert_eq!((tick.verdict, tick.settled), (Verdict::Inconclusive, false));
+    let report = gate.report();
+    assert_eq!(report.reasons[0].code(), "too-many-elements");
+    assert!(report.because().contains("1001 elements, at most 1000 are judged"), "{report}");
+}
+
+#[test]
 fn an_element_without_requests_keeps_a_check_from_passing() {
     let mut gate = each_pod();
     // Its first request comes after the deadline.
