@@ -25,6 +25,7 @@ pub use error::{Error, ErrorKind, Result};
 #[cfg(feature = "argo")]
 pub use gate::GateFile;
 pub use gate::argo;
+pub use gate::rollout;
 pub use gate::{
     BesideBaseline, Check, CheckReport, Evidence, Finding, Gate, GateSpec, GateSpecBuilder, GateState,
     Interval, Lint, LintSeverity, MissingSamples, Mode, Reason, Report, Severity, Tick, Verdict, diagnose,

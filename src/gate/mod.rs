@@ -19,6 +19,7 @@ mod lint;
 mod native;
 mod reason;
 mod report;
+pub mod rollout;
 mod run;
 mod shape;
 mod spec;

@@ -1,6 +1,6 @@
 //! The gate that users hold: one run, in either mode.
 
-use super::argo::{AnalysisTemplate, Profile};
+use super::argo::{AnalysisTemplate, Phase, Profile};
 use super::report::Report;
 use super::spec::GateSpec;
 use super::state::GateState;
@@ -158,6 +158,23 @@ impl Gate {
         match &mut self.run {
             Run::Native(run) => run.terminate(now),
             Run::Strict(run) => run.terminate(now),
+        }
+    }
+
+    /// What the gate has come to, in the words of an analysis run, and why.
+    pub(super) fn outcome(&self) -> (Phase, String) {
+        match &self.run {
+            Run::Native(run) => {
+                let report = run.report();
+                let phase = match report.verdict {
+                    _ if !report.settled => return (Phase::Running, String::new()),
+                    Verdict::Pass => Phase::Successful,
+                    Verdict::Fail => Phase::Failed,
+                    Verdict::Inconclusive => Phase::Inconclusive,
+                };
+                (phase, report.because())
+            }
+            Run::Strict(run) => run.outcome(),
         }
     }
 

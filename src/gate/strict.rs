@@ -119,6 +119,11 @@ impl StrictGate {
         }
     }
 
+    pub(crate) fn outcome(&self) -> (Phase, String) {
+        let status = self.run.status();
+        (status.phase, status.message.clone())
+    }
+
     pub(crate) fn report(&self) -> Report {
         if let Some(report) = &self.ended {
             return report.clone();

@@ -6,7 +6,7 @@
 use super::int_or_text::IntOrText;
 
 #[cfg(feature = "serde")]
-mod read;
+pub(in crate::gate) mod read;
 
 /// A template by its kind and name.
 #[derive(Clone, Debug, Default, PartialEq)]

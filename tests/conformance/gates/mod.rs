@@ -12,6 +12,7 @@ use promgate::argo::{
 use promgate::{ErrorKind, Timestamp};
 
 mod cases;
+mod rollouts;
 mod schedule;
 mod timelines;
 mod wild;
@@ -20,6 +21,7 @@ mod wild_native;
 mod wild_recordings;
 
 use cases::cases;
+use rollouts::rollouts;
 use timelines::timelines;
 use wild::{templates, wild};
 use wild_lint::wild_lint;
@@ -174,17 +176,6 @@ fn arguments(value: &Value) -> Vec<Argument> {
         .as_array()
         .map(|list| list.iter().map(|item| serde_json::from_value(item.clone()).unwrap()).collect())
         .unwrap_or_default()
-}
-
-/// `rollout-cases.json`: counted only.
-fn rollouts(folder: &Path) -> Outcome {
-    let mut outcome = Outcome::new("rollouts");
-    if let Ok(content) = read(folder, "rollouts", "rollout-cases.json") {
-        let document: Value = serde_json::from_str(&content).unwrap();
-        outcome.skipped =
-            document["cases"].as_array().map_or_else(Vec::new, |all| vec![skips::ROLLOUTS; all.len()]);
-    }
-    outcome
 }
 
 /// Begins the text of what is passed over.

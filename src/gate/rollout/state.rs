@@ -1,0 +1,282 @@
+//! A rollout as a value: what survives a restart.
+
+use std::fmt;
+
+#[cfg(feature = "serde")]
+use crate::error::{Error, ErrorKind, Result};
+use crate::gate::argo::Phase;
+use crate::model::Timestamp;
+
+/// The form of state that this version writes and reads.
+pub(super) const STATE_VERSION: u16 = 1;
+
+/// Everything that decides about a rollout. Comparable; with feature `serde` it is JSON.
+///
+/// A rollout that stops at any instant and resumes from its state goes on as if it had not stopped.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct RolloutState {
+    pub(super) version: u16,
+    /// The specification that the state belongs to.
+    pub(super) spec: String,
+    /// The latest time anybody told.
+    pub(super) now: Option<Timestamp>,
+    /// Whether something happened that no pass has seen.
+    pub(super) unseen: bool,
+    /// The version that is asked for, which may be newer than the one at work.
+    pub(super) asked: Option<String>,
+    /// `currentPodHash`: the version at work.
+    pub(super) wanted: Option<String>,
+    /// `stableRS`: the version that was last promoted.
+    pub(super) stable: Option<String>,
+    /// The revision of the newest version.
+    pub(super) revision: i64,
+    pub(super) replica_sets: Vec<ReplicaSet>,
+    /// `currentStepIndex`; none without steps.
+    pub(super) step: Option<usize>,
+    /// `currentStepHash`.
+    pub(super) steps: String,
+    pub(super) pauses: Vec<PauseCondition>,
+    /// `controllerPause`: that the machine has paused. It outlives conditions that a human removes, which tells
+    /// "resumed" from "not paused yet".
+    pub(super) controller_pause: bool,
+    /// Whether the last write saw a pause.
+    pub(super) seen_paused: bool,
+    /// `spec.paused`.
+    pub(super) user_pause: bool,
+    pub(super) abort: bool,
+    pub(super) aborted_at: Option<Timestamp>,
+    pub(super) promote_full: bool,
+    /// `status.canary.weights`; none without a router.
+    pub(super) weight: Option<Weight>,
+    pub(super) runs: Vec<RolloutRun>,
+    /// Names of the runs that are looked at.
+    pub(super) step_run: Option<String>,
+    pub(super) background_run: Option<String>,
+    /// Of blue-green: the version that the traffic goes to, the runs around its switch, and whether the preview's pods
+    /// were there and passed.
+    pub(super) active: Option<String>,
+    pub(super) before_run: Option<String>,
+    pub(super) after_run: Option<String>,
+    pub(super) preview_done: bool,
+    pub(super) progress: Progress,
+    pub(super) phase: RolloutPhase,
+    pub(super) message: String,
+    /// What was so when the rollout was last aborted.
+    pub(super) last_abort: Option<Aborted>,
+    /// That a human let the promotion not wait for the background analysis.
+    pub(super) background_waived: bool,
+}
+
+/// The pods of one version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct ReplicaSet {
+    /// The version, which is the hash of its pod template.
+    pub version: String,
+    /// Counts versions in the order in which they were asked for.
+    pub revision: i64,
+    /// The revision with which the version came first.
+    pub(super) first_revision: i64,
+    /// Pods that there are to be.
+    pub wanted: i64,
+    /// Pods that there are, as last observed.
+    pub existing: i64,
+    /// Pods that can serve, as last observed.
+    pub available: i64,
+    /// When the pods are no longer kept.
+    pub scale_down_at: Option<Timestamp>,
+}
+
+/// Why a rollout waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum PauseReason {
+    /// It is at a `pause` step.
+    CanaryPauseStep,
+    /// A gate could not tell.
+    InconclusiveAnalysisRun,
+    /// It is before the switch of blue-green.
+    BlueGreenPause,
+}
+
+impl fmt::Display for PauseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CanaryPauseStep => "CanaryPauseStep",
+            Self::InconclusiveAnalysisRun => "InconclusiveAnalysisRun",
+            Self::BlueGreenPause => "BlueGreenPause",
+        })
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct PauseCondition {
+    pub(super) reason: PauseReason,
+    pub(super) start: Timestamp,
+}
+
+/// The share of the traffic, and to which version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct Weight {
+    pub(super) canary: i64,
+    pub(super) version: String,
+}
+
+/// What an analysis run is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum RunPurpose {
+    /// The analysis step with this index.
+    Step(usize),
+    /// The analysis beside the steps.
+    Background,
+    /// The analysis before the switch of blue-green.
+    PrePromotion,
+    /// The analysis after the switch of blue-green.
+    PostPromotion,
+}
+
+/// An analysis run of a rollout: a gate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct RolloutRun {
+    /// `ROLLOUT-VERSION-REVISION-STEP`, `.1` behind it for the second of that name.
+    pub name: String,
+    /// What it is for.
+    pub purpose: RunPurpose,
+    /// Which run for that purpose and revision it is, from 0.
+    pub attempt: u32,
+    /// The version that is judged.
+    pub version: String,
+    /// The stable version when the run was made.
+    pub stable: String,
+    /// Its phase as last told.
+    pub phase: Phase,
+    /// Why it ended as it did.
+    pub message: String,
+    /// Whether it is to end, as nothing waits for it any more.
+    pub terminate: bool,
+}
+
+impl RolloutRun {
+    /// Whether it still measures and nobody asked it to end.
+    pub fn is_open(&self) -> bool {
+        !self.phase.is_completed() && !self.terminate
+    }
+}
+
+/// `phase` of a rollout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub enum RolloutPhase {
+    /// On its way.
+    #[default]
+    Progressing,
+    /// Waits for a time or a human.
+    Paused,
+    /// The wanted version serves alone.
+    Healthy,
+    /// Aborted, or without progress.
+    Degraded,
+}
+
+impl fmt::Display for RolloutPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Progressing => "Progressing",
+            Self::Paused => "Paused",
+            Self::Healthy => "Healthy",
+            Self::Degraded => "Degraded",
+        })
+    }
+}
+
+/// The `Progressing` condition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct Progress {
+    pub(super) reason: ProgressReason,
+    pub(super) message: String,
+    /// The last sign of progress.
+    pub(super) updated: Option<Timestamp>,
+    /// What progress is compared with: pods of the wanted version, other pods, available pods.
+    pub(super) pods: (i64, i64, i64),
+    pub(super) step: Option<usize>,
+    pub(super) stable: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(super) enum ProgressReason {
+    #[default]
+    Updated,
+    Paused,
+    Resumed,
+    Retry,
+    Complete,
+    TimedOut,
+    Aborted,
+}
+
+/// What was so when a rollout was aborted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Aborted {
+    /// When.
+    pub at: Timestamp,
+    /// The version that was given up.
+    pub version: String,
+    /// The step at work.
+    pub step: Option<usize>,
+    /// The canary's weight.
+    pub weight: i64,
+    /// Why; empty if a human asked for it.
+    pub message: String,
+    /// The runs that were looked at.
+    pub runs: Vec<String>,
+}
+
+#[cfg(feature = "serde")]
+impl RolloutState {
+    /// The state as JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if it cannot be written.
+    pub fn to_json(&self) -> Result<String> {
+        to_json(self)
+    }
+
+    /// Reads what [`to_json`](Self::to_json) wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) with the place if it is something else.
+    pub fn from_json(text: &str) -> Result<Self> {
+        from_json(text)
+    }
+}
+
+#[cfg(feature = "serde")]
+pub(super) fn to_json(state: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(state).map_err(|error| {
+        Error::new(ErrorKind::InvalidArgument, "the rollout's state cannot be written as JSON")
+            .caused_by(error)
+    })
+}
+
+#[cfg(feature = "serde")]
+pub(super) fn from_json<'a, T: serde::Deserialize<'a>>(text: &'a str) -> Result<T> {
+    serde_json::from_str(text).map_err(|error| {
+        Error::new(ErrorKind::Corrupt, format!("this is no state of a rollout: {error}")).caused_by(error)
+    })
+}
