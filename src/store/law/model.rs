@@ -16,6 +16,8 @@ pub(super) struct Model {
     pub(super) newest: BTreeMap<String, i64>,
     /// Samples older than the newest by as much may be forgotten.
     pub(super) kept: Option<i64>,
+    /// The border that retention has reached: what it forgot stays forgotten if the samples are lost for which it did.
+    forgotten: i64,
     /// Samples that were not later than all before them, or not earlier than the newest of a batch behind them.
     out_of_step: BTreeSet<(String, i64)>,
 }
@@ -75,7 +77,7 @@ impl Model {
     /// Samples up to this may be forgotten.
     pub(super) fn border(&self) -> i64 {
         let newest = self.newest.values().copied().max();
-        newest.zip(self.kept).map_or(i64::MIN, |(newest, kept)| newest - kept)
+        newest.zip(self.kept).map_or(i64::MIN, |(newest, kept)| self.forgotten.max(newest - kept))
     }
 
     /// Every sample that was ever told, in all the values that it may have.
@@ -126,6 +128,7 @@ impl Model {
                 self.durable
             )
         });
+        self.forgotten = border;
         self.told.truncate(there);
         self.durable = there;
         self.now = self.all(there);
@@ -191,6 +194,10 @@ impl<'a> Fates<'a> {
         if raw.is_none_or(|raw| time > raw) {
             let behind = name.contains("d_") && self.columns >= Some(time);
             return if behind { Fate::Unsure } else { Fate::New };
+        }
+        // Of which nothing is left, that may be known no more.
+        if raw <= Some(self.model.border()) {
+            return Fate::Unsure;
         }
         let range = (name.to_owned(), i64::MIN)..=(name.to_owned(), i64::MAX);
         let visible = known.range(range).next_back().map(|((_, time), _)| *time);
