@@ -127,6 +127,9 @@ fn writers_at_once_share_syncs_and_their_failures() {
     }
 }
 
+/// In so many cuts a planted bug has to show; the one that hides longest takes half of them.
+const PLANTED_CUTS: u64 = 60_000;
+
 #[test]
 fn every_planted_bug_is_caught() {
     let mut missed = Vec::new();
@@ -134,8 +137,8 @@ fn every_planted_bug_is_caught() {
     for bug in bugs().into_iter().filter(|bug| only.as_ref().is_none_or(|only| only == bug)) {
         plant_bug(&bug);
         let (mut cuts, mut seed, mut caught) = (0, 1, None);
-        while cuts < 20_000 && caught.is_none() {
-            match power_cuts(seed, 20_000 - cuts) {
+        while cuts < PLANTED_CUTS && caught.is_none() {
+            match power_cuts(seed, PLANTED_CUTS - cuts) {
                 Ok(more) => cuts += more,
                 Err(wrong) => caught = Some(wrong),
             }
