@@ -23,7 +23,7 @@ const LINE_BYTES: usize = 4 << 10;
 /// assert_eq!(shown, r#"error: unknown function with name "raet"
 ///   |
 /// 1 | sum by (job) (raet(requests_total[5m]))
-///   |               ^^^^ did you mean `rate`?"#);
+///   |               ^^^^ did you mean `rate`, `irate` or `rad`?"#);
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Diagnostic<'a> {

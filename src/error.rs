@@ -105,7 +105,7 @@ impl Error {
     /// ```
     /// let error = promgate::Engine::new().prepare("sum(raet(x[5m]))").unwrap_err();
     /// assert_eq!(error.to_string(), r#"1:5: parse error: unknown function with name "raet""#);
-    /// assert_eq!((error.text_range(), error.suggestions()), (Some(4..8), &["rate".to_owned()][..]));
+    /// assert_eq!((error.text_range(), error.suggestions()[0].as_str()), (Some(4..8), "rate"));
     /// ```
     pub fn suggestions(&self) -> &[String] {
         &self.inner.suggestions

@@ -238,7 +238,9 @@ mod tests {
         assert_eq!(store.losses(), wanted);
         let next = on_disk(&Arc::new(disk.power_cut(1)));
         assert_eq!(next.losses()[..1], wanted);
-        assert_eq!((next.losses().len(), next.losses()[1].why), (2, Lost::UncleanEnd));
+        // Behind the newest sample, and at its instant, where another series may have had one.
+        let unclean: Vec<_> = next.losses()[1..].iter().map(|loss| (loss.why, loss.from)).collect();
+        assert_eq!(unclean, [(Lost::UncleanEnd, at(130)), (Lost::UncleanEnd, at(130).minus_millis(1))]);
     }
 
     #[test]
@@ -255,8 +257,23 @@ mod tests {
         assert!(touched(&store, 0, 100).is_empty() && before.losses(Window::ALL).is_empty());
         // Opening it again finds that it was not closed.
         let next = on_disk(&Arc::new(disk.power_cut(1)));
-        assert!(matches!(next.losses()[..], [Loss { why: Lost::UncleanEnd | Lost::TornEnd, .. }]));
+        let is_end = |loss: &Loss| matches!(loss.why, Lost::UncleanEnd | Lost::TornEnd);
+        assert!(next.losses().len() == 2 && next.losses().iter().all(is_end));
         assert!(!touched(&next, 110, 130).is_empty());
+    }
+
+    #[test]
+    fn an_unclean_end_puts_in_doubt_what_lags_as_far_behind_as_batches_did() {
+        let disk = Arc::new(SimulatedDisk::new(7));
+        let store = on_disk(&disk);
+        for (name, time) in [("ahead", 100), ("behind", 70), ("ahead", 130), ("behind", 105)] {
+            append(&store, name, time).unwrap();
+        }
+        super::super::law::abandon(store);
+        let next = on_disk(&Arc::new(disk.reopen()));
+        // The next batch of the one that lags would have been at 140 less 30.
+        assert!(!touched(&next, 105, 110).is_empty() && !touched(&next, 129, 130).is_empty());
+        assert!(touched(&next, 0, 99).is_empty());
     }
 
     #[test]

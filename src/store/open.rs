@@ -184,6 +184,8 @@ pub(super) struct Opening {
     pub(super) holes: bool,
     /// How much older than the newest sample one could be that is missing.
     late_ms: i64,
+    /// How much older than the newest sample before it a batch of the log went, but for late samples.
+    pub(super) lag: i64,
     /// Up to where the log was replayed; `None` without one.
     pub(super) position: Option<Position>,
 }
@@ -193,7 +195,7 @@ pub(super) struct Opening {
 pub(super) struct Gap {
     /// The newest before it.
     pub(super) before: Option<i64>,
-    /// That of the first batch behind it that goes on.
+    /// That of the batches behind it that go on.
     pub(super) until: Option<i64>,
 }
 
@@ -245,6 +247,7 @@ impl Opening {
         let late_ms = i64::try_from(options.limits.out_of_order_window.as_millis()).unwrap_or(i64::MAX);
         Self {
             late_ms,
+            lag: 0,
             manifest: published.clone(),
             published,
             view: View::default(),
@@ -331,10 +334,11 @@ impl Opening {
     /// of series that lag behind the others, as far back as `lagging`.
     pub(super) fn lose_behind(&mut self, loss: Loss, lagging: i64) {
         let from = loss.from.minus_millis(self.late_ms).min(Timestamp::from_millis(lagging));
-        if from < loss.from {
-            self.lose(Loss { from, until: loss.from, bytes: 0, frames: 0, ..loss.clone() });
+        let until = loss.from;
+        self.lose(loss.clone());
+        if from < until {
+            self.lose(Loss { from, until, bytes: 0, frames: 0, ..loss });
         }
-        self.lose(loss);
     }
 
     fn lose(&mut self, loss: Loss) {

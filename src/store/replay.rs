@@ -132,7 +132,9 @@ impl Opening {
                 why,
                 acknowledged: false,
             };
-            self.lose_behind(loss, i64::MAX);
+            // As far behind as batches have been, and at the very instant of the newest sample.
+            let lagging = loss.from.minus_millis(self.lag).minus_millis(1).as_millis();
+            self.lose_behind(loss, lagging);
         }
         let (offset, next) = (scan.end as u64, scan.missing(log.first));
         self.position = Some(Position { number: log.number, salt, offset, next, tables: replay.tables });
@@ -211,10 +213,14 @@ impl Opening {
     /// A batch was replayed.
     fn replayed(&mut self, applied: Applied) {
         self.applied.add(applied);
+        if let (Some(oldest), Some(newest)) = (applied.oldest, self.applied.newest) {
+            self.lag = self.lag.max(newest.saturating_sub(oldest));
+        }
         if let Some(Gap { before, until }) = &mut self.gap {
-            // What is missing came before the first batch that goes on from where it begins. A late one says nothing.
+            // What is missing came before the batches that go on from where it begins, but some series may have been ahead of
+            // others in it. A late batch says nothing.
             let goes_on = |newest: &i64| before.is_none_or(|before| before < *newest);
-            *until = until.or_else(|| self.applied.newest.filter(goes_on));
+            *until = self.applied.newest.filter(goes_on).or(*until);
         }
         self.end_losses(applied.newest);
         self.report.replayed_batches += 1;

@@ -22,6 +22,8 @@ pub(crate) struct Applied {
     /// Bytes by which the heads grew.
     pub(crate) grown: isize,
     pub(crate) newest: Option<i64>,
+    /// The oldest sample that came in the order of its series.
+    pub(crate) oldest: Option<i64>,
 }
 
 impl Applied {
@@ -29,6 +31,7 @@ impl Applied {
         self.samples = self.samples.saturating_add(other.samples);
         self.grown = self.grown.saturating_add(other.grown);
         self.newest = self.newest.max(other.newest);
+        self.oldest = [self.oldest, other.oldest].into_iter().flatten().min();
     }
 
     /// A head has so many bytes, and had as many before.
@@ -38,6 +41,7 @@ impl Applied {
 
     pub(super) fn saw(&mut self, time: i64) {
         self.newest = self.newest.max(Some(time));
+        self.oldest = Some(self.oldest.map_or(time, |oldest| oldest.min(time)));
     }
 }
 
