@@ -1,4 +1,5 @@
 //! Whatever fails under a gate, and whenever it does: that look does not pass.
+#![expect(clippy::unwrap_used, reason = "a test that fails should stop")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
