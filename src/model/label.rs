@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
+use hashbrown::HashSet;
 use smallvec::SmallVec;
 
 /// The label that holds the metric name.
@@ -269,6 +270,22 @@ impl LabelsBuilder {
     pub fn build(&self) -> Labels {
         Labels::from_sorted(self.pairs.iter().cloned().collect::<Arc<[Label]>>())
     }
+}
+
+/// So many names are soon compared with each other.
+const FEW_NAMES: usize = 24;
+
+/// The first name that has come before.
+pub(crate) fn repeated_name<N: AsRef<str>, V>(pairs: &[(N, V)]) -> Option<&str> {
+    let mut names = pairs.iter().map(|(name, _)| name.as_ref());
+    if pairs.len() <= FEW_NAMES {
+        let came_before = |(index, name): &(usize, &str)| {
+            pairs.iter().take(*index).any(|(other, _)| other.as_ref() == *name)
+        };
+        return names.enumerate().find(came_before).map(|(_, name)| name);
+    }
+    let mut known = HashSet::with_capacity(pairs.len());
+    names.find(|name| !known.insert(*name))
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub(crate) fn names<S: AsRef<str>>(wanted: &str, candidates: &[S]) -> Vec<String
     ranked.into_iter().take(SUGGESTIONS).map(|(_, name)| name.to_string()).collect()
 }
 
-/// Values near `wanted`, by edit distance; `prefer` puts those that stand beside the other matchers first.
+/// Values near `wanted`: those that contain it or that it contains, then by edit distance.
 pub(crate) fn values<S: AsRef<str>>(wanted: &str, candidates: &[S]) -> Vec<String> {
     let mut ranked: Vec<_> = candidates
         .iter()

@@ -11,8 +11,8 @@ use nom::{IResult, Parser};
 
 use super::form::{go_unquote, parse_float, truncated_millis, unescape};
 use super::{ExpositionFormat, MetricType};
-use crate::model::Timestamp;
 use crate::model::label::METRIC_NAME;
+use crate::model::{Timestamp, number};
 
 /// What was expected, and the text where it was.
 #[derive(Debug)]
@@ -30,6 +30,9 @@ impl<'a> ParseError<&'a [u8]> for Problem<'a> {
         other
     }
 }
+
+/// So much of a text that is no number is shown.
+const SHOWN: usize = 64;
 
 type Parsed<'a, T> = IResult<&'a [u8], T, Problem<'a>>;
 type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
@@ -178,11 +181,13 @@ fn utf8(text: &[u8]) -> Parsed<'_, &str> {
     }
 }
 
-fn float(text: &[u8]) -> Parsed<'_, f64> {
-    match std::str::from_utf8(text).ok().and_then(parse_float) {
-        Some(value) => Ok((b"", value)),
-        None => problem(text, format!("{} is no number", crate::model::number::quote(text))),
-    }
+/// Says so of a text, of which the beginning is enough.
+fn no_number(text: &[u8]) -> String {
+    let (shown, more) = match text.get(..SHOWN) {
+        Some(shown) if text.len() > SHOWN => (shown, "…"),
+        _ => (text, ""),
+    };
+    format!("{}{more} is no number", number::quote(shown))
 }
 
 fn text_line(input: &[u8]) -> Parsed<'_, LineKind<'_>> {
@@ -216,9 +221,9 @@ fn text_line(input: &[u8]) -> Parsed<'_, LineKind<'_>> {
 
 /// A number whose text is `token`, at the start of `input`, before `rest`.
 fn number_token<'a>(input: &'a [u8], token: &'a [u8], rest: &'a [u8]) -> Parsed<'a, f64> {
-    match float(token) {
-        Ok((_, value)) => Ok((rest, value)),
-        Err(_) => problem(input, format!("{} is no number", crate::model::number::quote(token))),
+    match std::str::from_utf8(token).ok().and_then(parse_float) {
+        Some(value) => Ok((rest, value)),
+        None => problem(input, no_number(token)),
     }
 }
 

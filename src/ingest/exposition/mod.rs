@@ -17,7 +17,7 @@ use hashbrown::HashSet;
 
 use super::limits::IntakeLimits;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::label::METRIC_NAME;
+use crate::model::label::{METRIC_NAME, repeated_name};
 use crate::model::{Label, Labels, Timestamp, number};
 
 use grammar::{Line, LineKind, Problem, RawSample};
@@ -235,13 +235,12 @@ impl<'a> Exposition<'a> {
             }
             let start = self.rest;
             let line = self.line;
-            // Before anything is made of it. The next look is for lines that go on within a quoted text.
-            let first = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
-            self.check_line(first.len())?;
             let (rest, parsed) = match grammar::line(start, self.format) {
                 Ok(parsed) => parsed,
                 Err(Problem { rest, what }) => {
-                    self.check_line(start.len().saturating_sub(rest.len()))?;
+                    // What is wrong with a line that is too long is that.
+                    let newline = start.iter().position(|byte| *byte == b'\n').unwrap_or(start.len());
+                    self.check_line(newline.max(start.len().saturating_sub(rest.len())))?;
                     return Err(self.error(rest, &what));
                 }
             };
@@ -306,7 +305,7 @@ impl<'a> Exposition<'a> {
     fn labels(&mut self, pairs: &[(Cow<'a, str>, Cow<'a, str>)], start: &'a [u8]) -> Result<Labels> {
         IntakeLimits::check(pairs.len(), self.limits.labels_per_series, "labels_per_series", "labels")
             .map_err(|error| self.limit(&error))?;
-        if let Some(name) = repeated(pairs) {
+        if let Some(name) = repeated_name(pairs) {
             let what = if name == METRIC_NAME {
                 "a second metric name".to_owned()
             } else {
@@ -364,22 +363,6 @@ impl<'a> Exposition<'a> {
     fn limit(&self, error: &Error) -> Error {
         Error::new(error.kind(), format!("line {}: {error}", self.line))
     }
-}
-
-/// The first name that has come before.
-pub(crate) fn repeated<'p>(pairs: &'p [(Cow<'_, str>, Cow<'_, str>)]) -> Option<&'p str> {
-    // A dozen, as a rule, which are soon compared with each other.
-    if pairs.len() <= 24 {
-        let known = |index: usize, name: &str| pairs.iter().take(index).any(|(other, _)| other == name);
-        return pairs
-            .iter()
-            .enumerate()
-            .map(|(index, (name, _))| (index, &**name))
-            .find(|(index, name)| known(*index, name))
-            .map(|(_, name)| name);
-    }
-    let mut known = HashSet::with_capacity(pairs.len());
-    pairs.iter().map(|(name, _)| &**name).find(|name| !known.insert(*name))
 }
 
 impl Iterator for Exposition<'_> {
