@@ -9,7 +9,7 @@ use crate::model::{
 };
 use crate::promql::{Engine, Evaluation, QueryLimits};
 use crate::source::{SelectRequest, SeriesSet, Source};
-use crate::store::{Snapshot, Store, StoreOptions};
+use crate::store::{AppendReport, Snapshot, Store, StoreOptions};
 
 const SCRAPE_MS: i64 = 15_000;
 const SCRAPES: i64 = 40;
@@ -33,14 +33,14 @@ fn source() -> &'static Snapshot {
     SOURCE.get_or_init(|| {
         let store = Store::in_memory(StoreOptions::new());
         for scrape in 0..SCRAPES {
-            // What the store refuses is not there to be asked for.
-            drop(scraped(&store, scrape));
+            let report = scraped(&store, scrape);
+            assert!(report.is_ok_and(|report| report.refused.is_empty()), "the store takes every scrape");
         }
         store.snapshot()
     })
 }
 
-fn scraped(store: &Store, scrape: i64) -> Result<()> {
+fn scraped(store: &Store, scrape: i64) -> Result<AppendReport> {
     let mut appender = store.appender();
     let time = Timestamp::from_millis(scrape * SCRAPE_MS);
     for x in 0..3_i64 {
@@ -79,7 +79,7 @@ fn scraped(store: &Store, scrape: i64) -> Result<()> {
         let value = SampleValue::Histogram(Arc::new(histogram));
         appender.append(&labels("n", &[]), Sample { timestamp: time, value, start: None })?;
     }
-    appender.commit().map(drop)
+    appender.commit()
 }
 
 /// Two answers say the same, apart from limits, which ways may reach at different times.

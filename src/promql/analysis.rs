@@ -106,7 +106,14 @@ pub(crate) struct Work {
 }
 
 /// A clock that does not go back.
-pub(crate) type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
+#[derive(Clone)]
+pub(crate) struct Clock(pub(crate) Arc<dyn Fn() -> Duration + Send + Sync>);
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
 
 /// Writes down what operators do, if somebody asked.
 #[derive(Default)]
@@ -124,7 +131,7 @@ impl Recorder {
 
     /// The time, if somebody asked and there is a clock.
     pub(crate) fn now(&self) -> Option<Duration> {
-        self.clock.as_ref().map(|clock| clock())
+        self.clock.as_ref().map(|Clock(now)| now())
     }
 
     /// An operator begins. Returns its number.

@@ -135,17 +135,7 @@ pub struct Engine {
     subquery_step_ms: i64,
     limits: QueryLimits,
     interrupts: Interrupts,
-    clock: Ticking,
-}
-
-/// A clock, if there is one.
-#[derive(Clone, Default)]
-struct Ticking(Option<Clock>);
-
-impl fmt::Debug for Ticking {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "a clock" } else { "none" })
-    }
+    clock: Option<Clock>,
 }
 
 /// A query that has been parsed and checked. [`Display`](fmt::Display) shows its canonical text.
@@ -173,7 +163,7 @@ impl Default for Engine {
             subquery_step_ms: DEFAULT_SUBQUERY_STEP_MS,
             limits: QueryLimits::default(),
             interrupts: Interrupts::default(),
-            clock: Ticking::default(),
+            clock: None,
         }
     }
 }
@@ -331,7 +321,7 @@ impl Engine {
     /// ```
     #[must_use]
     pub fn clock(mut self, now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        self.clock = Ticking(Some(Arc::new(now)));
+        self.clock = Some(Clock(Arc::new(now)));
         self
     }
 
@@ -397,7 +387,7 @@ impl Engine {
         at: Timestamp,
     ) -> Result<(Evaluation, Analysis)> {
         let (evaluation, recorder) =
-            self.instant_recorded(source, query, at, Recorder::new(&query.text, self.clock.0.clone()))?;
+            self.instant_recorded(source, query, at, Recorder::new(&query.text, self.clock.clone()))?;
         Ok((evaluation, recorder.into_analysis()))
     }
 
@@ -447,7 +437,7 @@ impl Engine {
         end: Timestamp,
         step_ms: i64,
     ) -> Result<(Evaluation, Analysis)> {
-        let recorder = Recorder::new(&query.text, self.clock.0.clone());
+        let recorder = Recorder::new(&query.text, self.clock.clone());
         let (evaluation, recorder) = self.range_recorded(source, query, (start, end, step_ms), recorder)?;
         Ok((evaluation, recorder.into_analysis()))
     }

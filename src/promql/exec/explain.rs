@@ -1,11 +1,8 @@
 //! What the evaluation of a plan would do, without a source.
 
-use crate::model::Window;
 use crate::promql::analysis::EvaluationPath;
-use crate::promql::ast::ValueType;
 use crate::promql::explanation::OperatorPlan;
 use crate::promql::plan::steps::Steps;
-use crate::promql::plan::window::subquery_steps;
 use crate::promql::plan::{Node, Operator};
 
 use super::Settings;
@@ -16,55 +13,36 @@ pub(crate) fn explain(root: &Node<'_>, steps: Steps, text: &str, settings: Setti
     let mut operators = Vec::new();
     let mut ahead = vec![(root, steps, 0_usize, false)];
     while let Some((node, steps, depth, around_once)) = ahead.pop() {
-        let once =
-            around_once || (node.invariant && !steps.is_single() && node.value_type != ValueType::Matrix);
+        let once = around_once || node.is_once(steps);
         let steps = if once { Steps::single(steps.first()) } else { steps };
-        let mut path = if once { EvaluationPath::Once } else { EvaluationPath::Series };
-        let mut operand_steps = steps;
-        let mut operands: Vec<&Node<'_>> = Vec::new();
-        match &node.operator {
-            Operator::Call { args, .. } => operands.extend(args),
-            Operator::Aggregate(aggregate) => {
-                if !settings.type_and_unit && recognize(aggregate, steps).is_some() {
-                    path = EvaluationPath::Families;
-                }
-                operands.extend(&aggregate.param);
-                operands.push(&aggregate.inner);
+        let path = match &node.operator {
+            Operator::Aggregate(aggregate) if recognize(aggregate, steps, settings).is_some() => {
+                EvaluationPath::Families
             }
-            Operator::Binary(binary) => operands.extend([&binary.lhs, &binary.rhs]),
-            Operator::Info(info) => operands.push(&info.inner),
-            Operator::Subquery(subquery) => {
-                operand_steps = subquery_steps(subquery.window, subquery.step, steps);
-                operands.push(&subquery.inner);
-            }
-            Operator::Negate(inner) | Operator::Plus(inner) => operands.push(inner),
-            Operator::Number(_) | Operator::String(_) | Operator::Instant(_) | Operator::Range(_) => {}
-        }
+            _ if once => EvaluationPath::Once,
+            _ => EvaluationPath::Series,
+        };
+        let operand_steps = match &node.operator {
+            Operator::Subquery(subquery) => subquery.steps(steps),
+            _ => steps,
+        };
         if !matches!(node.operator, Operator::Number(_) | Operator::String(_)) {
             operators.push(OperatorPlan {
                 depth,
                 text: text.get(node.range.start..node.range.end).unwrap_or_default().to_owned(),
                 path,
                 steps: steps.count(),
-                window: window(node, steps, settings.lookback),
+                window: match &node.operator {
+                    Operator::Instant(selector) => Some(selector.fetched(steps, settings.lookback)),
+                    Operator::Range(selector) => Some(selector.window.fetched(steps)),
+                    _ => None,
+                },
             });
         }
-        let below = operands.into_iter().rev();
+        let below = node.operands().into_iter().rev();
         ahead.extend(below.map(|operand| (operand, operand_steps, depth.saturating_add(1), once)));
     }
     operators
-}
-
-/// The samples that a selector needs.
-fn window(node: &Node<'_>, steps: Steps, lookback: i64) -> Option<Window> {
-    match &node.operator {
-        Operator::Instant(selector) => {
-            let after = if selector.smoothed { lookback } else { 0 };
-            Some(selector.reference.window(steps, lookback, after))
-        }
-        Operator::Range(selector) => Some(selector.window.fetched(steps)),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

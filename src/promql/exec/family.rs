@@ -15,10 +15,10 @@ use crate::promql::plan::{Aggregate, Operator, RangeSelector};
 use crate::promql::signature::Function;
 use crate::source::{Family, FamilyBuffer, FamilyEnds, Item, SelectRequest, Series};
 
-use super::Evaluator;
 use super::family_groups::FamilyGroups;
 use super::range::{Slider, bounds, drop_stale};
 use super::vector::{Vector, VectorSeries};
+use super::{Evaluator, Settings};
 
 /// A sum over rates of bucket series, grouped at least by their bounds.
 pub(super) struct RateSum<'n, 'q> {
@@ -36,9 +36,13 @@ struct Step {
 }
 
 /// The form that this file evaluates, if the aggregation has it.
-pub(super) fn recognize<'n, 'q>(aggregate: &'n Aggregate<'q>, steps: Steps) -> Option<RateSum<'n, 'q>> {
+pub(super) fn recognize<'n, 'q>(
+    aggregate: &'n Aggregate<'q>,
+    steps: Steps,
+    settings: Settings,
+) -> Option<RateSum<'n, 'q>> {
     let by_bound = aggregate.grouping.iter().any(|name| name == BUCKET_BOUND) != aggregate.without;
-    if aggregate.op != AggregateOp::Sum || !by_bound {
+    if aggregate.op != AggregateOp::Sum || !by_bound || settings.type_and_unit {
         return None;
     }
     let Operator::Call { function: function @ (Function::Rate | Function::Increase), args } =
@@ -101,10 +105,7 @@ impl Evaluator<'_> {
         aggregate: &Aggregate<'_>,
         steps: Steps,
     ) -> Result<Option<Vector>> {
-        let Some(sum) = recognize(aggregate, steps) else { return Ok(None) };
-        if self.settings.type_and_unit {
-            return Ok(None);
-        }
+        let Some(sum) = recognize(aggregate, steps, self.settings) else { return Ok(None) };
         let window = sum.selector.window.fetched(steps);
         self.budget.check_window(window.until.millis_since(window.after))?;
         self.budget.tick(0)?;

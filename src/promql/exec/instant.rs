@@ -61,8 +61,7 @@ impl Evaluator<'_> {
         range: TextRange,
     ) -> Result<Vector> {
         let lookback = self.settings.lookback;
-        let after = if selector.smoothed { lookback } else { 0 };
-        let window = selector.reference.window(steps, lookback, after);
+        let window = selector.fetched(steps, lookback);
         let mut vector = Vector::new(&self.budget);
         let mut buffer = SampleBuffer::default();
         let mut predecessors = Predecessors::new(selector.matchers, window, lookback);

@@ -7,7 +7,6 @@ use crate::error::Result;
 use crate::promql::analysis::EvaluationPath;
 use crate::promql::ast::ValueType;
 use crate::promql::plan::steps::Steps;
-use crate::promql::plan::window::subquery_steps;
 use crate::promql::plan::{Node, Operator};
 use crate::promql::signature::Function;
 
@@ -79,23 +78,10 @@ struct Waiting<'n, 'q> {
 
 /// What has to be evaluated before `node`, last one first. Strings and range selectors belong to the operator itself.
 fn ahead<'n, 'q>(node: &'n Node<'q>) -> SmallVec<[&'n Node<'q>; 4]> {
-    let mut ahead: SmallVec<[&Node<'q>; 4]> = SmallVec::new();
-    match &node.operator {
-        Operator::Call { args, .. } => {
-            // What a function does over a range begins when its scalars are known.
-            let is_range = |arg: &&Node<'_>| arg.value_type == ValueType::Matrix;
-            ahead.extend(args.iter().filter(|arg| !is_range(arg)));
-            ahead.extend(args.iter().filter(is_range));
-        }
-        Operator::Aggregate(aggregate) => {
-            ahead.extend(&aggregate.param);
-            ahead.push(&aggregate.inner);
-        }
-        Operator::Binary(binary) => ahead.extend([&binary.lhs, &binary.rhs]),
-        Operator::Info(info) => ahead.push(&info.inner),
-        Operator::Subquery(subquery) => ahead.push(&subquery.inner),
-        Operator::Negate(inner) | Operator::Plus(inner) => ahead.push(inner),
-        Operator::Number(_) | Operator::String(_) | Operator::Instant(_) | Operator::Range(_) => {}
+    let mut ahead = node.operands();
+    if let Operator::Call { .. } = &node.operator {
+        // What a function does over a range begins when its scalars are known.
+        ahead.sort_by_key(|arg| arg.value_type == ValueType::Matrix);
     }
     ahead.retain(|operand| !matches!(operand.operator, Operator::String(_) | Operator::Range(_)));
     ahead.reverse();
@@ -146,7 +132,7 @@ impl Evaluator<'_> {
     /// What is done about an operator before its operands are evaluated.
     fn begin<'n, 'q>(&self, node: &'n Node<'q>, steps: Steps, depth: usize) -> Result<Waiting<'n, 'q>> {
         self.budget.tick(0)?;
-        let once = node.invariant && !steps.is_single() && node.value_type != ValueType::Matrix;
+        let once = node.is_once(steps);
         let repeat = once.then_some(steps.count());
         let steps = if once { Steps::single(steps.first()) } else { steps };
         let mut operand_steps = steps;
@@ -159,7 +145,7 @@ impl Evaluator<'_> {
         let mut value = None;
         match &node.operator {
             Operator::Subquery(subquery) => {
-                operand_steps = subquery_steps(subquery.window, subquery.step, steps);
+                operand_steps = subquery.steps(steps);
                 self.budget.check_subquery_points(operand_steps.count())?;
                 if operand_steps.count() == 0 {
                     value = Some(Vector::new(&self.budget));

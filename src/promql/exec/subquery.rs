@@ -6,7 +6,6 @@ use crate::error::Result;
 use crate::model::{CounterResetHint, NativeHistogram, SampleBuffer};
 use crate::promql::plan::Subquery;
 use crate::promql::plan::steps::Steps;
-use crate::promql::plan::window::subquery_steps;
 
 use super::Evaluator;
 use super::column::buffer_weight;
@@ -22,7 +21,7 @@ impl Evaluator<'_> {
         steps: Steps,
         mut f: impl FnMut(RangeSeries<'_>) -> Result<()>,
     ) -> Result<()> {
-        let grid = subquery_steps(subquery.window, subquery.step, steps);
+        let grid = subquery.steps(steps);
         let mut buffer = SampleBuffer::default();
         for series in &vector.series {
             buffer.clear();

@@ -5,8 +5,10 @@ mod info;
 pub(crate) mod steps;
 pub(crate) mod window;
 
+use smallvec::SmallVec;
+
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Matcher;
+use crate::model::{Matcher, Window};
 use crate::promql::ast::{
     self, AggregateOp, At, BinaryOp, DurationExpr, Expr, Extension, MatrixSelector, Modifiers, UnaryOp,
     ValueType, VectorMatching, VectorSelector,
@@ -15,7 +17,8 @@ use crate::promql::duration::DurationUse;
 use crate::promql::signature::Function;
 use crate::promql::text_range::TextRange;
 
-use window::{RangeWindow, Reference};
+use steps::Steps;
+use window::{RangeWindow, Reference, subquery_steps};
 
 /// A part of a query, ready to be evaluated.
 #[derive(Debug)]
@@ -161,9 +164,44 @@ impl Surroundings {
     }
 }
 
-impl Node<'_> {
+impl<'q> Node<'q> {
     const fn constant(value: f64, range: TextRange) -> Self {
         Self { operator: Operator::Number(value), value_type: ValueType::Scalar, range, invariant: true }
+    }
+
+    /// What it works on, in the order of the text but for parameters, which come before what they are for.
+    pub(crate) fn operands(&self) -> SmallVec<[&Self; 4]> {
+        match &self.operator {
+            Operator::Call { args, .. } => args.iter().collect(),
+            Operator::Aggregate(aggregate) => aggregate.param.iter().chain([&aggregate.inner]).collect(),
+            Operator::Binary(binary) => SmallVec::from_iter([&binary.lhs, &binary.rhs]),
+            Operator::Info(info) => SmallVec::from_iter([&info.inner]),
+            Operator::Subquery(subquery) => SmallVec::from_iter([&subquery.inner]),
+            Operator::Negate(inner) | Operator::Plus(inner) => SmallVec::from_iter([&**inner]),
+            Operator::Number(_) | Operator::String(_) | Operator::Instant(_) | Operator::Range(_) => {
+                SmallVec::new()
+            }
+        }
+    }
+
+    /// Whether it is evaluated once for all of these times.
+    pub(crate) fn is_once(&self, steps: Steps) -> bool {
+        self.invariant && !steps.is_single() && self.value_type != ValueType::Matrix
+    }
+}
+
+impl InstantSelector<'_> {
+    /// The samples needed for all of `steps`.
+    pub(crate) fn fetched(&self, steps: Steps, lookback: i64) -> Window {
+        let after = if self.smoothed { lookback } else { 0 };
+        self.reference.window(steps, lookback, after)
+    }
+}
+
+impl Subquery<'_> {
+    /// The times at which its expression is evaluated.
+    pub(crate) fn steps(&self, steps: Steps) -> Steps {
+        subquery_steps(self.window, self.step, steps)
     }
 }
 
