@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "a program at the edge reads files")]
 
 mod arguments;
+mod extent;
 mod failure;
 mod judge;
 mod recording;

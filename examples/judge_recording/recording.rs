@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use promgate::{
-    IntakeLimits, Item, RecordedSeries, Recording, Sample, SampleBuffer, SampleValue, SelectRequest,
-    Snapshot, Source, Store, StoreOptions, Timestamp, Window,
+    IntakeLimits, RecordedSeries, Recording, Sample, SampleValue, Snapshot, Store, StoreOptions, Timestamp,
 };
 use serde_json::Value;
 
+use crate::extent::extent;
 use crate::failure::Failure;
 use crate::store;
 
@@ -67,7 +67,7 @@ impl Recorded {
                 store
             }
         };
-        let (first, last) = range(&store.snapshot()).map_err(|error| Failure::data(&series, error))?;
+        let (_, first, last) = extent(&store.snapshot()).map_err(|error| Failure::data(&series, error))?;
         if first > last {
             return Err(Failure::data(&series, "no sample in it"));
         }
@@ -102,22 +102,6 @@ fn ingest(series: &Path, store: &Store) -> Result<(), Failure> {
         append(store, &one).map_err(|error| Failure::data(series, error))?;
     }
     Ok(())
-}
-
-/// The first and the last instant of what the series hold.
-fn range(series: &Snapshot) -> promgate::Result<(Timestamp, Timestamp)> {
-    let (mut first, mut last) = (Timestamp::MAX, Timestamp::MIN);
-    let mut samples = SampleBuffer::default();
-    for item in series.select(&SelectRequest::new(&[], Window::ALL))?.items {
-        let Item::Series(series) = item else { continue };
-        samples.clear();
-        series.read(Window::ALL, &mut samples)?;
-        let times = samples.times.iter().copied().chain(samples.histograms.iter().map(|(time, ..)| *time));
-        for time in times.map(Timestamp::from_millis) {
-            (first, last) = (first.min(time), last.max(time));
-        }
-    }
-    Ok((first, last))
 }
 
 /// Puts one series into the store; a sample that the store refuses spoils the recording.

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use promgate::{
-    ExpositionFormat, ExpositionOptions, Intake, IntakeLimits, Item, Limits, SampleBuffer, SelectRequest,
-    Snapshot, Source, Store, StoreOptions, Timestamp, Window,
+    ExpositionFormat, ExpositionOptions, Intake, IntakeLimits, Limits, Snapshot, Store, StoreOptions,
+    Timestamp,
 };
 
 /// The series under a path, which is a store's folder, a recording's folder, or a file.
@@ -39,21 +39,4 @@ fn read(bytes: &[u8]) -> promgate::Result<Snapshot> {
     let store = Store::in_memory(StoreOptions::new().limits(limits));
     intake.finish().append_to(&store)?;
     Ok(store.snapshot())
-}
-
-/// How many series there are, and the time of the first and the last sample.
-pub(crate) fn extent(source: &Snapshot) -> promgate::Result<(usize, Timestamp, Timestamp)> {
-    let (mut first, mut last) = (Timestamp::MAX, Timestamp::MIN);
-    let mut samples = SampleBuffer::default();
-    let items = source.select(&SelectRequest::new(&[], Window::ALL))?.items;
-    for item in &items {
-        let Item::Series(series) = item else { continue };
-        samples.clear();
-        series.read(Window::ALL, &mut samples)?;
-        let times = samples.times.iter().copied().chain(samples.histograms.iter().map(|(time, ..)| *time));
-        for time in times.map(Timestamp::from_millis) {
-            (first, last) = (first.min(time), last.max(time));
-        }
-    }
-    Ok((items.len(), first, last))
 }

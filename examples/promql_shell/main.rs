@@ -8,6 +8,8 @@
 mod command;
 mod complete;
 mod data;
+#[path = "../judge_recording/extent.rs"]
+mod extent;
 mod show;
 
 use std::io::{BufRead as _, IsTerminal as _};
@@ -59,7 +61,7 @@ enum Outcome {
 impl Shell {
     fn open(data: &Path, experimental: bool, colored: bool) -> Result<Self, String> {
         let source = data::open(data)?;
-        let (series, first, last) = data::extent(&source).map_err(|error| error.to_string())?;
+        let (series, first, last) = extent::extent(&source).map_err(|error| error.to_string())?;
         if series == 0 {
             return Err(format!("{}: no sample in it", data.display()));
         }

@@ -5,6 +5,8 @@
 #![expect(clippy::disallowed_methods, reason = "a program at the edge reads files")]
 
 mod arguments;
+#[path = "../judge_recording/extent.rs"]
+mod extent;
 #[path = "../judge_recording/failure.rs"]
 mod failure;
 #[path = "../judge_recording/recording.rs"]
