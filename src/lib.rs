@@ -31,14 +31,14 @@ pub use gate::{
     Interval, Lint, LintSeverity, MissingSamples, Mode, Reason, Report, Severity, Tick, Verdict, diagnose,
 };
 pub use ingest::{
-    Exemplar, Exposition, ExpositionEntry, ExpositionFormat, ExpositionOptions, ExpositionSample, Gathered,
-    Intake, IntakeLimits, MetricType,
+    Exposition, ExpositionEntry, ExpositionExemplar, ExpositionFormat, ExpositionOptions, ExpositionSample,
+    Gathered, Intake, IntakeLimits, MetricType,
 };
 #[cfg(feature = "recordings")]
 pub use ingest::{RecordedSeries, Recording, RecordingIter};
 pub use model::{
-    CounterResetHint, Label, Labels, LabelsBuilder, Loss, Lost, MatchOp, Matcher, NativeHistogram, Sample,
-    SampleBuffer, SampleValue, Span, Timestamp, Window, is_stale, stale_marker,
+    CounterResetHint, Exemplar, Label, Labels, LabelsBuilder, Loss, Lost, MatchOp, Matcher, NativeHistogram,
+    Sample, SampleBuffer, SampleValue, SeriesExemplars, Span, Timestamp, Window, is_stale, stale_marker,
 };
 pub use promql::{
     Analysis, Annotations, CancellationToken, Engine, Evaluation, EvaluationPath, Explanation, MatrixSeries,

@@ -19,7 +19,7 @@ use crate::chunk::{Chunk, Column, Wanted};
 pub(crate) use crate::chunk::{FamilyBuffer, FamilyEnds, Layout};
 use crate::error::Result;
 use crate::model::label::METRIC_NAME;
-use crate::model::{Label, Labels, Loss, Matcher, SampleBuffer, Window};
+use crate::model::{Label, Labels, Loss, Matcher, SampleBuffer, SeriesExemplars, Window};
 
 /// Series that PromQL can read: the local store, a remote Prometheus or Thanos, a fixture in a test.
 pub trait Source: Send + Sync {
@@ -57,6 +57,16 @@ pub trait Source: Send + Sync {
     fn losses(&self, window: Window) -> Vec<Loss> {
         let _ = window;
         Vec::new()
+    }
+
+    /// The exemplars within the window of the series accepted by every matcher, in label order; by default none.
+    ///
+    /// # Errors
+    ///
+    /// As [`select`](Self::select).
+    fn exemplars(&self, matchers: &[Matcher], window: Window) -> Result<Vec<SeriesExemplars>> {
+        let _ = (matchers, window);
+        Ok(Vec::new())
     }
 }
 

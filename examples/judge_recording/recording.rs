@@ -119,6 +119,9 @@ fn append(store: &Store, series: &RecordedSeries) -> promgate::Result<()> {
         let (timestamp, value) = (Timestamp::from_millis(*time), SampleValue::Histogram(histogram.clone()));
         appender.append_to(&handle, Sample { timestamp, value, start: start(*started) })?;
     }
+    for exemplar in &series.exemplars {
+        appender.append_exemplar(&series.labels, exemplar.clone())?;
+    }
     match appender.commit()?.refused.into_iter().next() {
         Some(refused) => Err(refused.error),
         None => Ok(()),

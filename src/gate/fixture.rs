@@ -50,10 +50,7 @@ impl Source for Fixture {
         }
         let mut set = SeriesSet::default();
         for (labels, samples) in &self.series {
-            let fits = request
-                .matchers
-                .iter()
-                .all(|matcher| matcher.matches(labels.get(matcher.name()).unwrap_or("")));
+            let fits = request.matchers.iter().all(|matcher| matcher.accepts(labels));
             let touches = samples.iter().any(|(time, _)| *time <= request.window.until.as_millis());
             if fits && touches {
                 let mut buffer = SampleBuffer::default();

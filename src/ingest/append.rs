@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::model::{Sample, SampleValue, Timestamp};
-use crate::store::{AppendReport, Store};
+use crate::store::{AppendReport, Refusal, Store};
 
 use super::intake::Gathered;
 
@@ -51,6 +51,17 @@ impl Gathered {
             }
         }
         report.add(appender.commit()?);
+        // Behind the samples: by then there are the series that they belong to.
+        for exemplars in self.exemplars.chunks(BATCH_SAMPLES) {
+            let mut appender = store.appender();
+            for (labels, exemplar) in exemplars {
+                if let Err(error) = appender.append_exemplar(labels, exemplar.clone()) {
+                    let (labels, timestamp) = (labels.clone(), exemplar.timestamp);
+                    report.refused_exemplars.push(Refusal { labels, timestamp, error });
+                }
+            }
+            report.add(appender.commit()?);
+        }
         Ok(report)
     }
 }
@@ -58,10 +69,38 @@ impl Gathered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ingest::Intake;
+    use crate::ingest::{ExpositionOptions, Intake};
     use crate::model::{Labels, Matcher, SampleBuffer, Window};
     use crate::source::{Item, SelectRequest, Source};
-    use crate::store::StoreOptions;
+    use crate::store::{Limits, StoreOptions};
+
+    #[test]
+    fn exemplars_of_a_scrape_come_with_their_series() {
+        let body = concat!(
+            "# TYPE h histogram\n",
+            "h_bucket{le=\"1.0\"} 1 # {trace_id=\"fast\"} 0.5 8.5\n",
+            "h_bucket{le=\"+Inf\"} 2 # {trace_id=\"slow\"} 3\n",
+            "# EOF\n",
+        );
+        let long = format!("a_total 1 # {{trace_id=\"{}\"}} 1\n# EOF\n", "x".repeat(200));
+        let mut intake = Intake::default();
+        let options = ExpositionOptions::default();
+        for body in [body, &long] {
+            intake.add_exposition(body.as_bytes(), &options, Some(Timestamp::from_secs(9))).unwrap();
+        }
+        let limits = Limits { exemplars: 10, ..Limits::default() };
+        let store = Store::in_memory(StoreOptions::new().limits(limits));
+        let report = intake.finish().append_to(&store).unwrap();
+        assert_eq!((report.exemplars, report.refused_exemplars.len(), report.refused.len()), (2, 1, 0));
+        let matchers = [Matcher::equal("__name__", "h_bucket")];
+        let found = store.snapshot().exemplars(&matchers, Window::ALL).unwrap();
+        let found: Vec<_> = found
+            .iter()
+            .map(|series| (series.labels.get("le").unwrap(), &series.exemplars[0]))
+            .map(|(bound, own)| (bound, own.trace_id().unwrap(), own.value, own.timestamp.as_millis()))
+            .collect();
+        assert_eq!(found, [("+Inf", "slow", 3.0, 9_000), ("1.0", "fast", 0.5, 8_500)]);
+    }
 
     #[test]
     fn series_that_come_one_by_one_make_rows() {

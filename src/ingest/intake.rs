@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use super::exposition::{Exposition, ExpositionEntry, ExpositionOptions};
+use super::exposition::{Exposition, ExpositionEntry, ExpositionExemplar, ExpositionOptions};
 use super::limits::IntakeLimits;
 #[cfg(feature = "recordings")]
 use super::recordings::Recording;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Labels, NativeHistogram, SampleBuffer, Timestamp};
+use crate::model::{Exemplar, Labels, NativeHistogram, SampleBuffer, Timestamp};
 
 /// Gathers what bodies and files hold, so that every series can be handed on once, in time order.
 ///
@@ -37,6 +37,7 @@ pub struct Intake {
     /// The series that the sample before went to: the next one often belongs to it, too.
     last: usize,
     samples: usize,
+    exemplars: Vec<(Labels, Exemplar)>,
 }
 
 /// What an [`Intake`] has gathered.
@@ -47,6 +48,8 @@ pub struct Gathered {
     pub series: Vec<(Labels, SampleBuffer)>,
     /// Samples that were dropped because their series has one for the same time.
     pub duplicates: usize,
+    /// Exemplars beside the labels of their series, in time order. One without a time of its own has that of its sample.
+    pub exemplars: Vec<(Labels, Exemplar)>,
 }
 
 /// A series as it comes: in any order, times perhaps more than once.
@@ -88,9 +91,25 @@ impl Intake {
                     format!("line {}: the sample has no timestamp; give one for the whole body", sample.line),
                 ));
             };
-            self.add(sample.labels, time.as_millis(), Value::Float(sample.value), 0)
-                .map_err(|error| Error::new(error.kind(), format!("line {}: {error}", sample.line)))?;
+            let at = |error: Error| Error::new(error.kind(), format!("line {}: {error}", sample.line));
+            if let Some(ExpositionExemplar { labels, value, timestamp }) = sample.exemplar {
+                let exemplar = Exemplar { labels, value, timestamp: timestamp.unwrap_or(time) };
+                self.add_exemplar(sample.labels.clone(), exemplar).map_err(at)?;
+            }
+            self.add(sample.labels, time.as_millis(), Value::Float(sample.value), 0).map_err(at)?;
         }
+        Ok(())
+    }
+
+    /// Adds an exemplar of the series with these labels.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Limit`] beyond `exemplars`.
+    pub fn add_exemplar(&mut self, labels: Labels, exemplar: Exemplar) -> Result<()> {
+        let exemplars = self.exemplars.len().saturating_add(1);
+        IntakeLimits::check(exemplars, self.limits.exemplars, "exemplars", "exemplars")?;
+        self.exemplars.push((labels, exemplar));
         Ok(())
     }
 
@@ -107,7 +126,10 @@ impl Intake {
         for series in &recording {
             let added = series.and_then(|series| {
                 let line = series.line;
-                self.add_series(series.labels, series.samples)
+                let mut exemplars = series.exemplars.into_iter();
+                exemplars
+                    .try_for_each(|exemplar| self.add_exemplar(series.labels.clone(), exemplar))
+                    .and_then(|()| self.add_series(series.labels, series.samples))
                     .map_err(|error| Error::new(error.kind(), format!("line {line}: {error}")))
             });
             match (added, &first) {
@@ -175,7 +197,8 @@ impl Intake {
     pub fn finish(self) -> Gathered {
         let mut all = self.series;
         all.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
-        let mut gathered = Gathered::default();
+        let mut gathered = Gathered { exemplars: self.exemplars, ..Gathered::default() };
+        gathered.exemplars.sort_by_key(|(_, exemplar)| exemplar.timestamp);
         for Gathering { labels, mut samples } in all {
             if !samples.is_sorted_by_key(|(time, ..)| *time) {
                 // Stable: of several samples for one time the first stays first.

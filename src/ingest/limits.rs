@@ -17,6 +17,8 @@ pub struct IntakeLimits {
     pub labels_per_series: usize,
     /// Samples. Default 1,000,000.
     pub samples: usize,
+    /// Exemplars. Default 100,000.
+    pub exemplars: usize,
     /// Bytes of one line of a text format. Default 64 KiB.
     pub line_bytes: usize,
 }
@@ -29,6 +31,7 @@ impl Default for IntakeLimits {
             series: 50_000,
             labels_per_series: 256,
             samples: 1_000_000,
+            exemplars: 100_000,
             line_bytes: 64 << 10,
         }
     }
@@ -43,6 +46,7 @@ impl IntakeLimits {
             series: usize::MAX,
             labels_per_series: usize::MAX,
             samples: usize::MAX,
+            exemplars: usize::MAX,
             line_bytes: usize::MAX,
         }
     }

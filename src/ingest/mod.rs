@@ -8,7 +8,8 @@ pub(crate) mod limits;
 pub(crate) mod recordings;
 
 pub use exposition::{
-    Exemplar, Exposition, ExpositionEntry, ExpositionFormat, ExpositionOptions, ExpositionSample, MetricType,
+    Exposition, ExpositionEntry, ExpositionExemplar, ExpositionFormat, ExpositionOptions, ExpositionSample,
+    MetricType,
 };
 pub use intake::{Gathered, Intake};
 pub use limits::IntakeLimits;

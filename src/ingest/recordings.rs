@@ -1,13 +1,14 @@
 //! Recorded series as JSON lines, gzip-compressed or not.
 //!
-//! Two forms are read, line by line, one series each:
+//! Three forms are read, line by line, one series each; the third is that of Prometheus's `/api/v1/query_exemplars`:
 //!
 //! ```text
 //! {"metric":{"__name__":"up","job":"api"},"values":[1,null,"+Inf"],"timestamps":[1700000000000,…]}
 //! {"labels":{"__name__":"up","job":"api"},"samples":[[1700000000000,"1"],[1700000010000,{"schema":0,…},1699999990000]]}
+//! {"seriesLabels":{"__name__":"up_total"},"exemplars":[{"labels":{"trace_id":"4bf9"},"value":"6","timestamp":1700000000.123}]}
 //! ```
 //!
-//! Times are milliseconds; a third element of a sample is its start time. A value is a number, a decimal text, `null`
+//! Times of samples are milliseconds, those of exemplars seconds; a third element of a sample is its start time. A value is a number, a decimal text, `null`
 //! for a staleness marker, `"0x7ff0000000000002"` for raw bits, or an object for a native histogram.
 
 mod json;
@@ -19,7 +20,7 @@ use std::io::Read;
 
 use super::limits::IntakeLimits;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Labels, SampleBuffer};
+use crate::model::{Exemplar, Labels, SampleBuffer};
 
 use json::SeriesReader;
 
@@ -35,6 +36,8 @@ pub struct RecordedSeries {
     pub labels: Labels,
     /// Its samples in time order.
     pub samples: SampleBuffer,
+    /// Its exemplars in time order; a line has samples or exemplars, or both.
+    pub exemplars: Vec<Exemplar>,
     /// The line, counted from 1.
     pub line: usize,
 }
@@ -73,7 +76,7 @@ impl<'a> Recording<'a> {
 
     /// The series, in the order of the lines; a series may come on several lines.
     pub fn iter(&self) -> RecordingIter<'_> {
-        RecordingIter { rest: &self.text, line: 0, series: 0, samples: 0, limits: &self.limits }
+        RecordingIter { rest: &self.text, line: 0, series: 0, samples: 0, exemplars: 0, limits: &self.limits }
     }
 }
 
@@ -93,6 +96,7 @@ pub struct RecordingIter<'a> {
     line: usize,
     series: usize,
     samples: usize,
+    exemplars: usize,
     limits: &'a IntakeLimits,
 }
 
@@ -100,11 +104,13 @@ impl RecordingIter<'_> {
     fn read(&mut self, text: &[u8]) -> Result<RecordedSeries> {
         let line = self.line;
         let at = |error: Error| Error::new(error.kind(), format!("line {line}: {error}"));
-        let left = self.limits.samples.saturating_sub(self.samples);
-        let series = SeriesReader::new(self.limits, left).read(text, line).map_err(at)?;
+        let samples = self.limits.samples.saturating_sub(self.samples);
+        let exemplars = self.limits.exemplars.saturating_sub(self.exemplars);
+        let series = SeriesReader::new(self.limits, samples, exemplars).read(text, line).map_err(at)?;
         self.series = self.series.saturating_add(1);
         IntakeLimits::check(self.series, self.limits.series, "series", "series").map_err(at)?;
         self.samples = self.samples.saturating_add(series.samples.len());
+        self.exemplars = self.exemplars.saturating_add(series.exemplars.len());
         Ok(series)
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::Labels;
 use super::pattern::Pattern;
 use crate::error::Result;
 
@@ -91,6 +92,11 @@ impl Matcher {
             (MatchOp::NotMatches, Some(pattern)) => !pattern.matches(value),
             (MatchOp::Equal | MatchOp::Matches | MatchOp::NotMatches, _) => *self.value == *value.as_bytes(),
         }
+    }
+
+    /// Whether a series with these labels is accepted.
+    pub fn accepts(&self, labels: &Labels) -> bool {
+        self.matches(labels.get(&self.name).unwrap_or(""))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Plain values: time, labels, samples, matchers. No I/O, no locks.
 
+pub(crate) mod exemplar;
 pub(crate) mod histogram;
 pub(crate) mod kahan;
 pub(crate) mod label;
@@ -13,6 +14,7 @@ pub(crate) mod sample;
 pub(crate) mod time;
 pub(crate) mod xml;
 
+pub use exemplar::{Exemplar, SeriesExemplars};
 pub use histogram::{CounterResetHint, NativeHistogram, Span};
 pub use label::{Label, Labels, LabelsBuilder};
 pub use loss::{Loss, Lost};

@@ -7,8 +7,8 @@ use super::{Item, SelectRequest, Series, SeriesSet, Source};
 use crate::error::Result;
 use crate::model::label::{BUCKET_BOUND, METRIC_NAME};
 use crate::model::{
-    Labels, LabelsBuilder, Loss, MatchOp, Matcher, NativeHistogram, SampleBuffer, Span, Window, is_stale,
-    stale_marker,
+    Labels, LabelsBuilder, Loss, MatchOp, Matcher, NativeHistogram, SampleBuffer, SeriesExemplars, Span,
+    Window, is_stale, stale_marker,
 };
 
 /// A source whose classic histograms are also native ones with custom bounds, under the name without `_bucket`.
@@ -214,6 +214,10 @@ impl Source for CustomBuckets<'_> {
 
     fn losses(&self, window: Window) -> Vec<Loss> {
         self.source.losses(window)
+    }
+
+    fn exemplars(&self, matchers: &[Matcher], window: Window) -> Result<Vec<SeriesExemplars>> {
+        self.source.exemplars(matchers, window)
     }
 }
 

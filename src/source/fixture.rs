@@ -8,12 +8,8 @@ pub(crate) struct Fixture(pub(crate) Vec<Series>);
 
 impl Source for Fixture {
     fn select(&self, request: &SelectRequest<'_>) -> Result<SeriesSet> {
-        let accepts = |series: &&Series| {
-            request
-                .matchers
-                .iter()
-                .all(|matcher| matcher.matches(series.labels().get(matcher.name()).unwrap_or("")))
-        };
+        let accepts =
+            |series: &&Series| request.matchers.iter().all(|matcher| matcher.accepts(series.labels()));
         Ok(SeriesSet { items: self.0.iter().filter(accepts).cloned().map(Item::Series).collect() })
     }
 }

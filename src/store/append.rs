@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 use crate::chunk::{Column, Layout};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::label::{BUCKET_BOUND, METRIC_NAME};
-use crate::model::{Labels, LabelsBuilder, Sample, Timestamp};
+use crate::model::{Exemplar, Labels, LabelsBuilder, Sample, Timestamp};
 
 use super::batch::Rows;
 use super::cohort::Learning;
+use super::exemplars;
 use super::handle::{FamilyHandle, SeriesHandle};
 use super::index::{Index, ItemRef, SeriesRef, histogram_column, shared_labels};
 use super::pin::Pin;
@@ -26,6 +27,7 @@ pub struct Appender {
     pub(super) samples: Vec<(SeriesRef, Sample)>,
     /// Which of the samples have labels whose series is not known yet.
     pub(super) unknown: Vec<(usize, Labels)>,
+    exemplars: Vec<(Labels, Exemplar)>,
     learning: Learning,
     rows: Rows,
     now: Option<Timestamp>,
@@ -41,6 +43,10 @@ pub struct AppendReport {
     pub duplicates: usize,
     /// Samples that were refused, in the order of series and time; they changed nothing.
     pub refused: Vec<Refusal>,
+    /// Exemplars that were taken.
+    pub exemplars: usize,
+    /// Exemplars that were refused; they changed nothing, and no gate doubts the samples for them.
+    pub refused_exemplars: Vec<Refusal>,
     /// The batch's number in the log, rising from batch to batch; 0 for a store in memory, and if nothing was taken.
     pub sequence: u64,
     /// Whether the batch survives a power cut: always with [`Durability::Each`](crate::Durability::Each).
@@ -53,12 +59,14 @@ impl AppendReport {
         self.appended = self.appended.saturating_add(other.appended);
         self.duplicates = self.duplicates.saturating_add(other.duplicates);
         self.refused.extend(other.refused);
+        self.exemplars = self.exemplars.saturating_add(other.exemplars);
+        self.refused_exemplars.extend(other.refused_exemplars);
         self.sequence = self.sequence.max(other.sequence);
         self.durable = other.durable;
     }
 }
 
-/// A sample that was refused.
+/// A sample that was refused, or an exemplar.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Refusal {
@@ -74,7 +82,8 @@ impl Appender {
     pub(super) fn new(store: Store) -> Self {
         let rows = Rows::like(store.inner.usual_values.load(Ordering::Relaxed));
         let (samples, unknown, pin) = (Vec::new(), Vec::new(), store.inner.pins.pin());
-        Self { store, pin, samples, unknown, learning: Learning::default(), rows, now: None }
+        let (exemplars, learning) = (Vec::new(), Learning::default());
+        Self { store, pin, samples, unknown, exemplars, learning, rows, now: None }
     }
 
     /// Tells the time, as the limits [`new_series_per_minute`](crate::Limits::new_series_per_minute) and
@@ -210,6 +219,23 @@ impl Appender {
         Ok(())
     }
 
+    /// Adds an exemplar of the series with these labels, which has to exist when the batch is committed, by then or by it.
+    ///
+    /// The store keeps as many as [`Limits::exemplars`](crate::Limits::exemplars) says, in memory. Exemplars of one series come in
+    /// time order; one that only repeats the newest of its series, as scrapes do, is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Limit`] when the batch is full, or when names and values of the exemplar's labels have more than the 128
+    /// characters that OpenMetrics allows. [`ErrorKind::InvalidArgument`] as for [`append`](Self::append).
+    pub fn append_exemplar(&mut self, labels: &Labels, exemplar: Exemplar) -> Result<()> {
+        self.check_room(1)?;
+        self.check_time(exemplar.timestamp)?;
+        exemplars::check(labels, &exemplar)?;
+        self.exemplars.push((labels.clone(), exemplar));
+        Ok(())
+    }
+
     /// How many samples the batch holds.
     pub fn len(&self) -> usize {
         self.samples.len().saturating_add(self.rows.sample_count())
@@ -217,11 +243,11 @@ impl Appender {
 
     /// Whether the batch holds nothing.
     pub fn is_empty(&self) -> bool {
-        self.samples.is_empty() && self.rows.is_empty()
+        self.samples.is_empty() && self.rows.is_empty() && self.exemplars.is_empty()
     }
 
     fn check_room(&self, more: usize) -> Result<()> {
-        let asked = self.len().saturating_add(more);
+        let asked = self.len().saturating_add(self.exemplars.len()).saturating_add(more);
         let allowed = self.store.inner.options.limits.batch_samples;
         if asked > allowed {
             return Err(Error::new(
@@ -287,7 +313,7 @@ impl Appender {
     /// [`ErrorKind::Failed`] after a failed sync: the batch was not acknowledged, and the store takes none before it is opened
     /// again. [`ErrorKind::Closed`] for a store opened to be read.
     pub fn commit(self) -> Result<AppendReport> {
-        let Self { store, pin, mut samples, unknown, learning, mut rows, now } = self;
+        let Self { store, pin, mut samples, unknown, exemplars, learning, mut rows, now } = self;
         let inner = &store.inner;
         let (used, allowed) = (inner.sample_bytes.load(Ordering::Relaxed), inner.options.limits.sample_bytes);
         if used >= allowed {
@@ -316,6 +342,7 @@ impl Appender {
         samples.sort_by_key(|(series, sample)| (series.item, sample.timestamp));
         let written = inner.refused_batch(inner.write(&samples, &rows))?;
         report.add(written);
+        inner.append_exemplars(exemplars, &mut report);
         inner.refused_samples(&report.refused);
         if report.sequence > 0
             && let Some(disk) = &inner.disk

@@ -30,7 +30,7 @@ impl Store {
     /// [out-of-order window](crate::Limits::out_of_order_window) goes back.
     ///
     /// A matcher selects series as in PromQL: one on `le`, or on a name like `x_bucket`, deletes single columns of a classic
-    /// histogram.
+    /// histogram. Exemplars of that time go with the samples.
     ///
     /// # Errors
     ///
@@ -58,7 +58,10 @@ impl Store {
         if start > end {
             return invalid(format!("a deletion from {start} to {end} ends before it begins"));
         }
-        self.inner.delete(matchers, (start.as_millis(), end.as_millis()))
+        let times = (start.as_millis(), end.as_millis());
+        self.inner.delete(matchers, times)?;
+        self.inner.delete_exemplars(matchers, times);
+        Ok(())
     }
 }
 

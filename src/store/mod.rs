@@ -14,6 +14,7 @@ mod cohort;
 pub(crate) mod crash;
 mod delete;
 mod disk;
+mod exemplars;
 mod file;
 mod handle;
 mod head;
@@ -52,6 +53,7 @@ pub use backing::ReadMode;
 pub(crate) use backing::SimulatedDisk;
 use cohort::Cohorts;
 use disk::Disk;
+use exemplars::NewestExemplars;
 pub use handle::{FamilyHandle, SeriesHandle};
 pub use health::Health;
 use index::Index;
@@ -102,6 +104,7 @@ struct Inner {
     writer: Mutex<Writer>,
     maintenance: Mutex<Maintenance>,
     cohorts: Mutex<Cohorts>,
+    newest_exemplars: Mutex<NewestExemplars>,
     /// Who may hold numbers of items.
     pins: Pins,
     /// Whether something was forgotten that may have been the last of an item.
@@ -134,6 +137,7 @@ impl Inner {
             writer: Mutex::new(writer),
             maintenance: Mutex::default(),
             cohorts: Mutex::default(),
+            newest_exemplars: Mutex::default(),
             pins: Pins::default(),
             may_leave: AtomicBool::new(true),
             disk,
@@ -197,6 +201,8 @@ pub struct StoreStats {
     pub logs: usize,
     /// Bytes of the log, as far as it was written here.
     pub log_bytes: u64,
+    /// Exemplars in memory.
+    pub exemplars: usize,
 }
 
 impl StoreStats {
@@ -279,9 +285,9 @@ impl Store {
 
     /// How much the store holds. Counts what is there, item by item for the index.
     pub fn stats(&self) -> StoreStats {
-        let (segments, tombstones) = {
+        let (segments, tombstones, exemplars) = {
             let view = self.inner.view.read();
-            (view.segments.clone(), view.tombstones.len())
+            (view.segments.clone(), view.tombstones.len(), view.exemplars.count())
         };
         let logs = self.inner.disk.as_ref().map_or_else(Vec::new, |disk| disk.manifest.lock().logs.clone());
         let growing = self.inner.writer.lock().log.as_ref().map_or(0, |log| log.length);
@@ -295,6 +301,7 @@ impl Store {
             segment_bytes: segments.iter().map(|segment| segment.entry.length).sum(),
             sealed_samples: segments.iter().map(|segment| segment.samples()).sum(),
             tombstones,
+            exemplars,
             logs: logs.len(),
             log_bytes: ended.fold(growing, u64::saturating_add),
             series: index.series_count(),

@@ -47,6 +47,9 @@ pub struct Limits {
     pub open_files: usize,
     /// Bytes that have to stay free on the disk: room to seal what the log holds. Default 128 MiB.
     pub min_free_bytes: u64,
+    /// Exemplars of all series that are kept, the newest ones, in memory alone: opening a store finds none. Default 0: those that are
+    /// appended are dropped.
+    pub exemplars: usize,
 }
 
 impl Default for Limits {
@@ -67,6 +70,7 @@ impl Default for Limits {
             disk_bytes: 10 << 30,
             open_files: 64,
             min_free_bytes: 128 << 20,
+            exemplars: 0,
         }
     }
 }
@@ -91,6 +95,7 @@ impl Limits {
             disk_bytes: u64::MAX,
             open_files: most,
             min_free_bytes: 0,
+            exemplars: most,
         }
     }
 }

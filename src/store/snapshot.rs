@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::source::{Family, Item as SourceItem, SelectRequest, Series, SeriesChunk, SeriesSet, Source};
 
 use super::Store;
+use super::exemplars::Exemplars;
 use super::head::{Heads, ItemHead, LateHead, SeriesHead, common_layout};
 use super::index::{ColumnList, Index, Item, ItemBits, ItemRef, Selection, SeriesRef, column_name};
 use super::pin::Pin;
@@ -17,7 +18,7 @@ use super::sync::RwLock;
 use super::tombstone::{Tombstone, masked};
 use crate::chunk::{Chunk, Column, Merged, is_rising, overlapping};
 use crate::model::label::{BUCKET_BOUND, METRIC_NAME};
-use crate::model::{Labels, Loss, Matcher, Timestamp, Window};
+use crate::model::{Labels, Loss, Matcher, SeriesExemplars, Timestamp, Window};
 
 /// What a [`Store`] held at one moment: every commit before it, nothing of those after. Cheap to clone.
 ///
@@ -52,6 +53,7 @@ pub(super) struct View {
     pub(super) tombstones: Arc<[Arc<Tombstone>]>,
     /// What is known to be missing, the acknowledged included.
     pub(super) losses: Arc<[Loss]>,
+    pub(super) exemplars: Exemplars,
 }
 
 impl View {
@@ -401,6 +403,10 @@ impl Source for Snapshot {
     fn losses(&self, window: Window) -> Vec<Loss> {
         let losses = self.view.losses.iter().chain(&self.failed);
         losses.filter(|loss| !loss.acknowledged && loss.touches(window)).cloned().collect()
+    }
+
+    fn exemplars(&self, matchers: &[Matcher], window: Window) -> Result<Vec<SeriesExemplars>> {
+        Ok(self.view.exemplars.select(matchers, self.window(window)))
     }
 
     fn select(&self, request: &SelectRequest<'_>) -> Result<SeriesSet> {

@@ -147,14 +147,14 @@ pub struct ExpositionSample {
     /// The time, if the line has one.
     pub timestamp: Option<Timestamp>,
     /// The trace behind the sample, if the line names one (OpenMetrics).
-    pub exemplar: Option<Exemplar>,
+    pub exemplar: Option<ExpositionExemplar>,
     /// The line, counted from 1.
     pub line: usize,
 }
 
-/// One observation behind a sample, with the labels of its trace.
+/// An [exemplar](crate::Exemplar) as it was written.
 #[derive(Clone, Debug)]
-pub struct Exemplar {
+pub struct ExpositionExemplar {
     /// The exemplar's labels, often `trace_id`.
     pub labels: Labels,
     /// The observed value.
@@ -285,7 +285,7 @@ impl<'a> Exposition<'a> {
             ));
         }
         let exemplar = match raw.exemplar {
-            Some(raw) => Some(Exemplar {
+            Some(raw) => Some(ExpositionExemplar {
                 labels: self.labels(&raw.labels, start)?,
                 value: raw.value,
                 timestamp: raw.timestamp,

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -14,7 +15,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::ingest::exposition::parse_float;
 use crate::ingest::limits::IntakeLimits;
 use crate::model::label::repeated_name;
-use crate::model::{CounterResetHint, Labels, NativeHistogram, SampleBuffer, Span, stale_marker};
+use crate::model::{
+    CounterResetHint, Exemplar, Labels, NativeHistogram, SampleBuffer, SeriesExemplars, Span, Timestamp,
+    stale_marker,
+};
 
 /// How much of something may still come.
 struct Allowance {
@@ -53,17 +57,19 @@ pub(super) struct SeriesReader {
     samples: Allowance,
     /// The same for lists of timestamps, each of which belongs to a value that has been counted.
     timestamps: Allowance,
+    exemplars: Allowance,
 }
 
 impl SeriesReader {
-    /// `samples`: so many may still come.
-    pub(super) fn new(limits: &IntakeLimits, samples: usize) -> Self {
+    /// So many samples and exemplars may still come.
+    pub(super) fn new(limits: &IntakeLimits, samples: usize, exemplars: usize) -> Self {
         let of_samples = || Allowance::new("samples", "samples", limits.samples, samples);
         let labels = limits.labels_per_series;
         Self {
             labels: Allowance::new("labels", "labels_per_series", labels, labels),
             samples: of_samples(),
             timestamps: of_samples(),
+            exemplars: Allowance::new("exemplars", "exemplars", limits.exemplars, exemplars),
         }
     }
 
@@ -76,7 +82,7 @@ impl SeriesReader {
         let mut json = serde_json::Deserializer::from_slice(text);
         let parsed = self.deserialize(&mut json).and_then(|series| json.end().map(|()| series));
         let parsed = parsed.map_err(|error| {
-            let allowances = [&self.labels, &self.samples, &self.timestamps];
+            let allowances = [&self.labels, &self.samples, &self.timestamps, &self.exemplars];
             allowances.into_iter().find_map(Allowance::error).unwrap_or_else(|| {
                 // serde_json counts lines inside the text that it sees, which is always one.
                 Error::new(ErrorKind::Parse, error.to_string().replace(" at line 1 column ", " at column "))
@@ -91,6 +97,7 @@ pub(super) struct JsonSeries {
     values: Vec<JsonValue>,
     timestamps: Vec<i64>,
     samples: Vec<JsonSample>,
+    exemplars: Vec<JsonExemplar>,
 }
 
 impl<'de> DeserializeSeed<'de> for &SeriesReader {
@@ -105,14 +112,15 @@ impl<'de> Visitor<'de> for &SeriesReader {
     type Value = JsonSeries;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a series: an object of labels and samples")
+        f.write_str("a series: an object of labels, and of samples or exemplars")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<JsonSeries, A::Error> {
-        let (mut metric, mut values, mut timestamps, mut samples) = (None, None, None, None);
+        let (mut metric, mut values, mut timestamps, mut samples, mut exemplars) =
+            (None, None, None, None, None);
         while let Some(Text(field)) = map.next_key()? {
             let twice = match &*field {
-                "metric" | "labels" => {
+                "metric" | "labels" | "seriesLabels" => {
                     metric.replace(map.next_value_seed(JsonLabels(&self.labels))?).is_some()
                 }
                 "values" => values.replace(map.next_value_seed(Listed::new(&self.samples))?).is_some(),
@@ -120,6 +128,9 @@ impl<'de> Visitor<'de> for &SeriesReader {
                     timestamps.replace(map.next_value_seed(Listed::new(&self.timestamps))?).is_some()
                 }
                 "samples" => samples.replace(map.next_value_seed(Listed::new(&self.samples))?).is_some(),
+                "exemplars" => {
+                    exemplars.replace(map.next_value_seed(Listed::new(&self.exemplars))?).is_some()
+                }
                 _ => map.next_value::<de::IgnoredAny>().map(|_| false)?,
             };
             if twice {
@@ -131,6 +142,7 @@ impl<'de> Visitor<'de> for &SeriesReader {
             values: values.unwrap_or_default(),
             timestamps: timestamps.unwrap_or_default(),
             samples: samples.unwrap_or_default(),
+            exemplars: exemplars.unwrap_or_default(),
         })
     }
 }
@@ -174,7 +186,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Listed<'_, T> {
 
 impl JsonSeries {
     fn into_series(self, line: usize) -> Result<RecordedSeries> {
-        let Self { metric, values, timestamps, samples } = self;
+        let Self { metric, values, timestamps, samples, exemplars } = self;
         if values.len() != timestamps.len() {
             return Err(Error::new(
                 ErrorKind::Parse,
@@ -203,7 +215,9 @@ impl JsonSeries {
                 }
             }
         }
-        Ok(RecordedSeries { labels: metric, samples: buffer, line })
+        let exemplars = exemplars.into_iter().map(|JsonExemplar(exemplar)| exemplar).collect();
+        let SeriesExemplars { labels, exemplars, .. } = SeriesExemplars::new(metric, exemplars);
+        Ok(RecordedSeries { labels, samples: buffer, exemplars, line })
     }
 }
 
@@ -277,6 +291,30 @@ impl<'de> Deserialize<'de> for JsonSample {
         }
 
         deserializer.deserialize_seq(SampleVisitor)
+    }
+}
+
+/// An exemplar in the form of Prometheus's HTTP API.
+struct JsonExemplar(Exemplar);
+
+impl<'de> Deserialize<'de> for JsonExemplar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Fields {
+            labels: BTreeMap<String, String>,
+            value: JsonFloat,
+            timestamp: JsonFloat,
+        }
+
+        let Fields { labels, value: JsonFloat(value), timestamp: JsonFloat(seconds) } =
+            Fields::deserialize(deserializer)?;
+        let millis = (seconds * 1000.0).round();
+        // Exactly representable, as all times are that a calendar has.
+        if !(-9.0e15..9.0e15).contains(&millis) {
+            return Err(de::Error::custom(format_args!("the timestamp {seconds:?} is no time in seconds")));
+        }
+        let labels = Labels::from_pairs(labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        Ok(Self(Exemplar { labels, value, timestamp: Timestamp::from_millis(millis as i64) }))
     }
 }
 

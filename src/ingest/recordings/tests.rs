@@ -49,6 +49,30 @@ fn histograms_and_start_times_are_read() {
 }
 
 #[test]
+fn exemplars_are_read_as_prometheus_answers_them() {
+    let series = only(
+        r#"{"seriesLabels":{"__name__":"a_total"},"exemplars":[{"labels":{"trace_id":"b"},"value":"6","timestamp":1600096945.479},{"labels":{"trace_id":"a","span_id":"1"},"value":1,"timestamp":1}]}"#,
+    );
+    assert_eq!(series.labels.to_string(), r#"{__name__="a_total"}"#);
+    let shown: Vec<_> = series
+        .exemplars
+        .iter()
+        .map(|own| (own.trace_id().unwrap(), own.value, own.timestamp.as_millis()))
+        .collect();
+    assert_eq!(shown, [("a", 1.0, 1_000), ("b", 6.0, 1_600_096_945_479)]);
+    let wrong = r#"{"labels":{},"exemplars":[{"labels":{},"value":"6","timestamp":1e300}]}"#;
+    assert!(
+        error(wrong).starts_with("line 1: the timestamp 1e300 is no time in seconds at column"),
+        "{}",
+        error(wrong)
+    );
+    let limits = IntakeLimits { exemplars: 1, ..IntakeLimits::default() };
+    let two = br#"{"labels":{},"exemplars":[{"labels":{},"value":1,"timestamp":1},{"labels":{},"value":2,"timestamp":2}]}"#;
+    let error = Recording::new(two, &limits).unwrap().iter().next().unwrap().unwrap_err();
+    assert_eq!(error.to_string(), "line 1: the exemplars exceed the limit exemplars of 1");
+}
+
+#[test]
 fn a_bad_line_costs_itself_alone() {
     let good = r#"{"metric":{"__name__":"a"},"values":[1],"timestamps":[1]}"#;
     let all = read(&format!("{good}\n\nnonsense\n{good}\n{{\"metric\":{{\"__na"));

@@ -174,7 +174,7 @@ impl Items for RwLock<Index> {
         };
         let accepted = own.iter().filter(|(_, item)| {
             let (Item::Single(labels) | Item::Family { labels, .. }) = item;
-            matcher.matches(labels.get(matcher.name()).unwrap_or(""))
+            matcher.accepts(labels)
         });
         Some(accepted.map(|(item, _)| *item).collect())
     }

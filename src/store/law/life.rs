@@ -83,9 +83,7 @@ fn commit(store: &Store, model: &mut Model, told: Batch, window: i64) -> Result<
 fn delete(store: &Store, model: &mut Model, script: &mut Script<'_>, life: &Life) -> Result<()> {
     let (matchers, start, end) = deletion(script, life.now);
     let all = (0..SERIES).map(series).chain(more_series());
-    let accepted = all.filter(|labels| {
-        matchers.iter().all(|matcher| matcher.matches(labels.get(matcher.name()).unwrap_or("")))
-    });
+    let accepted = all.filter(|labels| matchers.iter().all(|matcher| matcher.accepts(labels)));
     model.delete(accepted.map(|labels| labels.to_string()).collect(), start, end);
     store.delete_series(&matchers, Timestamp::from_millis(start), Timestamp::from_millis(end))?;
     if life.durability == Durability::Each {
