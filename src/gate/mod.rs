@@ -3,6 +3,8 @@
 //! `evidence` counts, `judge` decides each check, `combine` decides the gate; `step` walks through time.
 
 pub mod argo;
+#[cfg(feature = "serde")]
+mod checked;
 mod combine;
 mod doubt;
 mod elements;

@@ -1,6 +1,8 @@
 //! A gate as a value: what survives a restart.
 
 use super::argo::RunState;
+#[cfg(feature = "serde")]
+use super::checked;
 use super::elements::Elements;
 use super::evidence::Tally;
 use super::report::Report;
@@ -14,10 +16,15 @@ pub(crate) const STATE_VERSION: u16 = 1;
 
 /// Everything a gate has learned. Comparable; with feature `serde` it is JSON.
 ///
-/// A gate that stops at any instant and resumes from its state goes on as if it had not stopped.
+/// A gate that stops at any instant and resumes from its state goes on as if it had not stopped. However it is serialized, by
+/// itself or inside something else, a checksum goes with it, and one that does not fit is refused.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct GateState {
+pub struct GateState(#[cfg_attr(feature = "serde", serde(with = "checked"))] pub(crate) GateFields);
+
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct GateFields {
     pub(crate) version: u16,
     /// The specification that the state belongs to.
     pub(crate) spec: String,
@@ -48,7 +55,7 @@ pub(crate) struct CheckState {
     pub(crate) elements: Elements,
 }
 
-impl GateState {
+impl GateFields {
     /// Refuses the state of another version or of another specification than that of gate `name`.
     pub(crate) fn check(&self, spec: &str, name: &str) -> Result<()> {
         let refuse = |message: String| Err(Error::new(ErrorKind::InvalidArgument, message));
@@ -65,14 +72,6 @@ impl GateState {
     }
 }
 
-/// What is written: the state, and the checksum of its JSON as this crate writes it, whatever others make of blanks.
-#[cfg(feature = "serde")]
-#[derive(serde::Serialize, serde::Deserialize)]
-struct Checked<S> {
-    crc32c: u32,
-    state: S,
-}
-
 #[cfg(feature = "serde")]
 impl GateState {
     /// The state as JSON, with a checksum.
@@ -81,12 +80,7 @@ impl GateState {
     ///
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if it cannot be written.
     pub fn to_json(&self) -> Result<String> {
-        let checked =
-            self.checksum().and_then(|crc32c| serde_json::to_string(&Checked { crc32c, state: self }));
-        checked.map_err(|error| {
-            Error::new(ErrorKind::InvalidArgument, "the gate's state cannot be written as JSON")
-                .caused_by(error)
-        })
+        checked::to_json(self, "a gate")
     }
 
     /// Reads what [`to_json`](Self::to_json) wrote.
@@ -96,23 +90,6 @@ impl GateState {
     /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) with the place if it is something else, and if the state is not the
     /// one that was written.
     pub fn from_json(text: &str) -> Result<Self> {
-        let corrupt = |error: serde_json::Error| {
-            Error::new(ErrorKind::Corrupt, format!("this is no state of a gate: {error}")).caused_by(error)
-        };
-        let Checked { crc32c, state }: Checked<Self> = serde_json::from_str(text).map_err(corrupt)?;
-        let found = state.checksum().map_err(corrupt)?;
-        if found == crc32c {
-            return Ok(state);
-        }
-        Err(Error::new(
-            ErrorKind::Corrupt,
-            format!(
-                "the gate's state is not what was written: its checksum is {found:08x}, not {crc32c:08x}"
-            ),
-        ))
-    }
-
-    fn checksum(&self) -> serde_json::Result<u32> {
-        serde_json::to_vec(self).map(|json| crc32c::crc32c(&json))
+        checked::from_json(text, "a gate")
     }
 }

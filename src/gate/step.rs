@@ -7,7 +7,7 @@ use super::reason::{Finding, Reason, Severity};
 use super::report::{CheckReport, Evidence, Mode, Report};
 use super::run::{Tick, in_order};
 use super::spec::{CheckSpec, GateSpec, Grouping, Selector};
-use super::state::{CheckState, GateState, STATE_VERSION};
+use super::state::{CheckState, GateFields, GateState, STATE_VERSION};
 use super::strict::Doubts;
 use super::verdict::Verdict;
 use crate::error::{Error, ErrorKind, Result};
@@ -98,7 +98,7 @@ impl NativeGate {
     }
 
     pub(crate) fn state(&self) -> GateState {
-        GateState {
+        GateState(GateFields {
             version: STATE_VERSION,
             spec: self.spec.fingerprint(),
             started: self.started,
@@ -107,10 +107,10 @@ impl NativeGate {
             strict: None,
             doubts: Doubts::new(),
             report: self.report.clone(),
-        }
+        })
     }
 
-    pub(crate) fn resume(spec: GateSpec, state: GateState) -> Result<Self> {
+    pub(crate) fn resume(spec: GateSpec, GateState(state): GateState) -> Result<Self> {
         state.check(&spec.fingerprint(), &spec.name)?;
         if state.strict.is_some() || state.checks.len() != spec.checks.len() {
             return Err(Error::new(
@@ -118,7 +118,7 @@ impl NativeGate {
                 "the state is not that of a native gate with these checks",
             ));
         }
-        let GateState { started, last_tick, checks, report, .. } = state;
+        let GateFields { started, last_tick, checks, report, .. } = state;
         Ok(Self { spec, started, last_tick, checks, report })
     }
 

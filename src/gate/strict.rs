@@ -11,7 +11,7 @@ use super::reason::{Finding, Reason, Severity};
 use super::report::{CheckReport, Evidence, Mode, Report};
 use super::run::{Tick, in_order};
 use super::spec::fingerprint;
-use super::state::{GateState, STATE_VERSION};
+use super::state::{GateFields, GateState, STATE_VERSION};
 use super::verdict::Verdict;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Timestamp;
@@ -65,7 +65,7 @@ impl StrictGate {
         template: &AnalysisTemplate,
         args: &[(&str, &str)],
         profile: Profile,
-        state: GateState,
+        GateState(state): GateState,
     ) -> Result<Self> {
         let fresh = Self::new(template, args, profile)?;
         state.check(&fresh.spec, &fresh.name)?;
@@ -165,7 +165,7 @@ impl StrictGate {
     }
 
     pub(crate) fn state(&self) -> GateState {
-        GateState {
+        GateState(GateFields {
             version: STATE_VERSION,
             spec: self.spec.clone(),
             started: self.started,
@@ -174,7 +174,7 @@ impl StrictGate {
             strict: Some(self.run.state()),
             doubts: self.doubts.clone(),
             report: self.report(),
-        }
+        })
     }
 }
 
@@ -315,7 +315,7 @@ mod tests {
         ] {
             assert!(other.unwrap_err().to_string().contains("belongs to another specification"));
         }
-        let older = GateState { version: STATE_VERSION + 1, ..state };
+        let older = GateState(GateFields { version: STATE_VERSION + 1, ..state.0 });
         assert!(resume(2, "v", Profile::V1_10, &older).unwrap_err().to_string().contains("version"));
     }
 }

@@ -7,12 +7,14 @@ use super::event::RolloutEvent;
 use super::gates::RolloutGates;
 use super::machine::{Rollout, RolloutTick, refused};
 use super::spec::RolloutSpec;
-use super::state::{RolloutRun, RolloutState};
+use super::state::{RolloutFields, RolloutRun, RolloutState};
 use crate::error::Result;
 use crate::gate::argo::Phase;
+#[cfg(feature = "serde")]
+use crate::gate::checked;
 use crate::gate::report::{Mode, Report};
 use crate::gate::run::Gate;
-use crate::gate::state::GateState;
+use crate::gate::state::{GateFields, GateState};
 use crate::model::Timestamp;
 use crate::source::Source;
 
@@ -34,12 +36,18 @@ pub struct GatedRollout {
     reports: BTreeMap<String, Report>,
 }
 
-/// Everything a rollout and its gates have learned. With feature `serde` it is JSON.
+/// Everything a rollout and its gates have learned. Comparable; with feature `serde` it is JSON.
+///
+/// However it is serialized, a checksum goes with it, and one that does not fit is refused.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct GatedRolloutState {
-    rollout: RolloutState,
-    gates: BTreeMap<String, GateState>,
+pub struct GatedRolloutState(#[cfg_attr(feature = "serde", serde(with = "checked"))] GatedRolloutFields);
+
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+struct GatedRolloutFields {
+    rollout: RolloutFields,
+    gates: BTreeMap<String, GateFields>,
     reports: BTreeMap<String, Report>,
 }
 
@@ -65,10 +73,10 @@ impl GatedRollout {
         spec: RolloutSpec,
         mode: Mode,
         gates: RolloutGates,
-        state: GatedRolloutState,
+        GatedRolloutState(state): GatedRolloutState,
     ) -> Result<Self> {
         let ends = gates.check(&spec)?;
-        let rollout = waiting(Rollout::resume(spec, mode, state.rollout)?, ends);
+        let rollout = waiting(Rollout::resume(spec, mode, RolloutState(state.rollout))?, ends);
         let mut running = BTreeMap::new();
         for (name, gate) in state.gates {
             let Some(run) = rollout.runs().iter().find(|run| run.name == name) else {
@@ -76,7 +84,7 @@ impl GatedRollout {
                     "the state has a gate for run `{name}`, which is not among its runs"
                 )));
             };
-            let gate = gates.resume(rollout.spec(), run, gate)?;
+            let gate = gates.resume(rollout.spec(), run, GateState(gate))?;
             running.insert(name, gate);
         }
         Ok(Self { rollout, gates, running, reports: state.reports })
@@ -84,11 +92,11 @@ impl GatedRollout {
 
     /// Everything that decides, as a value.
     pub fn state(&self) -> GatedRolloutState {
-        GatedRolloutState {
-            rollout: self.rollout.state(),
-            gates: self.running.iter().map(|(name, gate)| (name.clone(), gate.state())).collect(),
+        GatedRolloutState(GatedRolloutFields {
+            rollout: self.rollout.state.clone(),
+            gates: self.running.iter().map(|(name, gate)| (name.clone(), gate.state().0)).collect(),
             reports: self.reports.clone(),
-        }
+        })
     }
 
     /// The step machine: steps, weights, pods, runs, phase and message.
@@ -293,22 +301,23 @@ fn waiting(rollout: Rollout, ends: bool) -> Rollout {
 
 #[cfg(feature = "serde")]
 impl GatedRolloutState {
-    /// The state as JSON.
+    /// The state as JSON, with a checksum.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if it cannot be written.
     pub fn to_json(&self) -> Result<String> {
-        super::state::to_json(self)
+        checked::to_json(self, "a rollout and its gates")
     }
 
     /// Reads what [`to_json`](Self::to_json) wrote.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) with the place if it is something else.
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) with the place if it is something else, and if the state is not the
+    /// one that was written.
     pub fn from_json(text: &str) -> Result<Self> {
-        super::state::from_json(text)
+        checked::from_json(text, "a rollout and its gates")
     }
 }
 

@@ -3,7 +3,9 @@
 use super::event::RolloutEvent;
 use super::pass::Pass;
 use super::spec::RolloutSpec;
-use super::state::{Aborted, Progress, ReplicaSet, RolloutPhase, RolloutRun, RolloutState, STATE_VERSION};
+use super::state::{
+    Aborted, Progress, ReplicaSet, RolloutFields, RolloutPhase, RolloutRun, RolloutState, STATE_VERSION,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::gate::argo::Phase;
 use crate::gate::report::Mode;
@@ -59,7 +61,7 @@ pub struct Rollout {
     pub(super) spec: RolloutSpec,
     pub(super) mode: Mode,
     pub(super) waits_for_background: bool,
-    pub(super) state: RolloutState,
+    pub(super) state: RolloutFields,
 }
 
 /// What one call of [`Rollout::tick`] did.
@@ -85,7 +87,7 @@ impl Rollout {
     /// [`ErrorKind::Limit`] for more steps than are allowed.
     pub fn new(spec: RolloutSpec, mode: Mode) -> Result<Self> {
         spec.check()?;
-        let state = RolloutState {
+        let state = RolloutFields {
             version: STATE_VERSION,
             spec: fingerprint(&format!("{spec:?}|{mode:?}")),
             now: None,
@@ -134,7 +136,7 @@ impl Rollout {
     /// # Errors
     ///
     /// As [`new`](Self::new), and [`ErrorKind::InvalidArgument`] for the state of another version or specification.
-    pub fn resume(spec: RolloutSpec, mode: Mode, state: RolloutState) -> Result<Self> {
+    pub fn resume(spec: RolloutSpec, mode: Mode, RolloutState(state): RolloutState) -> Result<Self> {
         let fresh = Self::new(spec, mode)?;
         if state.version != STATE_VERSION {
             return Err(refused(format!(
@@ -162,7 +164,7 @@ impl Rollout {
 
     /// Everything that decides, as a value.
     pub fn state(&self) -> RolloutState {
-        self.state.clone()
+        RolloutState(self.state.clone())
     }
 
     /// Asks for a version: the hash of its pod template, or any name that tells versions apart. The first one becomes

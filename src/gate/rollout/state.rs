@@ -3,8 +3,10 @@
 use std::fmt;
 
 #[cfg(feature = "serde")]
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::gate::argo::Phase;
+#[cfg(feature = "serde")]
+use crate::gate::checked;
 use crate::model::Timestamp;
 
 /// The form of state that this version writes and reads.
@@ -12,10 +14,15 @@ pub(super) const STATE_VERSION: u16 = 1;
 
 /// Everything that decides about a rollout. Comparable; with feature `serde` it is JSON.
 ///
-/// A rollout that stops at any instant and resumes from its state goes on as if it had not stopped.
+/// A rollout that stops at any instant and resumes from its state goes on as if it had not stopped. However it is serialized,
+/// a checksum goes with it, and one that does not fit is refused.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct RolloutState {
+pub struct RolloutState(#[cfg_attr(feature = "serde", serde(with = "checked"))] pub(super) RolloutFields);
+
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct RolloutFields {
     pub(super) version: u16,
     /// The specification that the state belongs to.
     pub(super) spec: String,
@@ -247,36 +254,22 @@ pub struct Aborted {
 
 #[cfg(feature = "serde")]
 impl RolloutState {
-    /// The state as JSON.
+    /// The state as JSON, with a checksum.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if it cannot be written.
     pub fn to_json(&self) -> Result<String> {
-        to_json(self)
+        checked::to_json(self, "a rollout")
     }
 
     /// Reads what [`to_json`](Self::to_json) wrote.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) with the place if it is something else.
+    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) with the place if it is something else, and if the state is not the
+    /// one that was written.
     pub fn from_json(text: &str) -> Result<Self> {
-        from_json(text)
+        checked::from_json(text, "a rollout")
     }
-}
-
-#[cfg(feature = "serde")]
-pub(super) fn to_json(state: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string(state).map_err(|error| {
-        Error::new(ErrorKind::InvalidArgument, "the rollout's state cannot be written as JSON")
-            .caused_by(error)
-    })
-}
-
-#[cfg(feature = "serde")]
-pub(super) fn from_json<'a, T: serde::Deserialize<'a>>(text: &'a str) -> Result<T> {
-    serde_json::from_str(text).map_err(|error| {
-        Error::new(ErrorKind::Corrupt, format!("this is no state of a rollout: {error}")).caused_by(error)
-    })
 }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::error::Result;
 use crate::gate::argo::Phase;
+use crate::gate::checked::tests::every_edit_is_refused;
 use crate::gate::report::Mode;
 use crate::model::Timestamp;
 
@@ -227,7 +228,7 @@ fn in_native_mode_promotion_waits_for_the_background_analysis() {
     assert_eq!(unsure.stable(), Some("v2"));
 
     let endless = Rollout::new(spec(&canary), Mode::Native).unwrap().without_waiting_for_background();
-    let mut endless = Rollout { state: waiting.state(), ..endless };
+    let mut endless = Rollout { state: waiting.state.clone(), ..endless };
     endless.state.unseen = true;
     settle(&mut endless, 10);
     assert_eq!(endless.stable(), Some("v2"));
@@ -369,11 +370,27 @@ fn a_state_of_another_spec_or_version_is_refused() {
     assert!(Rollout::resume(gated(), Mode::Native, state.clone()).is_err());
     assert!(Rollout::resume(routed("[]"), Mode::Strict, state.clone()).is_err());
     let mut other = state.clone();
-    other.version += 1;
+    other.0.version += 1;
     assert!(Rollout::resume(gated(), Mode::Strict, other).unwrap_err().to_string().contains("version"));
     let mut broken = state;
-    broken.replica_sets[0].available = i64::MAX;
+    broken.0.replica_sets[0].available = i64::MAX;
     assert!(Rollout::resume(gated(), Mode::Strict, broken).is_err());
+}
+
+#[test]
+fn a_state_that_was_damaged_is_refused_wherever_it_was_kept() {
+    let mut rollout = begun(gated(), Mode::Strict);
+    pass_time(&mut rollout, 20);
+    let state = rollout.state();
+    every_edit_is_refused(&state.to_json().unwrap(), RolloutState::from_json);
+    // Inside something else, and without the functions for JSON.
+    let kept = serde_json::json!({"status": state});
+    let back = |kept: &serde_json::Value| serde_json::from_value::<RolloutState>(kept["status"].clone());
+    assert_eq!(back(&kept).unwrap(), state);
+    let mut edited = kept;
+    edited["status"]["state"]["stable"] = edited["status"]["state"]["wanted"].clone();
+    let error = back(&edited).unwrap_err().to_string();
+    assert!(error.contains("it is not what was written: its checksum is "), "{error}");
 }
 
 /// Something that happens to a rollout.

@@ -172,7 +172,7 @@ fn the_warm_up_is_no_evidence() {
 #[test]
 fn the_state_of_another_version_or_specification_is_refused() {
     let state = started().state();
-    assert!(NativeGate::resume(spec(), GateState { version: 9, ..state.clone() }).is_err());
+    assert!(NativeGate::resume(spec(), GateState(GateFields { version: 9, ..state.0.clone() })).is_err());
     let other =
         GateSpec::builder("g").check(Check::volume("traffic", "all_total").at_least(1.0)).build().unwrap();
     assert!(NativeGate::resume(other, state.clone()).is_err());

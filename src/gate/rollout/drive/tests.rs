@@ -1,6 +1,7 @@
 use super::*;
 use crate::error::{Error, ErrorKind};
 use crate::gate::argo::{AnalysisTemplate, Profile};
+use crate::gate::checked::tests::every_edit_is_refused;
 use crate::gate::fixture::Fixture;
 use crate::gate::rollout::{CanaryStep, RolloutPhase};
 use crate::gate::spec::{Check, GateSpec};
@@ -260,5 +261,15 @@ fn a_rollout_that_is_stopped_at_every_tick_and_resumed_is_the_same_rollout() {
         }
         assert!(stops > 1);
         assert_eq!(stopped.state(), whole.state(), "{mode:?} {failing}");
+    }
+}
+
+#[test]
+fn a_state_of_which_anything_was_damaged_is_refused() {
+    for mode in [Mode::Strict, Mode::Native] {
+        let mut rollout = GatedRollout::new(spec(), mode, gates(mode)).unwrap();
+        rollout.replay(&traffic(0.04), ("v1", "v2"), at(0), at(20), |_, _, _| ()).unwrap();
+        assert!(!rollout.running.is_empty());
+        every_edit_is_refused(&rollout.state().to_json().unwrap(), GatedRolloutState::from_json);
     }
 }
