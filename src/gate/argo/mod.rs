@@ -18,6 +18,8 @@ mod assess;
 mod condition;
 mod duration;
 mod int_or_text;
+#[cfg(feature = "serde")]
+pub(in crate::gate) mod manifest;
 mod measurement;
 mod merge;
 mod placeholder;

@@ -4,9 +4,11 @@
 //! and truth values too, since files in the wild write them so; a server would refuse them.
 
 use super::int_or_text::IntOrText;
+#[cfg(feature = "serde")]
+use super::manifest;
 
 #[cfg(feature = "serde")]
-pub(in crate::gate) mod read;
+mod read;
 
 /// A template by its kind and name.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,19 +38,19 @@ pub enum TemplateKind {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(rename_all = "camelCase", default))]
 pub struct TemplateSpec {
     /// What is measured.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::or_default"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::or_default"))]
     pub metrics: Vec<Metric>,
     /// Arguments that may be used in metrics.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::or_default"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::or_default"))]
     pub args: Vec<Argument>,
     /// Metrics that decide nothing.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::or_default"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::or_default"))]
     pub dry_run: Vec<DryRun>,
     /// How many measurements are kept.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::or_default"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::or_default"))]
     pub measurement_retention: Vec<MeasurementRetention>,
     /// Other templates to include.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::or_default"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::or_default"))]
     pub templates: Vec<TemplateReference>,
 }
 
@@ -57,21 +59,21 @@ pub struct TemplateSpec {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(rename_all = "camelCase", default))]
 pub struct Metric {
     /// The name, unique in a run.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::text"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::text"))]
     pub name: String,
     /// Go duration between measurements; empty: measured once.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::text"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::text"))]
     pub interval: String,
     /// Go duration from the run's start to the first measurement; empty: none.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::text"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::text"))]
     pub initial_delay: String,
     /// How many measurements that are no Error are wanted.
     pub count: Option<IntOrText>,
     /// A measurement is good if this holds; empty: not given.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::text"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::text"))]
     pub success_condition: String,
     /// A measurement is bad if this holds; empty: not given.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::text"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::text"))]
     pub failure_condition: String,
     /// Failed measurements tolerated; default 0, -1: failures are not looked at.
     pub failure_limit: Option<IntOrText>,
@@ -82,7 +84,7 @@ pub struct Metric {
     /// Successes in a row that end the metric well; default 0, which is off.
     pub consecutive_success_limit: Option<IntOrText>,
     /// Where the numbers come from.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::or_default"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::or_default"))]
     pub provider: Provider,
 }
 
@@ -111,10 +113,10 @@ pub struct Provider {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(rename_all = "camelCase", default))]
 pub struct PrometheusProvider {
     /// The server's URL.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::text"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::text"))]
     pub address: String,
     /// PromQL.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::text"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::text"))]
     pub query: String,
     /// Texts of the authentication settings by their path, `oauth2.tokenUrl`: kept for the placeholders in them.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "read::texts"))]
@@ -122,10 +124,10 @@ pub struct PrometheusProvider {
     /// Seconds the query may take; default 30.
     pub timeout: Option<i64>,
     /// Whether the server's certificate is not looked at.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::or_default"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::or_default"))]
     pub insecure: bool,
     /// HTTP headers of the query.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::or_default"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::or_default"))]
     pub headers: Vec<Header>,
     /// Makes the query a range query.
     pub range_query: Option<RangeQuery>,
@@ -136,10 +138,10 @@ pub struct PrometheusProvider {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(default))]
 pub struct Header {
     /// Its name.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::text"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::text"))]
     pub key: String,
     /// Its value.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::text"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::text"))]
     pub value: String,
 }
 
@@ -148,13 +150,13 @@ pub struct Header {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(default))]
 pub struct RangeQuery {
     /// An expression that answers a time, for example `now() - duration("1h")`.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::text"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::text"))]
     pub start: String,
     /// An expression that answers a time.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::text"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::text"))]
     pub end: String,
     /// Go duration from one sample to the next.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::text"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::text"))]
     pub step: String,
 }
 
@@ -163,10 +165,10 @@ pub struct RangeQuery {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(rename_all = "camelCase", default))]
 pub struct Argument {
     /// The name, used as `{{args.NAME}}`.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::text"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::text"))]
     pub name: String,
     /// The value; an empty one is one.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::optional_text"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::optional_text"))]
     pub value: Option<String>,
     /// Where the value is to be found.
     pub value_from: Option<ValueFrom>,
@@ -192,10 +194,10 @@ pub struct ValueFrom {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(default))]
 pub struct SecretKeyReference {
     /// The secret's name.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::text"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::text"))]
     pub name: String,
     /// The entry's key.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::text"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::text"))]
     pub key: String,
 }
 
@@ -204,7 +206,7 @@ pub struct SecretKeyReference {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(rename_all = "camelCase", default))]
 pub struct DryRun {
     /// An RE2 expression that is looked for anywhere in a metric's name.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::text"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::text"))]
     pub metric_name: String,
 }
 
@@ -213,7 +215,7 @@ pub struct DryRun {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(rename_all = "camelCase", default))]
 pub struct MeasurementRetention {
     /// An RE2 expression that is looked for anywhere in a metric's name.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::text"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::text"))]
     pub metric_name: String,
     /// The newest measurements to keep; 0 or less: as many as without a rule.
     pub limit: i32,
@@ -224,9 +226,9 @@ pub struct MeasurementRetention {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(rename_all = "camelCase", default))]
 pub struct TemplateReference {
     /// Its name.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::text"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::text"))]
     pub template_name: String,
     /// Whether it is a ClusterAnalysisTemplate.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "read::or_default"))]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "manifest::or_default"))]
     pub cluster_scope: bool,
 }

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
+use crate::gate::argo::manifest;
 
 /// Line and column of every field of one template, by its path.
 #[derive(Debug, Default)]
@@ -30,8 +31,7 @@ impl Places {
 
 /// The places of every template of a file, in order.
 pub(super) fn places(text: &str) -> Result<Vec<Places>> {
-    let documents: Vec<Spanned<Node>> = serde_saphyr::from_multiple(text)
-        .map_err(|error| Error::new(ErrorKind::Parse, error.to_string()).caused_by(error.to_string()))?;
+    let documents: Vec<Spanned<Node>> = manifest::documents(text)?;
     let mut all = Vec::new();
     for document in documents {
         let Node::Map(fields) = &document.value else { continue };

@@ -2,10 +2,8 @@
 //!
 //! Fields that are not known are skipped, as the Kubernetes API server prunes them.
 
-use std::fmt;
-
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::spec::{
@@ -13,7 +11,7 @@ use super::spec::{
     RolloutAnalysis, RolloutArgument, RolloutSpec,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::gate::argo::template::read::{or_default, text};
+use crate::gate::argo::manifest::{self, Manifest, Metadata, optional_text, or_default, text};
 use crate::gate::argo::{DryRun, IntOrText, MeasurementRetention, TemplateReference, parse_duration};
 
 impl RolloutSpec {
@@ -26,18 +24,12 @@ impl RolloutSpec {
     /// a field that this version does not walk through.
     #[cfg(feature = "argo")]
     pub fn from_yaml(text: &str) -> Result<Vec<Self>> {
-        let broken = |error: serde_saphyr::Error| {
-            Error::new(ErrorKind::Parse, error.to_string()).caused_by(error.to_string())
-        };
-        let documents: Vec<Document> = serde_saphyr::from_multiple(text).map_err(broken)?;
+        let documents: Vec<Option<Document>> = manifest::from_yaml(text)?;
         // Arguments may refer to any field of the manifest.
-        let refers = documents.iter().flat_map(|document| &document.spec).any(Spec::refers);
-        let values: Vec<Value> =
-            if refers { serde_saphyr::from_multiple(text).map_err(broken)? } else { Vec::new() };
+        let refers = documents.iter().flatten().any(|document| document.spec.refers());
+        let values: Vec<Value> = if refers { manifest::documents(text)? } else { Vec::new() };
         let documents = documents.into_iter().enumerate();
-        documents
-            .filter_map(|(index, document)| Some(document.spec?.build(document.name, values.get(index))))
-            .collect()
+        documents.filter_map(|(index, document)| Some(document?.build(values.get(index)))).collect()
     }
 
     /// Reads an Argo `Rollout` from JSON.
@@ -46,93 +38,30 @@ impl RolloutSpec {
     ///
     /// As `from_yaml`, and [`ErrorKind::Parse`] for what is of another kind.
     pub fn from_json(text: &str) -> Result<Self> {
-        let broken =
-            |error: serde_json::Error| Error::new(ErrorKind::Parse, error.to_string()).caused_by(error);
-        let document: Document = serde_json::from_str(text).map_err(broken)?;
-        let value: Value = serde_json::from_str(text).map_err(broken)?;
-        match document.spec {
-            Some(spec) => spec.build(document.name, Some(&value)),
-            None => Err(Error::new(ErrorKind::Parse, "found no Rollout")),
-        }
+        let found: Option<Document> = manifest::from_json(text)?;
+        let document = found.ok_or_else(|| Error::new(ErrorKind::Parse, "found no Rollout"))?;
+        let value = document.spec.refers().then(|| manifest::json(text)).transpose()?;
+        document.build(value.as_ref())
     }
 }
 
-/// One document of a file; it holds a spec if it is a Rollout.
+/// A Rollout as it is written.
 struct Document {
     name: String,
-    spec: Option<Spec>,
+    spec: Spec,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Metadata {
-    #[serde(deserialize_with = "text")]
-    name: String,
-}
+impl Manifest for Document {
+    type Spec = Spec;
+    const EXPECTED: &'static str = "a Kubernetes object";
 
-impl<'de> Deserialize<'de> for Document {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Document;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a Kubernetes object")
-            }
-
-            fn visit_unit<E>(self) -> Result<Document, E> {
-                Ok(Document { name: String::new(), spec: None })
-            }
-
-            fn visit_none<E>(self) -> Result<Document, E> {
-                Ok(Document { name: String::new(), spec: None })
-            }
-
-            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Document, D::Error> {
-                deserializer.deserialize_map(self)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Document, A::Error> {
-                document(map)
-            }
-        }
-
-        deserializer.deserialize_option(Fields)
+    fn is_kind(kind: Option<&str>) -> bool {
+        kind == Some("Rollout")
     }
-}
 
-fn document<'de, A: MapAccess<'de>>(mut map: A) -> Result<Document, A::Error> {
-    let mut kind: Option<String> = None;
-    let mut name = String::new();
-    let mut spec: Option<Spec> = None;
-    // Fields that stand before the kind, which may be anything until then.
-    let mut early: Vec<(String, Value)> = Vec::new();
-    while let Some(key) = map.next_key::<String>()? {
-        let ours = kind.as_deref().map(|kind| kind == "Rollout");
-        match (key.as_str(), ours) {
-            ("kind", _) => kind = Some(map.next_value()?),
-            ("metadata" | "spec", None) => early.push((key, map.next_value()?)),
-            ("metadata", Some(true)) => name = map.next_value::<Option<Metadata>>()?.unwrap_or_default().name,
-            ("spec", Some(true)) => spec = Some(map.next_value::<Option<Spec>>()?.unwrap_or_default()),
-            _ => {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
+    fn build(_: Option<&str>, metadata: Metadata, spec: Spec) -> Self {
+        Self { name: metadata.name, spec }
     }
-    if kind.as_deref() != Some("Rollout") {
-        return Ok(Document { name, spec: None });
-    }
-    for (key, value) in early {
-        let broken = A::Error::custom;
-        if key == "spec" {
-            spec = Some(serde_json::from_value::<Option<Spec>>(value).map_err(broken)?.unwrap_or_default());
-        } else {
-            let metadata: Option<Metadata> = serde_json::from_value(value).map_err(broken)?;
-            name = metadata.unwrap_or_default().name;
-        }
-    }
-    Ok(Document { name, spec: Some(spec.unwrap_or_default()) })
 }
 
 #[derive(Default, Deserialize)]
@@ -175,7 +104,7 @@ struct Strategy {
 struct Canary {
     #[serde(deserialize_with = "or_default")]
     steps: Vec<Step>,
-    analysis: Option<Background>,
+    analysis: Option<Analysis>,
     traffic_routing: Option<TrafficRouting>,
     #[serde(deserialize_with = "or_default")]
     dynamic_stable_scale: bool,
@@ -247,7 +176,12 @@ impl TryFrom<IntOrText> for Pods {
 
 #[derive(Deserialize)]
 #[serde(try_from = "StepFields")]
-struct Step(Result<(CanaryStep, Option<Analysis>), String>);
+enum Step {
+    Analysis(Analysis),
+    Other(CanaryStep),
+    /// Why no rollout with it is walked through.
+    Unsupported(String),
+}
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -277,7 +211,7 @@ struct ScaleFields {
     match_traffic_weight: bool,
 }
 
-#[derive(Clone, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Analysis {
     #[serde(deserialize_with = "or_default")]
@@ -288,48 +222,28 @@ struct Analysis {
     dry_run: Vec<DryRun>,
     #[serde(deserialize_with = "or_default")]
     measurement_retention: Vec<MeasurementRetention>,
+    /// Of an analysis beside the steps only.
+    starting_step: Option<i64>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Background {
-    #[serde(deserialize_with = "or_default")]
-    templates: Vec<TemplateReference>,
-    #[serde(deserialize_with = "or_default")]
-    args: Vec<Argument>,
-    #[serde(deserialize_with = "or_default")]
-    dry_run: Vec<DryRun>,
-    #[serde(deserialize_with = "or_default")]
-    measurement_retention: Vec<MeasurementRetention>,
-    starting_step: Option<i64>,
-}
-
-impl Background {
-    fn build(self, manifest: Option<&Value>) -> Result<BackgroundAnalysis> {
-        let Self { templates, args, dry_run, measurement_retention, starting_step } = self;
-        let analysis = Analysis { templates, args, dry_run, measurement_retention }.build(manifest)?;
-        Ok(BackgroundAnalysis { analysis, starting_step })
-    }
-}
-
-#[derive(Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
 struct Argument {
     #[serde(deserialize_with = "text")]
     name: String,
-    #[serde(deserialize_with = "crate::gate::argo::template::read::optional_text")]
+    #[serde(deserialize_with = "optional_text")]
     value: Option<String>,
     value_from: Option<ValueFrom>,
 }
 
-#[derive(Clone, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct ValueFrom {
     pod_template_hash_value: Option<String>,
     field_ref: Option<FieldReference>,
 }
 
-#[derive(Clone, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct FieldReference {
     #[serde(deserialize_with = "text")]
@@ -341,17 +255,13 @@ impl TryFrom<StepFields> for Step {
 
     fn try_from(fields: StepFields) -> Result<Self, String> {
         let mut steps = Vec::new();
-        let mut analysis = None;
-        steps.extend(fields.set_weight.map(CanaryStep::SetWeight));
+        steps.extend(fields.set_weight.map(|weight| Self::Other(CanaryStep::SetWeight(weight))));
         if let Some(pause) = fields.pause {
-            steps.push(CanaryStep::Pause(pause.duration.as_ref().map(seconds).transpose()?));
+            steps.push(Self::Other(CanaryStep::Pause(pause.duration.as_ref().map(seconds).transpose()?)));
         }
-        if let Some(given) = fields.analysis {
-            analysis = Some(given);
-            steps.push(CanaryStep::Analysis(RolloutAnalysis::default()));
-        }
+        steps.extend(fields.analysis.map(Self::Analysis));
         if let Some(scale) = fields.set_canary_scale {
-            steps.push(CanaryStep::SetCanaryScale(match scale {
+            steps.push(Self::Other(CanaryStep::SetCanaryScale(match scale {
                 ScaleFields { replicas: None, weight: None, match_traffic_weight: true } => {
                     CanaryScale::MatchTrafficWeight
                 }
@@ -366,20 +276,20 @@ impl TryFrom<StepFields> for Step {
                         "setCanaryScale takes one of replicas, weight and matchTrafficWeight".to_owned()
                     );
                 }
-            }));
+            })));
         }
         for (kind, given) in
             [("setHeaderRoute", fields.set_header_route), ("setMirrorRoute", fields.set_mirror_route)]
         {
-            steps.extend(given.map(|_| CanaryStep::SetRoute(kind.to_owned())));
+            steps.extend(given.map(|_| Self::Other(CanaryStep::SetRoute(kind.to_owned()))));
         }
         for (kind, given) in [("experiment", fields.experiment), ("plugin", fields.plugin)] {
             if given.is_some() {
-                return Ok(Self(Err(format!("a step of kind {kind} is not supported"))));
+                return Ok(Self::Unsupported(format!("a step of kind {kind} is not supported")));
             }
         }
-        match <[CanaryStep; 1]>::try_from(steps) {
-            Ok([step]) => Ok(Self(Ok((step, analysis)))),
+        match <[Self; 1]>::try_from(steps) {
+            Ok([step]) => Ok(step),
             Err(steps) => Err(format!(
                 "a step must have exactly one of setWeight, pause, analysis, setCanaryScale, setHeaderRoute and \
                  setMirrorRoute, this one has {}",
@@ -466,24 +376,31 @@ fn field_of(manifest: Option<&Value>, path: &str) -> Result<String, String> {
 }
 
 impl Spec {
+    /// Whether an argument is a field of the manifest.
     fn refers(&self) -> bool {
         let canary = self.strategy.canary.iter();
         let steps = canary.clone().flat_map(|canary| &canary.steps);
-        let steps = steps.filter_map(|step| step.0.as_ref().ok()?.1.as_ref());
-        let background = canary.flat_map(|canary| &canary.analysis).map(|background| &background.args);
+        let steps = steps.filter_map(|step| match step {
+            Step::Analysis(analysis) => Some(analysis),
+            Step::Other(_) | Step::Unsupported(_) => None,
+        });
         let switch = self.strategy.blue_green.iter().flat_map(|strategy| {
             strategy.pre_promotion_analysis.iter().chain(&strategy.post_promotion_analysis)
         });
-        let args = steps.chain(switch).map(|analysis| &analysis.args);
-        let mut args = args.chain(background).flatten();
-        args.any(|argument| argument.value_from.as_ref().is_some_and(|from| from.field_ref.is_some()))
+        let analyses = canary.flat_map(|canary| &canary.analysis).chain(steps).chain(switch);
+        let mut references =
+            analyses.flat_map(|analysis| &analysis.args).flat_map(|argument| &argument.value_from);
+        references.any(|from| from.field_ref.is_some())
     }
+}
 
-    fn build(self, name: String, manifest: Option<&Value>) -> Result<RolloutSpec> {
+impl Document {
+    fn build(self, manifest: Option<&Value>) -> Result<RolloutSpec> {
+        let Self { name, spec } = self;
         let unsupported =
             |text: &str| Err(Error::new(ErrorKind::Unsupported, format!("rollout `{name}`: {text}")));
-        let blue_green = self.strategy.blue_green.map(|strategy| strategy.build(manifest)).transpose()?;
-        let canary = match (self.strategy.canary, &blue_green) {
+        let blue_green = spec.strategy.blue_green.map(|strategy| strategy.build(manifest)).transpose()?;
+        let canary = match (spec.strategy.canary, &blue_green) {
             (Some(canary), None) => canary,
             (None, Some(_)) => Canary::default(),
             (given, _) => {
@@ -504,30 +421,33 @@ impl Spec {
         let canary_defaults = CanaryStrategy::default();
         let mut steps = Vec::with_capacity(canary.steps.len());
         for step in canary.steps {
-            let (step, analysis) = match step.0 {
-                Ok(step) => step,
-                Err(text) => return unsupported(&text),
-            };
-            steps.push(match analysis {
-                Some(analysis) => CanaryStep::Analysis(analysis.build(manifest)?),
-                None => step,
+            steps.push(match step {
+                Step::Analysis(analysis) => CanaryStep::Analysis(analysis.build(manifest)?),
+                Step::Other(step) => step,
+                Step::Unsupported(text) => return unsupported(&text),
             });
         }
-        let background = canary.analysis.map(|background| background.build(manifest)).transpose()?;
+        let background = match canary.analysis {
+            Some(analysis) => Some(BackgroundAnalysis {
+                starting_step: analysis.starting_step,
+                analysis: analysis.build(manifest)?,
+            }),
+            None => None,
+        };
         let maximum = canary.traffic_routing.as_ref().and_then(|routing| routing.max_traffic_weight);
         Ok(RolloutSpec {
             name,
-            replicas: self.replicas.unwrap_or(defaults.replicas),
-            progress_deadline_seconds: self
+            replicas: spec.replicas.unwrap_or(defaults.replicas),
+            progress_deadline_seconds: spec
                 .progress_deadline_seconds
                 .unwrap_or(defaults.progress_deadline_seconds),
-            progress_deadline_abort: self.progress_deadline_abort,
-            rollback_window: self.rollback_window.revisions,
-            successful_run_history_limit: self
+            progress_deadline_abort: spec.progress_deadline_abort,
+            rollback_window: spec.rollback_window.revisions,
+            successful_run_history_limit: spec
                 .analysis
                 .successful_run_history_limit
                 .unwrap_or(defaults.successful_run_history_limit),
-            unsuccessful_run_history_limit: self
+            unsuccessful_run_history_limit: spec
                 .analysis
                 .unsuccessful_run_history_limit
                 .unwrap_or(defaults.unsuccessful_run_history_limit),

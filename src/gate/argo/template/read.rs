@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 
-use crate::error::{Error, ErrorKind, Result};
-
+use super::super::manifest::{self, Manifest, Metadata, OrDefault};
 use super::{AnalysisTemplate, Provider, TemplateKind, TemplateSpec};
+use crate::error::{Error, ErrorKind, Result};
 
 impl AnalysisTemplate {
     /// Reads every AnalysisTemplate and ClusterAnalysisTemplate of a YAML file, which may hold several documents;
@@ -18,9 +18,7 @@ impl AnalysisTemplate {
     /// [`ErrorKind::Parse`] for text that is no YAML and for fields of a wrong type, with line and column.
     #[cfg(feature = "argo")]
     pub fn from_yaml(text: &str) -> Result<Vec<Self>> {
-        let documents: Vec<Document> = serde_saphyr::from_multiple(text)
-            .map_err(|error| Error::new(ErrorKind::Parse, error.to_string()).caused_by(error.to_string()))?;
-        Ok(documents.into_iter().filter_map(|document| document.template).collect())
+        Ok(manifest::from_yaml(text)?.into_iter().flatten().collect())
     }
 
     /// Reads a template from JSON: the object itself, or a bare `spec`.
@@ -29,141 +27,46 @@ impl AnalysisTemplate {
     ///
     /// [`ErrorKind::Parse`] for what is no JSON, has fields of a wrong type, or is of another kind.
     pub fn from_json(text: &str) -> Result<Self> {
-        let document: Document = serde_json::from_str(text)
-            .map_err(|error| Error::new(ErrorKind::Parse, error.to_string()).caused_by(error))?;
-        document.template.ok_or_else(|| {
+        manifest::from_json(text)?.ok_or_else(|| {
             Error::new(ErrorKind::Parse, "found no AnalysisTemplate, ClusterAnalysisTemplate or spec of one")
         })
     }
 }
 
-/// One document of a file; it holds a template if it is of that kind.
-struct Document {
-    template: Option<AnalysisTemplate>,
-}
+impl Manifest for AnalysisTemplate {
+    type Spec = TemplateSpec;
+    const EXPECTED: &'static str = "a Kubernetes object, or the spec of an AnalysisTemplate";
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Metadata {
-    #[serde(deserialize_with = "text")]
-    name: String,
-    #[serde(deserialize_with = "or_default")]
-    annotations: Annotations,
-}
-
-#[derive(Default)]
-struct Annotations(Vec<(String, String)>);
-
-impl<'de> Deserialize<'de> for Annotations {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Annotations;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map of texts")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Annotations, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(name) = map.next_key::<String>()? {
-                    entries.push((name, map.next_value::<Text>()?.0));
-                }
-                Ok(Annotations(entries))
-            }
-        }
-
-        deserializer.deserialize_map(Entries)
+    fn is_kind(kind: Option<&str>) -> bool {
+        matches!(kind, None | Some("AnalysisTemplate" | "ClusterAnalysisTemplate"))
     }
-}
 
-impl<'de> Deserialize<'de> for Document {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Document;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a Kubernetes object, or the spec of an AnalysisTemplate")
-            }
-
-            fn visit_unit<E>(self) -> Result<Document, E> {
-                Ok(Document { template: None })
-            }
-
-            fn visit_none<E>(self) -> Result<Document, E> {
-                Ok(Document { template: None })
-            }
-
-            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Document, D::Error> {
-                deserializer.deserialize_map(self)
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Document, A::Error> {
-                document(map)
-            }
-        }
-
-        deserializer.deserialize_option(Fields)
-    }
-}
-
-fn document<'de, A: MapAccess<'de>>(mut map: A) -> Result<Document, A::Error> {
-    let mut kind: Option<String> = None;
-    let mut template = AnalysisTemplate::default();
-    let mut metadata = Metadata::default();
-    let mut early_spec: Option<serde_json::Value> = None;
-    let mut found = false;
-    while let Some(key) = map.next_key::<String>()? {
-        let ours = kind.as_deref().map(is_template);
-        match (key.as_str(), ours) {
-            ("kind", _) => kind = Some(map.next_value()?),
-            ("metadata", None | Some(true)) => metadata = map.next_value::<OrDefault<Metadata>>()?.0,
-            ("spec", Some(true)) => {
-                template.spec = map.next_value::<OrDefault<TemplateSpec>>()?.0;
-                found = true;
-            }
-            // The kind comes later, if at all: until then this may be anything.
-            ("spec", None) => early_spec = Some(map.next_value()?),
-            ("metrics", None) => {
-                template.spec.metrics = map.next_value::<OrDefault<_>>()?.0;
-                found = true;
-            }
-            ("args", None) => template.spec.args = map.next_value::<OrDefault<_>>()?.0,
-            ("dryRun", None) => template.spec.dry_run = map.next_value::<OrDefault<_>>()?.0,
-            ("measurementRetention", None) => {
-                template.spec.measurement_retention = map.next_value::<OrDefault<_>>()?.0;
-            }
-            ("templates", None) => {
-                template.spec.templates = map.next_value::<OrDefault<_>>()?.0;
-                found = true;
-            }
+    fn bare_field<'de, A: MapAccess<'de>>(
+        spec: &mut TemplateSpec,
+        name: &str,
+        map: &mut A,
+    ) -> Result<bool, A::Error> {
+        match name {
+            "metrics" => spec.metrics = map.next_value::<OrDefault<_>>()?.0,
+            "args" => spec.args = map.next_value::<OrDefault<_>>()?.0,
+            "dryRun" => spec.dry_run = map.next_value::<OrDefault<_>>()?.0,
+            "measurementRetention" => spec.measurement_retention = map.next_value::<OrDefault<_>>()?.0,
+            "templates" => spec.templates = map.next_value::<OrDefault<_>>()?.0,
             _ => {
                 map.next_value::<IgnoredAny>()?;
             }
         }
+        // Other things have arguments, too.
+        Ok(matches!(name, "metrics" | "templates"))
     }
-    if kind.as_deref().is_none_or(is_template)
-        && let Some(spec) = early_spec
-    {
-        template.spec = serde_json::from_value(spec).map_err(A::Error::custom)?;
-        found = true;
-    }
-    if kind.as_deref().is_some_and(|kind| !is_template(kind)) || (kind.is_none() && !found) {
-        return Ok(Document { template: None });
-    }
-    if kind.as_deref() == Some("ClusterAnalysisTemplate") {
-        template.kind = TemplateKind::Cluster;
-    }
-    template.name = metadata.name;
-    template.annotations = metadata.annotations.0;
-    Ok(Document { template: Some(template) })
-}
 
-fn is_template(kind: &str) -> bool {
-    matches!(kind, "AnalysisTemplate" | "ClusterAnalysisTemplate")
+    fn build(kind: Option<&str>, metadata: Metadata, spec: TemplateSpec) -> Self {
+        let kind = match kind {
+            Some("ClusterAnalysisTemplate") => TemplateKind::Cluster,
+            _ => TemplateKind::Namespaced,
+        };
+        Self { kind, name: metadata.name, annotations: metadata.annotations.0, spec }
+    }
 }
 
 impl<'de> Deserialize<'de> for Provider {
@@ -230,72 +133,6 @@ impl<'de> Deserialize<'de> for Names {
 
         deserializer.deserialize_map(Keys)
     }
-}
-
-/// A value that may be written as nothing, `key:`, which is its default.
-struct OrDefault<T>(T);
-
-impl<'de, T: Default + Deserialize<'de>> Deserialize<'de> for OrDefault<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        or_default(deserializer).map(Self)
-    }
-}
-
-pub(in crate::gate) fn or_default<'de, T, D>(deserializer: D) -> Result<T, D::Error>
-where
-    T: Default + Deserialize<'de>,
-    D: Deserializer<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
-/// Text; numbers and truth values count as what was written.
-struct Text(String);
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Scalar;
-
-        impl Visitor<'_> for Scalar {
-            type Value = Text;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("text")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text, E> {
-                Ok(Text(text.to_owned()))
-            }
-
-            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Text, E> {
-                Ok(Text(value.to_string()))
-            }
-
-            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Text, E> {
-                Ok(Text(value.to_string()))
-            }
-
-            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Text, E> {
-                Ok(Text(value.to_string()))
-            }
-
-            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Text, E> {
-                Ok(Text(value.to_string()))
-            }
-        }
-
-        deserializer.deserialize_str(Scalar)
-    }
-}
-
-pub(in crate::gate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    optional_text(deserializer).map(Option::unwrap_or_default)
-}
-
-pub(in crate::gate) fn optional_text<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<String>, D::Error> {
-    Ok(Option::<Text>::deserialize(deserializer)?.map(|text| text.0))
 }
 
 /// The texts anywhere in a value, each with its path; other scalars hold no placeholder and are left out.

@@ -1,4 +1,7 @@
 use super::*;
+use crate::gate::argo::AnalysisTemplate;
+use crate::gate::report::Mode;
+use crate::gate::rollout::Rollout;
 
 fn one(yaml: &str) -> RolloutSpec {
     let mut specs = RolloutSpec::from_yaml(yaml).unwrap();
@@ -45,6 +48,49 @@ fn a_spec_may_stand_before_its_kind_and_json_is_read_as_well() {
     assert_eq!(one(yaml), RolloutSpec::from_json(json).unwrap());
     let other = RolloutSpec::from_json(r#"{"kind": "AnalysisTemplate"}"#).unwrap_err();
     assert_eq!(other.to_string(), "found no Rollout");
+}
+
+#[test]
+fn a_field_is_found_in_its_own_document_whatever_stands_around_it() {
+    let rollout = |name: &str| {
+        format!(
+            "kind: Rollout\nmetadata: {{name: {name}, annotations: {{none: }}}}\nspec: {{strategy: {{blueGreen: \
+             {{prePromotionAnalysis: {{templates: [{{templateName: t}}], args: [{{name: a, valueFrom: {{fieldRef: {{fieldPath: \
+             metadata.name}}}}}}]}}}}}}}}\n"
+        )
+    };
+    let text =
+        format!("---\n# nothing\n---\n{}---\nnull\n---\nkind: Service\n---\n{}", rollout("a"), rollout("b"));
+    let specs = RolloutSpec::from_yaml(&text).unwrap();
+    let found = specs.iter().map(|spec| {
+        let analysis = spec.blue_green.as_ref().unwrap().pre_promotion_analysis.as_ref().unwrap();
+        (spec.name.clone(), analysis.args[0].value.clone())
+    });
+    let is = |name: &str| (name.to_owned(), ArgumentValue::Text(name.to_owned()));
+    assert_eq!(found.collect::<Vec<_>>(), [is("a"), is("b")]);
+}
+
+#[test]
+fn what_is_nested_without_end_or_has_no_end_of_steps_is_refused() {
+    let deep = |open: &str, close: &str| open.repeat(100_000) + &close.repeat(100_000);
+    for nested in [deep("[", "]"), deep("{a: ", "}"), "[".repeat(100_000)] {
+        for text in [format!("spec: {nested}\nkind: Rollout\n"), format!("kind: Rollout\nspec: {nested}\n")] {
+            assert_eq!(RolloutSpec::from_yaml(&text).unwrap_err().kind(), ErrorKind::Parse);
+            assert_eq!(
+                AnalysisTemplate::from_yaml(&text.replace("Rollout", "AnalysisTemplate")).unwrap_err().kind(),
+                ErrorKind::Parse
+            );
+        }
+    }
+    let nested = deep("[", "]");
+    let json = format!("{{\"kind\": \"Rollout\", \"spec\": {nested}}}");
+    assert_eq!(RolloutSpec::from_json(&json).unwrap_err().kind(), ErrorKind::Parse);
+    let many = "- setWeight: 1\n".repeat(10_001);
+    let spec = steps(&many.replace("- ", "      - ")).unwrap().remove(0);
+    let error = Rollout::new(spec, Mode::Strict).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
+    let many = "- setWeight: 1\n".repeat(1_000_000).replace("- ", "      - ");
+    assert_eq!(steps(&many).unwrap_err().kind(), ErrorKind::Parse);
 }
 
 #[test]
@@ -108,8 +154,6 @@ fn what_does_not_fit_is_refused_with_its_place() {
 
 #[test]
 fn a_spec_that_cannot_be_walked_through_is_refused_in_argos_words() {
-    use crate::gate::report::Mode;
-    use crate::gate::rollout::Rollout;
     for (canary, part) in [
         ("{steps: [{setWeight: 101}]}", "steps[0]: SetWeight needs to be between 0 and 100"),
         ("{trafficRouting: {maxTrafficWeight: 1000}, steps: [{setWeight: 1001}]}", "between 0 and 1000"),
