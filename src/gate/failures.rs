@@ -31,8 +31,12 @@ const fn next(kind: ErrorKind) -> Option<ErrorKind> {
     })
 }
 
+pub(super) fn every_kind() -> impl Iterator<Item = ErrorKind> {
+    std::iter::successors(Some(ErrorKind::Parse), |kind| next(*kind))
+}
+
 /// A source of which some questions fail, counted from 0.
-struct Failing {
+pub(super) struct Failing {
     inner: Fixture,
     asked: AtomicUsize,
     first: usize,
@@ -41,6 +45,10 @@ struct Failing {
 }
 
 impl Failing {
+    pub(super) fn new(inner: Fixture, kind: ErrorKind, first: usize, last: usize) -> Self {
+        Self { inner, asked: AtomicUsize::new(0), first, last, kind }
+    }
+
     fn ask(&self) -> Result<()> {
         let asked = self.asked.fetch_add(1, Ordering::Relaxed);
         match (self.first..=self.last).contains(&asked) {
@@ -49,7 +57,7 @@ impl Failing {
         }
     }
 
-    fn asked(&self) -> usize {
+    pub(super) fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
     }
 }
@@ -129,7 +137,7 @@ fn run(mut gate: Gate, source: &Failing) -> (Verdict, usize) {
 }
 
 fn failing(kind: ErrorKind, first: usize, last: usize) -> Failing {
-    Failing { inner: data(), asked: AtomicUsize::new(0), first, last, kind }
+    Failing::new(data(), kind, first, last)
 }
 
 /// Lets every question of a run fail with every kind: that one alone, and all from it on.
@@ -137,15 +145,13 @@ fn never_passes(gate: fn() -> Gate) {
     let whole = failing(ErrorKind::Io, usize::MAX, usize::MAX);
     assert_eq!(run(gate(), &whole).0, Verdict::Pass, "without a failure it passes");
     assert!(whole.asked() > 5, "it asks: {}", whole.asked());
-    let mut kind = Some(ErrorKind::Parse);
-    while let Some(failure) = kind {
+    for failure in every_kind() {
         for question in 0..whole.asked() {
             let (_, passed_over) = run(gate(), &failing(failure, question, question));
             assert_eq!(passed_over, 0, "question {question} alone fails with {failure:?}");
             let (verdict, _) = run(gate(), &failing(failure, question, usize::MAX));
             assert_ne!(verdict, Verdict::Pass, "questions from {question} on fail with {failure:?}");
         }
-        kind = next(failure);
     }
 }
 

@@ -9,9 +9,10 @@ use crate::gate::argo::Phase;
 use crate::gate::report::Mode;
 
 impl Rollout {
-    pub(super) fn run(&self, name: Option<&String>) -> Option<&RolloutRun> {
-        let name = name?;
-        self.state.runs.iter().find(|run| run.name == *name)
+    /// The run for a purpose that is looked at.
+    pub(super) fn current_run(&self, purpose: RunPurpose) -> Option<&RolloutRun> {
+        let name = self.state.current.get(purpose)?;
+        self.state.runs.iter().find(|run| run.name == name)
     }
 
     pub(super) fn is_paused_by(&self, reason: PauseReason) -> bool {
@@ -60,8 +61,8 @@ impl Pass<'_> {
         }
         self.analyse_step();
         self.analyse_background();
-        let current = [self.rollout.state.step_run.clone(), self.rollout.state.background_run.clone()];
-        self.end_runs(|run| !current.iter().flatten().any(|name| *name == run.name));
+        let current = self.rollout.state.current.clone();
+        self.end_runs(|run| !current.has(run));
     }
 
     fn analyse_step(&mut self) {
@@ -71,41 +72,41 @@ impl Pass<'_> {
         }
         let index = state.step.unwrap_or_default();
         let Some(CanaryStep::Analysis(_)) = self.rollout.current_step() else {
-            self.rollout.state.step_run = None;
+            self.rollout.state.current.set(RunPurpose::Step(index), None);
             return;
         };
         let purpose = RunPurpose::Step(index);
-        let run = self.rollout.run(state.step_run.as_ref()).cloned();
+        let run = self.rollout.current_run(purpose).cloned();
         if run.as_ref().is_some_and(|run| run.purpose != purpose) {
             // A step that is left; the next pass makes the new one's run.
-            self.rollout.state.step_run = None;
+            self.rollout.state.current.set(purpose, None);
             return;
         }
-        if self.rollout.needs_run(run.as_ref()) {
-            self.rollout.state.step_run = Some(self.start_run(purpose));
-        } else if let Some(run) = run {
-            self.act_on(&run, "Step-based analysis phase error/failed");
-        }
+        self.analyse_one(purpose, "Step-based analysis phase error/failed");
     }
 
     fn analyse_background(&mut self) {
-        let state = &self.rollout.state;
+        let purpose = RunPurpose::Background;
         if !self.rollout.background_begins() || self.rollout.fully_promoted() {
-            self.rollout.state.background_run = None;
+            self.rollout.state.current.set(purpose, None);
             return;
         }
-        if self.rollout.is_paused_by(PauseReason::InconclusiveAnalysisRun) {
-            return;
-        }
-        let run = self.rollout.run(state.background_run.as_ref()).cloned();
-        if self.rollout.needs_run(run.as_ref()) {
-            self.rollout.state.background_run = Some(self.start_run(RunPurpose::Background));
-        } else if let Some(run) = run {
-            self.act_on(&run, "Background analysis phase error/failed");
+        if !self.rollout.is_paused_by(PauseReason::InconclusiveAnalysisRun) {
+            self.analyse_one(purpose, "Background analysis phase error/failed");
         }
     }
 
-    pub(super) fn act_on(&mut self, run: &RolloutRun, text: &str) {
+    /// Begins the run for a purpose if it needs one, or does what its phase asks for.
+    pub(super) fn analyse_one(&mut self, purpose: RunPurpose, text: &str) {
+        let run = self.rollout.current_run(purpose).cloned();
+        if self.rollout.needs_run(run.as_ref()) {
+            self.start_run(purpose);
+        } else if let Some(run) = run {
+            self.act_on(&run, text);
+        }
+    }
+
+    fn act_on(&mut self, run: &RolloutRun, text: &str) {
         match run.phase {
             Phase::Inconclusive => {
                 let waived = run.purpose == RunPurpose::Background && self.rollout.state.background_waived;
@@ -122,7 +123,7 @@ impl Pass<'_> {
         }
     }
 
-    pub(super) fn start_run(&mut self, purpose: RunPurpose) -> String {
+    fn start_run(&mut self, purpose: RunPurpose) {
         let rollout = &mut *self.rollout;
         let version = rollout.state.wanted.clone().unwrap_or_default();
         let mut stem = format!("{}-{version}-{}", rollout.spec.name, rollout.state.revision);
@@ -148,8 +149,8 @@ impl Pass<'_> {
             message: String::new(),
             terminate: false,
         });
-        self.events.push(RolloutEvent::RunStarted { run: name.clone(), purpose });
-        name
+        rollout.state.current.set(purpose, Some(name.clone()));
+        self.events.push(RolloutEvent::RunStarted { run: name, purpose });
     }
 
     /// Asks runs to end that nothing waits for any more.

@@ -3,13 +3,10 @@
 use super::event::RolloutEvent;
 use super::machine::Rollout;
 use super::pass::Pass;
-use super::spec::BlueGreenStrategy;
+use super::spec::{BlueGreenStrategy, RolloutAnalysis, SCALE_DOWN_DELAY_SECONDS};
 use super::state::{PauseReason, RolloutRun, RunPurpose};
 use crate::gate::argo::Phase;
 use crate::model::Timestamp;
-
-/// How long the canary's pods outlive an abort, and the version before a promotion, where the spec does not say.
-const SCALE_DOWN_DELAY_SECONDS: i64 = 30;
 
 impl Rollout {
     fn is_active(&self) -> bool {
@@ -38,16 +35,18 @@ impl Rollout {
         self.wanted_set().is_some_and(|set| set.wanted == pods && set.available == pods)
     }
 
+    /// Whether the analysis for a purpose is passed, or there is none.
+    fn has_passed(&self, purpose: RunPurpose, analysis: Option<&RolloutAnalysis>) -> bool {
+        let run = self.current_run(purpose);
+        analysis.is_none() || run.is_some_and(|run| run.phase == Phase::Successful && !run.terminate)
+    }
+
     fn has_passed_before_promotion(&self, strategy: &BlueGreenStrategy) -> bool {
-        let run = self.run(self.state.before_run.as_ref());
-        strategy.pre_promotion_analysis.is_none()
-            || run.is_some_and(|run| run.phase == Phase::Successful && !run.terminate)
+        self.has_passed(RunPurpose::PrePromotion, strategy.pre_promotion_analysis.as_ref())
     }
 
     fn has_passed_after_promotion(&self, strategy: &BlueGreenStrategy) -> bool {
-        let run = self.run(self.state.after_run.as_ref());
-        strategy.post_promotion_analysis.is_none()
-            || run.is_some_and(|run| run.phase == Phase::Successful && !run.terminate)
+        self.has_passed(RunPurpose::PostPromotion, strategy.post_promotion_analysis.as_ref())
     }
 
     /// When the pause before the switch ends by itself.
@@ -77,18 +76,14 @@ impl Pass<'_> {
     }
 
     fn scale_blue_green(&mut self, strategy: &BlueGreenStrategy) {
-        let rollout = &mut *self.rollout;
+        let rollout = &*self.rollout;
         let (wanted, stable) = (rollout.state.wanted.clone(), rollout.state.stable.clone());
         let active = rollout.state.active.clone();
         let replicas = rollout.spec.replicas;
-        let delay = match strategy.abort_scale_down_delay_seconds {
-            Some(0) => None,
-            given => Some(given.unwrap_or(SCALE_DOWN_DELAY_SECONDS)),
-        };
-        let delays = self.is_aborted() && delay.is_some();
+        let delay = strategy.abort_delay_seconds().filter(|_| self.is_aborted());
         for set in &mut self.rollout.state.replica_sets {
             let is_wanted = wanted.as_ref() == Some(&set.version);
-            if (is_wanted && !delays) || stable.as_ref() == Some(&set.version) {
+            if (is_wanted && delay.is_none()) || stable.as_ref() == Some(&set.version) {
                 set.scale_down_at = None;
             }
         }
@@ -97,7 +92,7 @@ impl Pass<'_> {
         }
         if let Some(version) = wanted.filter(|version| active.as_ref() != Some(version)) {
             let pods = self.rollout.preview_pods(strategy);
-            self.scale_canary(&version, pods, delays.then_some(delay).flatten());
+            self.scale_canary(&version, pods, delay);
         }
         self.scale_others(strategy);
     }
@@ -213,39 +208,26 @@ impl Pass<'_> {
             && active
             && !rollout.fully_promoted()
             && rollout.is_saturated();
-        self.analyse_one(RunPurpose::PrePromotion, before, "Pre-promotion analysis phase error/failed");
-        self.analyse_one(RunPurpose::PostPromotion, after, "Post-promotion analysis phase error/failed");
-        let current = [self.rollout.state.before_run.clone(), self.rollout.state.after_run.clone()];
+        if !rollout.is_paused_by(PauseReason::InconclusiveAnalysisRun) {
+            for (purpose, is_due, text) in [
+                (RunPurpose::PrePromotion, before, "Pre-promotion analysis phase error/failed"),
+                (RunPurpose::PostPromotion, after, "Post-promotion analysis phase error/failed"),
+            ] {
+                if is_due {
+                    self.analyse_one(purpose, text);
+                }
+            }
+        }
+        let current = self.rollout.state.current.clone();
         let left = |run: &RolloutRun| {
-            let looked_at = match run.purpose {
+            let is_due = match run.purpose {
                 RunPurpose::PrePromotion => before,
                 RunPurpose::PostPromotion => after,
                 RunPurpose::Step(_) | RunPurpose::Background => false,
             };
-            !looked_at || !current.iter().flatten().any(|name| *name == run.name)
+            !is_due || !current.has(run)
         };
         self.end_runs(left);
-    }
-
-    fn analyse_one(&mut self, purpose: RunPurpose, begins: bool, text: &str) {
-        let state = &self.rollout.state;
-        let current = match purpose {
-            RunPurpose::PrePromotion => state.before_run.as_ref(),
-            _ => state.after_run.as_ref(),
-        };
-        if !begins || self.rollout.is_paused_by(PauseReason::InconclusiveAnalysisRun) {
-            return;
-        }
-        let run = self.rollout.run(current).cloned();
-        if self.rollout.needs_run(run.as_ref()) {
-            let name = Some(self.start_run(purpose));
-            match purpose {
-                RunPurpose::PrePromotion => self.rollout.state.before_run = name,
-                _ => self.rollout.state.after_run = name,
-            }
-        } else if let Some(run) = run {
-            self.act_on(&run, text);
-        }
     }
 
     /// Why the active version becomes the stable one, if it does.

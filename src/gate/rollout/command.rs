@@ -89,9 +89,8 @@ impl Rollout {
         }
     }
 
-    fn run_phase(&self, name: Option<&String>) -> Option<Phase> {
-        let run = self.state.runs.iter().find(|run| Some(&run.name) == name)?;
-        Some(run.phase)
+    fn could_not_tell(&self, purpose: RunPurpose) -> bool {
+        self.current_run(purpose).is_some_and(|run| run.phase == Phase::Inconclusive)
     }
 
     fn promote(&mut self, now: Timestamp) {
@@ -102,8 +101,7 @@ impl Rollout {
             }
             return;
         }
-        let inconclusive = self.run_phase(self.state.step_run.as_ref()) == Some(Phase::Inconclusive);
-        if inconclusive && !self.state.pauses.is_empty() {
+        if self.could_not_tell(RunPurpose::Step(0)) && !self.state.pauses.is_empty() {
             self.clear_pauses();
             self.next_step();
         } else if !self.state.pauses.is_empty() {
@@ -159,20 +157,8 @@ impl Rollout {
 
     /// Lets a run that could not tell be followed by a new one.
     fn forget_inconclusive(&mut self, purpose: RunPurpose) {
-        let current = match purpose {
-            RunPurpose::Step(_) => &self.state.step_run,
-            RunPurpose::Background => &self.state.background_run,
-            RunPurpose::PrePromotion => &self.state.before_run,
-            RunPurpose::PostPromotion => &self.state.after_run,
-        };
-        if self.run_phase(current.as_ref()) != Some(Phase::Inconclusive) {
-            return;
-        }
-        match purpose {
-            RunPurpose::Step(_) => self.state.step_run = None,
-            RunPurpose::Background => self.state.background_run = None,
-            RunPurpose::PrePromotion => self.state.before_run = None,
-            RunPurpose::PostPromotion => self.state.after_run = None,
+        if self.could_not_tell(purpose) {
+            self.state.current.set(purpose, None);
         }
     }
 }

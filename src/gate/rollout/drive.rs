@@ -121,18 +121,28 @@ impl GatedRollout {
         self.rollout.deploy(now, version)
     }
 
-    /// As [`Rollout::update`]; a background analysis that changed begins anew.
+    /// As [`Rollout::update`]; an analysis that changed begins anew.
     ///
     /// # Errors
     ///
     /// As there and as [`new`](Self::new); the rollout is as it was.
     pub fn update(&mut self, now: Timestamp, spec: RolloutSpec) -> Result<()> {
         let ends = self.gates.check(&spec)?;
-        let changed = self.rollout.spec().canary.background != spec.canary.background;
+        let before = self.rollout.spec().clone();
         self.rollout.update(now, spec)?;
         self.rollout.waits_for_background = ends;
-        if changed {
-            self.rollout.state.background_run = None;
+        for run in self.rollout.runs().to_vec() {
+            if before.analysis(run.purpose) == self.rollout.spec().analysis(run.purpose) {
+                continue;
+            }
+            // The next pass ends the run. Its gate could not go on from a state, as nothing tells what it is made of.
+            if let Some(gate) = self.running.remove(&run.name) {
+                self.reports.insert(run.name.clone(), gate.report());
+            }
+            let current = &mut self.rollout.state.current;
+            if current.has(&run) {
+                current.set(run.purpose, None);
+            }
         }
         Ok(())
     }
@@ -190,12 +200,16 @@ impl GatedRollout {
         let mut looked = false;
         let mut ended = Vec::new();
         for (name, gate) in &mut self.running {
-            if gate.next_due().is_some_and(|due| due <= now) {
+            let is_due = gate.next_due().is_some_and(|due| due <= now);
+            if is_due {
                 looked |= gate.tick(now, source)?.measured;
             }
+            let known = self.rollout.runs().iter().find(|run| run.name == *name).map(|run| run.phase);
+            if !is_due && known == Some(Phase::Running) {
+                continue;
+            }
             let (phase, message) = gate.outcome();
-            let known = self.rollout.runs().iter().find(|run| run.name == *name);
-            if known.is_some_and(|run| run.phase != phase) {
+            if known.is_some_and(|known| known != phase) {
                 self.rollout.judge(name, phase, &message)?;
                 all.events.push(RolloutEvent::RunPhase { run: name.clone(), phase, message });
                 looked = true;
@@ -214,35 +228,39 @@ impl GatedRollout {
 
     /// Begins the gates of new runs and ends those that nothing waits for.
     fn follow_runs(&mut self, now: Timestamp) -> Result<()> {
-        let runs: Vec<RolloutRun> = self.rollout.runs().to_vec();
-        for run in runs.iter().filter(|run| !run.phase.is_completed()) {
+        let open = self.rollout.runs().iter().filter(|run| !run.phase.is_completed());
+        for run in open.cloned().collect::<Vec<RolloutRun>>() {
             if run.terminate {
-                // The report is that of the last look: ending is no evidence.
-                let (mut phase, mut message) = (Phase::Inconclusive, String::new());
-                if let Some(mut gate) = self.running.remove(&run.name) {
-                    self.reports.insert(run.name.clone(), gate.report());
-                    gate.terminate(now);
-                    (phase, message) = gate.outcome();
-                }
-                if self.rollout.mode() == Mode::Native && phase == Phase::Successful {
-                    (phase, message) = (Phase::Inconclusive, "ended before it had judged".to_owned());
-                }
+                let (phase, message) = self.end_gate(&run.name, now);
                 self.rollout.judge(&run.name, phase, &message)?;
-            } else if !self.running.contains_key(&run.name) {
-                match self.gates.build(self.rollout.spec(), run) {
+            } else if !self.running.contains_key(&run.name) && self.rollout.state.current.has(&run) {
+                match self.gates.build(self.rollout.spec(), &run) {
                     Ok(mut gate) => {
                         gate.start(now);
-                        self.running.insert(run.name.clone(), gate);
+                        self.running.insert(run.name, gate);
                     }
                     // Whatever cannot be measured is given up, not passed.
                     Err(error) => self.rollout.judge(&run.name, Phase::Error, &error.to_string())?,
                 }
             }
         }
-        let known = |name: &String| runs.iter().any(|run| run.name == *name);
+        let known = |name: &String| self.rollout.runs().iter().any(|run| run.name == *name);
         self.reports.retain(|name, _| known(name));
         self.running.retain(|name, _| known(name));
         Ok(())
+    }
+
+    /// What a run has come to that is ended.
+    fn end_gate(&mut self, run: &str, now: Timestamp) -> (Phase, String) {
+        let not_judged = (Phase::Inconclusive, "ended before it had judged".to_owned());
+        let Some(mut gate) = self.running.remove(run) else { return not_judged };
+        // The report is that of the last look: ending is no evidence.
+        self.reports.insert(run.to_owned(), gate.report());
+        gate.terminate(now);
+        match gate.outcome() {
+            (Phase::Successful, _) if self.rollout.mode() == Mode::Native => not_judged,
+            outcome => outcome,
+        }
     }
 
     /// Rolls a version out over recorded data, in a cluster where pods are there in the moment they are asked for:

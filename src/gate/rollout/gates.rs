@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::machine::refused;
 use super::spec::{ArgumentValue, CanaryStep, RolloutAnalysis, RolloutSpec};
-use super::state::{RolloutRun, RunPurpose};
+use super::state::RolloutRun;
 use crate::error::Result;
 use crate::gate::argo::{
     AnalysisRun, AnalysisTemplate, Argument, Profile, TemplateKind, TemplateReference, TemplateSpec, flatten,
@@ -123,20 +123,7 @@ impl RolloutGates {
     }
 
     fn made(&self, spec: &RolloutSpec, run: &RolloutRun) -> Result<Made> {
-        let analysis = match run.purpose {
-            RunPurpose::Step(index) => match spec.canary.steps.get(index) {
-                Some(CanaryStep::Analysis(analysis)) => Some(analysis),
-                _ => None,
-            },
-            RunPurpose::Background => spec.canary.background.as_ref().map(|background| &background.analysis),
-            RunPurpose::PrePromotion => {
-                spec.blue_green.as_ref().and_then(|strategy| strategy.pre_promotion_analysis.as_ref())
-            }
-            RunPurpose::PostPromotion => {
-                spec.blue_green.as_ref().and_then(|strategy| strategy.post_promotion_analysis.as_ref())
-            }
-        };
-        let Some(analysis) = analysis else {
+        let Some(analysis) = spec.analysis(run.purpose) else {
             return Err(refused(format!("rollout `{}` has no analysis for run `{}`", spec.name, run.name)));
         };
         self.make(&run.name, analysis, &run.version, &run.stable)

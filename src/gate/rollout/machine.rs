@@ -2,9 +2,10 @@
 
 use super::event::RolloutEvent;
 use super::pass::Pass;
-use super::spec::RolloutSpec;
+use super::spec::{MAX_NAME_BYTES, MAX_REPLICAS, MAX_STEPS, RolloutSpec};
 use super::state::{
-    Aborted, Progress, ReplicaSet, RolloutFields, RolloutPhase, RolloutRun, RolloutState, STATE_VERSION,
+    Aborted, CurrentRuns, Progress, ReplicaSet, RolloutFields, RolloutPhase, RolloutRun, RolloutState,
+    STATE_VERSION, Weight,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::gate::argo::Phase;
@@ -12,8 +13,6 @@ use crate::gate::report::Mode;
 use crate::gate::spec::fingerprint;
 use crate::model::Timestamp;
 
-/// As long as the name of a version may be.
-const MAX_VERSION_BYTES: usize = 253;
 /// Versions that are remembered beside those with pods.
 const REVISION_HISTORY: usize = 10;
 
@@ -59,6 +58,8 @@ const REVISION_HISTORY: usize = 10;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rollout {
     pub(super) spec: RolloutSpec,
+    /// Tells its steps from others.
+    pub(super) steps: String,
     pub(super) mode: Mode,
     pub(super) waits_for_background: bool,
     pub(super) state: RolloutFields,
@@ -87,9 +88,10 @@ impl Rollout {
     /// [`ErrorKind::Limit`] for more steps than are allowed.
     pub fn new(spec: RolloutSpec, mode: Mode) -> Result<Self> {
         spec.check()?;
+        let steps = steps_of(&spec);
         let state = RolloutFields {
             version: STATE_VERSION,
-            spec: fingerprint(&format!("{spec:?}|{mode:?}")),
+            spec: fingerprint_of(&spec, mode),
             now: None,
             unseen: false,
             asked: None,
@@ -98,7 +100,7 @@ impl Rollout {
             revision: 0,
             replica_sets: Vec::new(),
             step: None,
-            steps: steps_of(&spec),
+            steps: steps.clone(),
             pauses: Vec::new(),
             controller_pause: false,
             seen_paused: false,
@@ -108,11 +110,8 @@ impl Rollout {
             promote_full: false,
             weight: None,
             runs: Vec::new(),
-            step_run: None,
-            background_run: None,
+            current: CurrentRuns::default(),
             active: None,
-            before_run: None,
-            after_run: None,
             preview_done: false,
             progress: Progress::default(),
             phase: RolloutPhase::default(),
@@ -120,7 +119,7 @@ impl Rollout {
             last_abort: None,
             background_waived: false,
         };
-        Ok(Self { spec, mode, waits_for_background: true, state })
+        Ok(Self { spec, steps, mode, waits_for_background: true, state })
     }
 
     /// The same rollout, in native mode not waiting for a background analysis that has no end of its own. Strict mode never
@@ -151,12 +150,16 @@ impl Rollout {
             )));
         }
         let counts = |set: &ReplicaSet| {
-            [set.wanted, set.existing, set.available].iter().all(|count| (0..=MAX_PODS).contains(count))
+            [set.wanted, set.existing, set.available].iter().all(|count| (0..=MAX_REPLICAS).contains(count))
         };
-        if !state.replica_sets.iter().all(counts) || state.step.is_some_and(|step| step > MAX_PODS as usize) {
+        let weighs = |weight: &Weight| (0..=fresh.maximum()).contains(&weight.canary);
+        if !state.replica_sets.iter().all(counts)
+            || state.step.is_some_and(|step| step > MAX_STEPS)
+            || !state.weight.iter().all(weighs)
+        {
             return Err(Error::new(
                 ErrorKind::Corrupt,
-                "the state has a number of pods or steps that none has",
+                "the state has a number of pods or steps, or a weight, that none has",
             ));
         }
         Ok(Self { state, ..fresh })
@@ -175,9 +178,9 @@ impl Rollout {
     /// [`ErrorKind::InvalidArgument`] for a name that is empty or longer than 253 bytes, and if `now` is earlier than
     /// a time that was told before.
     pub fn deploy(&mut self, now: Timestamp, version: &str) -> Result<()> {
-        if version.is_empty() || version.len() > MAX_VERSION_BYTES {
+        if version.is_empty() || version.len() > MAX_NAME_BYTES {
             return Err(refused(format!(
-                "a version has from 1 to {MAX_VERSION_BYTES} bytes, found {}",
+                "a version has from 1 to {MAX_NAME_BYTES} bytes, found {}",
                 version.len()
             )));
         }
@@ -195,17 +198,23 @@ impl Rollout {
     /// strategy while a version is in flight; the rollout is as it was.
     pub fn update(&mut self, now: Timestamp, spec: RolloutSpec) -> Result<()> {
         spec.check()?;
-        if spec.blue_green.is_some() != self.spec.blue_green.is_some() {
-            if self.state.asked != self.state.stable || self.state.wanted != self.state.stable {
-                return Err(refused(
-                    "the strategy cannot change between canary and blueGreen while a version is in flight",
-                ));
-            }
-            self.in_order(now)?;
-            self.state.active = spec.blue_green.as_ref().and(self.state.stable.clone());
+        let is_other = spec.blue_green.is_some() != self.spec.blue_green.is_some();
+        if is_other && (self.state.asked != self.state.stable || self.state.wanted != self.state.stable) {
+            return Err(refused(
+                "the strategy cannot change between canary and blueGreen while a version is in flight",
+            ));
         }
         self.in_order(now)?;
-        self.state.spec = fingerprint(&format!("{spec:?}|{:?}", self.mode));
+        if is_other {
+            self.state.active = spec.blue_green.as_ref().and(self.state.stable.clone());
+        }
+        if let Some(weight) = &mut self.state.weight {
+            // The same share of what is all traffic from here on.
+            weight.canary =
+                weight.canary * spec.canary.max_traffic_weight / self.spec.canary.max_traffic_weight;
+        }
+        self.state.spec = fingerprint_of(&spec, self.mode);
+        self.steps = steps_of(&spec);
         self.spec = spec;
         self.state.unseen = true;
         Ok(())
@@ -218,9 +227,9 @@ impl Rollout {
     /// [`ErrorKind::InvalidArgument`] for a version that is not among [`replica_sets`](Self::replica_sets), for numbers below
     /// zero or above a million, and for more available than existing pods.
     pub fn observe(&mut self, version: &str, existing: i64, available: i64) -> Result<()> {
-        if !(0..=MAX_PODS).contains(&existing) || !(0..=existing).contains(&available) {
+        if !(0..=MAX_REPLICAS).contains(&existing) || !(0..=existing).contains(&available) {
             return Err(refused(format!(
-                "{available} of {existing} pods are available, pods are from 0 to {MAX_PODS}, and no more available than there are"
+                "{available} of {existing} pods are available, pods are from 0 to {MAX_REPLICAS}, and no more available than there are"
             )));
         }
         let Some(set) = self.state.replica_sets.iter_mut().find(|set| set.version == version) else {
@@ -262,15 +271,11 @@ impl Rollout {
         if due.is_none_or(|due| now < due) {
             return Ok(RolloutTick::default());
         }
-        let before = self.clone();
+        self.state.unseen = false;
+        let before = self.state.clone();
         let events = Pass::run(self, now);
         self.forget_old();
-        self.state.unseen = false;
-        let changed = {
-            let mut same = before;
-            same.state.unseen = false;
-            same != *self
-        };
+        let changed = self.state != before;
         self.state.unseen = changed;
         Ok(RolloutTick { changed, events })
     }
@@ -310,15 +315,8 @@ impl Rollout {
             excess -= usize::from(drop);
             !drop
         });
-        let current = [
-            self.state.step_run.clone(),
-            self.state.background_run.clone(),
-            self.state.before_run.clone(),
-            self.state.after_run.clone(),
-        ];
-        let kept = |run: &RolloutRun| {
-            !run.phase.is_completed() || current.iter().flatten().any(|name| *name == run.name)
-        };
+        let current = &self.state.current;
+        let kept = |run: &RolloutRun| !run.phase.is_completed() || current.has(run);
         let good = |run: &RolloutRun| run.phase == Phase::Successful;
         for (wanted, limit) in [
             (true, self.spec.successful_run_history_limit),
@@ -413,10 +411,11 @@ impl Rollout {
     }
 }
 
-/// More pods than any version has.
-pub(super) const MAX_PODS: i64 = 1_000_000;
+fn fingerprint_of(spec: &RolloutSpec, mode: Mode) -> String {
+    fingerprint(&format!("{spec:?}|{mode:?}"))
+}
 
 /// Tells lists of steps apart.
-pub(super) fn steps_of(spec: &RolloutSpec) -> String {
+fn steps_of(spec: &RolloutSpec) -> String {
     fingerprint(&format!("{:?}", spec.canary.steps))
 }

@@ -1,9 +1,11 @@
 //! One pass: what Argo calls a reconcile. It moves at most one step.
 
 use super::event::RolloutEvent;
-use super::machine::{Rollout, steps_of};
+use super::machine::Rollout;
 use super::spec::CanaryStep;
-use super::state::{Aborted, PauseCondition, PauseReason, ProgressReason, ReplicaSet};
+use super::state::{
+    Aborted, CurrentRuns, PauseCondition, PauseReason, ProgressReason, ReplicaSet, RunPurpose,
+};
 use crate::gate::argo::Phase;
 use crate::gate::report::Mode;
 use crate::model::Timestamp;
@@ -118,10 +120,10 @@ impl<'a> Pass<'a> {
 
     /// A new version or other steps begin from the first step.
     fn reset(&mut self) -> bool {
-        let steps = steps_of(&self.rollout.spec);
+        let steps = &self.rollout.steps;
         let last = self.rollout.spec.canary.steps.len();
         let state = &mut self.rollout.state;
-        if state.asked == state.wanted && state.steps == steps {
+        if state.asked == state.wanted && state.steps == *steps {
             return false;
         }
         let Some(version) = state.asked.clone() else { return false };
@@ -148,7 +150,7 @@ impl<'a> Pass<'a> {
             state.wanted = Some(version.clone());
             self.events.push(RolloutEvent::Began { version: version.clone(), revision });
         }
-        state.steps = steps;
+        state.steps.clone_from(steps);
         state.pauses.clear();
         state.controller_pause = false;
         state.abort = false;
@@ -156,10 +158,7 @@ impl<'a> Pass<'a> {
         state.promote_full = false;
         state.background_waived = false;
         state.step = (last > 0).then_some(0);
-        state.step_run = None;
-        state.background_run = None;
-        state.before_run = None;
-        state.after_run = None;
+        state.current = CurrentRuns::default();
         state.preview_done = false;
         state.progress.reason = ProgressReason::Updated;
         state.progress.updated = Some(self.now);
@@ -291,7 +290,7 @@ impl<'a> Pass<'a> {
                 None => rollout.state.controller_pause && !rollout.is_paused_by(PauseReason::CanaryPauseStep),
             },
             Some(CanaryStep::Analysis(_)) => {
-                let run = rollout.run(rollout.state.step_run.as_ref());
+                let run = rollout.current_run(RunPurpose::Step(0));
                 run.is_some_and(|run| run.phase == Phase::Successful && !run.terminate)
             }
         }
@@ -328,7 +327,7 @@ impl<'a> Pass<'a> {
         if state.background_waived {
             return true;
         }
-        match self.rollout.run(state.background_run.as_ref()) {
+        match self.rollout.current_run(RunPurpose::Background) {
             Some(run) if !run.phase.is_completed() => !self.rollout.waits_for_background,
             Some(run) => run.phase == Phase::Successful,
             None => !self.rollout.background_begins(),
@@ -371,10 +370,7 @@ impl<'a> Pass<'a> {
         state.step = state.step.map(|_| self.rollout.spec.canary.steps.len());
         state.promote_full = false;
         self.remove_abort = true;
-        state.step_run = None;
-        state.background_run = None;
-        state.before_run = None;
-        state.after_run = None;
+        state.current = CurrentRuns::default();
         state.preview_done = false;
         let revision = state.revision;
         self.events.push(RolloutEvent::Promoted { version, revision, reason });
@@ -385,12 +381,7 @@ impl<'a> Pass<'a> {
         let message = self.abort.clone().unwrap_or_default();
         let weight = self.rollout.weight();
         let state = &mut self.rollout.state;
-        let runs = [
-            state.step_run.take(),
-            state.background_run.take(),
-            state.before_run.take(),
-            state.after_run.take(),
-        ];
+        let runs = std::mem::take(&mut state.current);
         if state.aborted_at.is_none() {
             state.last_abort = Some(Aborted {
                 at: self.now,
@@ -398,7 +389,7 @@ impl<'a> Pass<'a> {
                 step: state.step,
                 weight,
                 message,
-                runs: runs.into_iter().flatten().collect(),
+                runs: runs.names().cloned().collect(),
             });
         }
         state.step = state.step.map(|_| 0);
@@ -410,7 +401,7 @@ impl<'a> Pass<'a> {
         let step = self.rollout.current_step().map(ToString::to_string).unwrap_or_default();
         let done = self.rollout.state.step.map_or(0, |step| step.saturating_add(1)).min(steps);
         self.rollout.state.step = Some(done);
-        self.rollout.state.step_run = None;
+        self.rollout.state.current.set(RunPurpose::Step(done), None);
         self.events.push(RolloutEvent::StepCompleted { done, steps, step });
     }
 

@@ -1,10 +1,8 @@
 //! How many pods each version is to have.
 
 use super::machine::Rollout;
+use super::spec::SCALE_DOWN_DELAY_SECONDS;
 use super::state::ReplicaSet;
-
-/// How long the version before outlives a promotion where the spec does not say.
-const SCALE_DOWN_DELAY_SECONDS: i64 = 30;
 
 impl Rollout {
     pub(super) fn set(&self, version: &str) -> Option<&ReplicaSet> {

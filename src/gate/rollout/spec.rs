@@ -1,12 +1,19 @@
 //! What a rollout is to do: the part of a `Rollout`'s spec that decides.
 
+use super::state::RunPurpose;
 use crate::error::{Error, ErrorKind, Result};
 use crate::gate::argo::{DryRun, MeasurementRetention, TemplateReference};
 
-/// More pods than any rollout has; keeps every product of pods and weights within 64 bits.
-const MAX_REPLICAS: i64 = 1_000_000;
+/// More pods than any version has; keeps every product of pods and weights within 64 bits.
+pub(super) const MAX_REPLICAS: i64 = 1_000_000;
 /// As many steps as a rollout may have.
-const MAX_STEPS: usize = 10_000;
+pub(super) const MAX_STEPS: usize = 10_000;
+/// As long as the name of a rollout or a version may be.
+pub(super) const MAX_NAME_BYTES: usize = 253;
+/// As many finished runs of either end as may be remembered, each with its report.
+const MAX_HISTORY: usize = 1_000;
+/// How long pods outlive an abort or a promotion where the spec does not say.
+pub(super) const SCALE_DOWN_DELAY_SECONDS: i64 = 30;
 /// As large as `maxTrafficWeight` may be.
 const MAX_WEIGHT: i64 = 1_000_000;
 /// As long as any delay may be: a hundred years of seconds.
@@ -70,8 +77,8 @@ pub struct CanaryStrategy {
     pub max_surge: PodCount,
     /// Pods that may be missing; only without a router.
     pub max_unavailable: PodCount,
-    /// How long the canary's pods outlive an abort; none: 30, and nothing with `dynamic_stable_scale`; 0: see
-    /// `abortScaleDownDelaySeconds` of Argo, which then has no delay.
+    /// How long the canary's pods outlive an abort; only with a router. None: 30, and no delay with `dynamic_stable_scale`;
+    /// 0: no delay, and a `setCanaryScale` of the first step stays in force.
     pub abort_scale_down_delay_seconds: Option<i64>,
     /// How long the pods of the version before outlive a promotion; none: 30.
     pub scale_down_delay_seconds: Option<i64>,
@@ -139,6 +146,14 @@ impl BlueGreenStrategy {
     /// Whether there is a pause before the switch.
     pub(super) fn pauses(&self) -> bool {
         !self.auto_promotion_enabled || self.auto_promotion_seconds > 0
+    }
+
+    /// After an abort: none where the new version's pods are kept.
+    pub(super) fn abort_delay_seconds(&self) -> Option<i64> {
+        match self.abort_scale_down_delay_seconds {
+            Some(0) => None,
+            given => Some(given.unwrap_or(SCALE_DOWN_DELAY_SECONDS)),
+        }
     }
 
     fn check(&self) -> Result<()> {
@@ -274,10 +289,40 @@ fn within(field: &str, number: i64, least: i64, most: i64) -> Result<()> {
 }
 
 impl RolloutSpec {
+    /// The analysis of a purpose.
+    pub(super) fn analysis(&self, purpose: RunPurpose) -> Option<&RolloutAnalysis> {
+        let blue_green = self.blue_green.as_ref();
+        match purpose {
+            RunPurpose::Step(index) => match self.canary.steps.get(index) {
+                Some(CanaryStep::Analysis(analysis)) => Some(analysis),
+                _ => None,
+            },
+            RunPurpose::Background => self.canary.background.as_ref().map(|background| &background.analysis),
+            RunPurpose::PrePromotion => blue_green?.pre_promotion_analysis.as_ref(),
+            RunPurpose::PostPromotion => blue_green?.post_promotion_analysis.as_ref(),
+        }
+    }
+
     /// Refuses what cannot be walked through, as Argo refuses it with the phase Degraded and `InvalidSpec`.
     pub(super) fn check(&self) -> Result<()> {
         if self.name.is_empty() {
             return Err(invalid("the rollout has no name"));
+        }
+        if self.name.len() > MAX_NAME_BYTES {
+            let text = format!(
+                "the rollout's name has {} bytes, at most {MAX_NAME_BYTES} are allowed",
+                self.name.len()
+            );
+            return Err(Error::new(ErrorKind::Limit, text));
+        }
+        for (field, limit) in [
+            ("successfulRunHistoryLimit", self.successful_run_history_limit),
+            ("unsuccessfulRunHistoryLimit", self.unsuccessful_run_history_limit),
+        ] {
+            if limit > MAX_HISTORY {
+                let text = format!("analysis.{field} is {limit}, at most {MAX_HISTORY} are allowed");
+                return Err(Error::new(ErrorKind::Limit, text));
+            }
         }
         within("replicas", self.replicas, 0, MAX_REPLICAS)?;
         within("progressDeadlineSeconds", self.progress_deadline_seconds, 1, MAX_SECONDS)?;
@@ -371,7 +416,7 @@ impl CanaryStrategy {
         match self.abort_scale_down_delay_seconds {
             Some(0) => None,
             None if self.dynamic_stable_scale => None,
-            given => Some(given.unwrap_or(30)),
+            given => Some(given.unwrap_or(SCALE_DOWN_DELAY_SECONDS)),
         }
     }
 }

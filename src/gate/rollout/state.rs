@@ -57,14 +57,9 @@ pub(super) struct RolloutFields {
     /// `status.canary.weights`; none without a router.
     pub(super) weight: Option<Weight>,
     pub(super) runs: Vec<RolloutRun>,
-    /// Names of the runs that are looked at.
-    pub(super) step_run: Option<String>,
-    pub(super) background_run: Option<String>,
-    /// Of blue-green: the version that the traffic goes to, the runs around its switch, and whether the preview's pods
-    /// were there and passed.
+    pub(super) current: CurrentRuns,
+    /// Of blue-green: the version that the traffic goes to, and whether the preview's pods were there and passed.
     pub(super) active: Option<String>,
-    pub(super) before_run: Option<String>,
-    pub(super) after_run: Option<String>,
     pub(super) preview_done: bool,
     pub(super) progress: Progress,
     pub(super) phase: RolloutPhase,
@@ -176,6 +171,46 @@ impl RolloutRun {
     /// Whether it still measures and nobody asked it to end.
     pub fn is_open(&self) -> bool {
         !self.phase.is_completed() && !self.terminate
+    }
+}
+
+/// Names of the runs that are looked at, one for each purpose.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct CurrentRuns {
+    step: Option<String>,
+    background: Option<String>,
+    pre_promotion: Option<String>,
+    post_promotion: Option<String>,
+}
+
+impl CurrentRuns {
+    /// The run for a purpose; of steps for the one at work, whatever its index.
+    pub(super) fn get(&self, purpose: RunPurpose) -> Option<&str> {
+        let name = match purpose {
+            RunPurpose::Step(_) => &self.step,
+            RunPurpose::Background => &self.background,
+            RunPurpose::PrePromotion => &self.pre_promotion,
+            RunPurpose::PostPromotion => &self.post_promotion,
+        };
+        name.as_deref()
+    }
+
+    pub(super) fn set(&mut self, purpose: RunPurpose, name: Option<String>) {
+        *match purpose {
+            RunPurpose::Step(_) => &mut self.step,
+            RunPurpose::Background => &mut self.background,
+            RunPurpose::PrePromotion => &mut self.pre_promotion,
+            RunPurpose::PostPromotion => &mut self.post_promotion,
+        } = name;
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        [&self.step, &self.background, &self.pre_promotion, &self.post_promotion].into_iter().flatten()
+    }
+
+    pub(super) fn has(&self, run: &RolloutRun) -> bool {
+        self.names().any(|name| *name == run.name)
     }
 }
 

@@ -120,6 +120,27 @@ fn changed_steps_begin_again_unless_nothing_is_in_flight() {
 }
 
 #[test]
+fn the_weight_stays_the_same_share_when_all_traffic_is_another_number() {
+    let weighed = |most: i64, weight: i64| {
+        spec(&format!(
+            r#"{{"trafficRouting": {{"smi": {{}}, "maxTrafficWeight": {most}}}, "dynamicStableScale": true,
+                "steps": [{{"setWeight": {weight}}}, {{"pause": {{}}}}]}}"#
+        ))
+    };
+    let mut rollout = begun(weighed(1000, 500), Mode::Strict);
+    assert_eq!(rollout.weight(), 500);
+    rollout.update(at(1), weighed(100, 50)).unwrap();
+    assert_eq!(rollout.weight(), 50);
+    assert!(Rollout::resume(weighed(100, 50), Mode::Strict, rollout.state()).is_ok());
+    rollout.command(at(1), RolloutCommand::Abort).unwrap();
+    for _ in 0..20 {
+        rollout.tick(at(1)).unwrap();
+        assert!(rollout.replica_sets().iter().all(|set| set.wanted <= 10), "{rollout:?}");
+        follow(&mut rollout);
+    }
+}
+
+#[test]
 fn an_abort_without_delay_keeps_the_canary_only_for_a_scale_in_step_0() {
     let canary = |steps: &str| {
         spec(&format!(
@@ -374,6 +395,9 @@ fn a_state_of_another_spec_or_version_is_refused() {
     assert!(Rollout::resume(gated(), Mode::Strict, other).unwrap_err().to_string().contains("version"));
     let mut broken = state;
     broken.0.replica_sets[0].available = i64::MAX;
+    assert!(Rollout::resume(gated(), Mode::Strict, broken).is_err());
+    let mut broken = rollout.state();
+    broken.0.weight.as_mut().unwrap().canary = 101;
     assert!(Rollout::resume(gated(), Mode::Strict, broken).is_err());
 }
 

@@ -1,12 +1,11 @@
 use super::*;
-use crate::error::{Error, ErrorKind};
+use crate::error::ErrorKind;
 use crate::gate::argo::{AnalysisTemplate, Profile};
 use crate::gate::checked::tests::every_edit_is_refused;
+use crate::gate::failures::{Failing, every_kind};
 use crate::gate::fixture::Fixture;
-use crate::gate::rollout::{CanaryStep, RolloutPhase};
+use crate::gate::rollout::{ArgumentValue, CanaryStep, RolloutArgument, RolloutPhase};
 use crate::gate::spec::{Check, GateSpec};
-use crate::source::{SelectRequest, SeriesSet};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_secs(seconds)
@@ -165,75 +164,114 @@ fn what_could_not_be_measured_is_refused_before_anything_is_deployed() {
     assert!(unresolved.contains("args.hash was not resolved"), "{unresolved}");
 }
 
-/// A source that fails from its n-th question on, with one kind of error.
-struct Failing {
-    source: Fixture,
-    kind: ErrorKind,
-    left: AtomicU32,
-}
-
-impl Source for Failing {
-    fn select(&self, request: &SelectRequest<'_>) -> Result<SeriesSet> {
-        let left = self.left.load(Ordering::Relaxed);
-        if left == 0 {
-            return Err(Error::new(self.kind, "as the test wants it"));
-        }
-        self.left.store(left - 1, Ordering::Relaxed);
-        self.source.select(request)
-    }
-}
-
-/// Every kind of error; a new one does not compile until it stands here.
-fn every_kind() -> Vec<ErrorKind> {
-    let all = [
-        ErrorKind::Parse,
-        ErrorKind::Query,
-        ErrorKind::InvalidArgument,
-        ErrorKind::Unsupported,
-        ErrorKind::OutOfOrder,
-        ErrorKind::Canceled,
-        ErrorKind::TimedOut,
-        ErrorKind::Limit,
-        ErrorKind::Corrupt,
-        ErrorKind::Io,
-        ErrorKind::Closed,
-        ErrorKind::Locked,
-        ErrorKind::Full,
-        ErrorKind::Failed,
-    ];
-    for kind in all {
-        match kind {
-            ErrorKind::Parse
-            | ErrorKind::Query
-            | ErrorKind::InvalidArgument
-            | ErrorKind::Unsupported
-            | ErrorKind::OutOfOrder
-            | ErrorKind::Canceled
-            | ErrorKind::TimedOut
-            | ErrorKind::Limit
-            | ErrorKind::Corrupt
-            | ErrorKind::Io
-            | ErrorKind::Closed
-            | ErrorKind::Locked
-            | ErrorKind::Full
-            | ErrorKind::Failed => {}
-        }
-    }
-    all.to_vec()
-}
-
 #[test]
 fn no_kind_of_error_at_any_stage_promotes() {
     for mode in [Mode::Strict, Mode::Native] {
-        let failing = |kind, left| Failing { source: traffic(0.01), kind, left: AtomicU32::new(left) };
         for kind in every_kind() {
-            for left in [0, 1, 2, 3, 5, 8] {
-                let rollout = rolled_out(mode, &failing(kind, left));
-                assert_eq!(rollout.rollout().stable(), Some("v1"), "{mode:?} {kind:?} after {left}");
+            for first in [0, 1, 2, 3, 5, 8] {
+                let rollout = rolled_out(mode, &Failing::new(traffic(0.01), kind, first, usize::MAX));
+                assert_eq!(rollout.rollout().stable(), Some("v1"), "{mode:?} {kind:?} from {first} on");
             }
         }
         // The same source without an end of its answers promotes.
-        assert_eq!(rolled_out(mode, &failing(ErrorKind::Io, u32::MAX)).rollout().stable(), Some("v2"));
+        let whole = Failing::new(traffic(0.01), ErrorKind::Io, usize::MAX, usize::MAX);
+        assert_eq!(rolled_out(mode, &whole).rollout().stable(), Some("v2"));
+    }
+}
+
+fn blue_green(pre: &str, post: Option<&str>) -> RolloutSpec {
+    let gate = |template: &str| {
+        format!(
+            "{{templates: [{{templateName: {template}}}], args: [{{name: hash, valueFrom: {{podTemplateHashValue: Latest}}}}]}}"
+        )
+    };
+    let after = post.map(|post| format!(", postPromotionAnalysis: {}", gate(post))).unwrap_or_default();
+    let manifest = format!(
+        "kind: Rollout\nmetadata: {{name: checkout}}\nspec: {{replicas: 4, strategy: {{blueGreen: {{prePromotionAnalysis: {}{after}}}}}}}\n",
+        gate(pre),
+    );
+    RolloutSpec::from_yaml(&manifest).unwrap().remove(0)
+}
+
+/// Rolls out blue-green and tells whether the traffic was switched to the new version.
+fn switched(mode: Mode, spec: RolloutSpec, source: &Failing) -> (GatedRollout, bool) {
+    let mut rollout = GatedRollout::new(spec, mode, gates(mode)).unwrap();
+    let mut switched = false;
+    let each = |_: Timestamp, _: &GatedRollout, events: &[RolloutEvent]| {
+        let is_switch =
+            |event: &RolloutEvent| matches!(event, RolloutEvent::Switched { version } if version == "v2");
+        switched |= events.iter().any(is_switch);
+    };
+    rollout.replay(source, ("v1", "v2"), at(0), at(800), each).unwrap();
+    (rollout, switched)
+}
+
+#[test]
+fn no_kind_of_error_at_any_question_switches_or_promotes_in_blue_green() {
+    for mode in [Mode::Strict, Mode::Native] {
+        // What is asked before the switch is what a rollout without a gate after it asks.
+        let asked = |post: Option<&str>| {
+            let source = Failing::new(traffic(0.01), ErrorKind::Io, usize::MAX, usize::MAX);
+            let (rollout, switched) = switched(mode, blue_green("errors", post), &source);
+            assert!(switched && rollout.rollout().stable() == Some("v2"), "without a failure it is promoted");
+            source.asked()
+        };
+        let (before, all) = (asked(None), asked(Some("errors")));
+        assert!(0 < before && before < all, "each gate asks");
+        for kind in every_kind() {
+            for first in 0..all {
+                let source = Failing::new(traffic(0.01), kind, first, usize::MAX);
+                let (rollout, switched) = switched(mode, blue_green("errors", Some("errors")), &source);
+                assert_eq!(rollout.rollout().stable(), Some("v1"), "{mode:?} {kind:?} from {first} on");
+                assert_eq!(switched, first >= before, "{mode:?} {kind:?} from {first} on");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_analysis_that_is_changed_while_it_runs_begins_anew_stopped_in_between_or_not() {
+    let canary = |limit: &str| {
+        let mut spec = spec();
+        let CanaryStep::Analysis(analysis) = &mut spec.canary.steps[1] else { panic!("{spec:?}") };
+        analysis
+            .args
+            .push(RolloutArgument { name: "limit".to_owned(), value: ArgumentValue::Text(limit.to_owned()) });
+        let background = spec.canary.background.as_mut().unwrap();
+        background.analysis.args.extend(analysis.args.last().cloned());
+        spec
+    };
+    let source = traffic(0.01);
+    for mode in [Mode::Strict, Mode::Native] {
+        for (one, other) in
+            [(blue_green("errors", None), blue_green("other", None)), (canary("1"), canary("2"))]
+        {
+            let text =
+                MANIFEST.replace("args: [{name: hash}]", "args: [{name: hash}, {name: limit, value: '0'}]");
+            let mut templates = AnalysisTemplate::from_yaml(&text).unwrap();
+            templates.push(AnalysisTemplate { name: "other".to_owned(), ..templates[0].clone() });
+            let gates = || match mode {
+                Mode::Strict => RolloutGates::strict(templates.clone(), Profile::V1_10),
+                Mode::Native => RolloutGates::native(templates.clone()),
+            };
+            let mut steady = GatedRollout::new(one.clone(), mode, gates()).unwrap();
+            steady.replay(&source, ("v1", "v2"), at(0), at(10), |_, _, _| ()).unwrap();
+            let begun = steady.running.len();
+            assert!(begun > 0);
+            steady.update(at(11), other.clone()).unwrap();
+            assert!(steady.running.is_empty(), "{mode:?}: every analysis that runs has changed");
+            let state = steady.state();
+            let mut stopped = GatedRollout::resume(other.clone(), mode, gates(), state).unwrap();
+            let events = steady.settle(at(11), &source).unwrap();
+            assert_eq!(stopped.settle(at(11), &source).unwrap(), events);
+            assert_eq!(stopped.state(), steady.state());
+            let left = events.iter().filter(|event| matches!(event, RolloutEvent::NotJudged { .. }));
+            assert_eq!(left.count(), begun);
+            while let Some(due) = steady.next_due().filter(|due| *due <= at(800)) {
+                steady.settle(due, &source).unwrap();
+            }
+            assert_eq!(steady.rollout().stable(), Some("v2"), "{mode:?}: {}", steady.rollout().message());
+        }
     }
 }
 

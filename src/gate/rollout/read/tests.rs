@@ -162,6 +162,7 @@ fn a_spec_that_cannot_be_walked_through_is_refused_in_argos_words() {
         ("{maxSurge: 0, maxUnavailable: 0}", "MaxSurge and MaxUnavailable both can not be zero"),
         ("{steps: [{analysis: {}}]}", "an analysis needs a template"),
         ("{maxSurge: 2000000}", "maxSurge is 2000000"),
+        ("{}}, analysis: {successfulRunHistoryLimit: 1001", "HistoryLimit is 1001, at most 1000"),
     ] {
         let text =
             format!("kind: Rollout\nmetadata: {{name: r}}\nspec: {{strategy: {{canary: {canary}}}}}\n");
