@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
+use crate::model::calendar::rfc3339;
 use crate::model::number::{format_2g, format_g};
 
-use super::func::calendar::rfc3339;
 use super::func::classic_histogram::Repair;
 use super::func::native_histogram::NanNote;
 use super::text_range::{TextRange, line_and_column};

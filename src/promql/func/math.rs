@@ -1,9 +1,8 @@
 //! Functions of one float.
 
+use crate::model::calendar::DateTime;
 use crate::model::log;
 use crate::promql::signature::Function;
-
-use super::calendar::DateTime;
 
 /// The function of one float that `function` applies to every sample, if it is such a function.
 pub(crate) fn of_one(function: Function) -> Option<fn(f64) -> f64> {

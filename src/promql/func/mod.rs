@@ -4,7 +4,6 @@
 //! operator that called turns them into words.
 
 pub(crate) mod bound;
-pub(crate) mod calendar;
 pub(crate) mod classic_histogram;
 pub(crate) mod extended;
 pub(crate) mod extended_histogram;

@@ -1,8 +1,7 @@
 //! Numbers for people, as Prometheus's `template` and `common/helpers/templates` write them.
 
+use crate::model::calendar::format_time;
 use crate::model::number::{format_significant, truncate_to_i64};
-
-use super::value::time_text;
 
 fn four(value: f64) -> String {
     format_significant(value, 4)
@@ -90,7 +89,7 @@ pub(super) fn humanize_timestamp(value: f64) -> Result<String, String> {
     if !value.is_finite() {
         return Ok(four(value));
     }
-    time_millis(value).map(time_text)
+    Ok(format_time(i128::from(time_millis(value)?) * 1_000_000))
 }
 
 /// Seconds since the epoch in milliseconds.

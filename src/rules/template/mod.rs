@@ -23,7 +23,6 @@ use crate::promql::VectorSample;
 use execute::Execution;
 use parse::{Tree, parse};
 use value::Data;
-pub(super) use value::duration_text;
 
 /// The longest text of a template, and the longest that it may make.
 pub(super) const TEMPLATE_BYTES: usize = 64 << 10;

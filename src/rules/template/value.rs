@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use crate::model::calendar::{format_go_duration, format_time};
 use crate::model::number::format_g;
 use crate::model::{Labels, NativeHistogram, SampleValue};
 
@@ -157,8 +158,8 @@ impl Value {
                 format!("{{{labels} {}}}", Self::of_sample(&sample.value).print()?)
             }
             Self::Histogram(histogram) => histogram.to_string(),
-            Self::Time(millis) => time_text(*millis),
-            Self::Duration(nanos) => duration_text(*nanos),
+            Self::Time(millis) => format_time(i128::from(*millis) * 1_000_000),
+            Self::Duration(nanos) => format_go_duration(*nanos),
             Self::Data(data) => {
                 let labels = |labels: &Labels| Self::Labels(labels.clone()).print();
                 let value = Self::of_sample(&data.value).print()?;
@@ -207,85 +208,6 @@ impl Value {
             (a, b) => {
                 Err(format!("incompatible types for comparison: {} and {}", a.type_name(), b.type_name()))
             }
-        }
-    }
-}
-
-/// `2006-01-02 15:04:05.123 +0000 UTC`
-pub(super) fn time_text(millis: i64) -> String {
-    let days = millis.div_euclid(86_400_000);
-    let of_day = millis.rem_euclid(86_400_000);
-    let (year, month, day) = civil(days);
-    let (seconds, rest) = (of_day / 1000, of_day % 1000);
-    let fraction = match rest {
-        0 => String::new(),
-        rest => format!(".{rest:03}").trim_end_matches('0').to_owned(),
-    };
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{fraction} +0000 UTC")
-}
-
-/// Year, month and day of a day since the epoch (Howard Hinnant's `civil_from_days`).
-fn civil(days: i64) -> (i64, i64, i64) {
-    let days = days.saturating_add(719_468);
-    let era = days.div_euclid(146_097);
-    let of_era = days.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era.saturating_mul(400).saturating_add(year_of_era).saturating_add(i64::from(month <= 2));
-    (year, month, day)
-}
-
-/// Nanoseconds as Go's `Duration.String` prints them: `1h2m3.5s`.
-pub(in crate::rules) fn duration_text(nanos: i64) -> String {
-    let sign = if nanos < 0 { "-" } else { "" };
-    let rest = nanos.unsigned_abs();
-    let fraction = |value: u64, unit: u64, name: &str| {
-        let decimals = unit.checked_ilog10().unwrap_or(0) as usize;
-        let text = format!("{}.{:0decimals$}", value / unit.max(1), value % unit.max(1));
-        format!("{}{name}", text.trim_end_matches('0').trim_end_matches('.'))
-    };
-    let text = match rest {
-        0 => return "0s".to_owned(),
-        1..1_000 => format!("{rest}ns"),
-        1_000..1_000_000 => fraction(rest, 1_000, "µs"),
-        1_000_000..1_000_000_000 => fraction(rest, 1_000_000, "ms"),
-        _ => {
-            let (minutes, rest) = (rest / 60_000_000_000, rest % 60_000_000_000);
-            let seconds = fraction(rest, 1_000_000_000, "s");
-            match (minutes / 60, minutes % 60) {
-                (0, 0) => seconds,
-                (0, minutes) => format!("{minutes}m{seconds}"),
-                (hours, minutes) => format!("{hours}h{minutes}m{seconds}"),
-            }
-        }
-    };
-    format!("{sign}{text}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_and_durations_print_as_in_go() {
-        assert_eq!(time_text(0), "1970-01-01 00:00:00 +0000 UTC");
-        assert_eq!(time_text(-1), "1969-12-31 23:59:59.999 +0000 UTC");
-        assert_eq!(time_text(1_709_208_000_500), "2024-02-29 12:00:00.5 +0000 UTC");
-        let rows = [
-            (0, "0s"),
-            (15, "15ns"),
-            (1_500, "1.5µs"),
-            (2_000_000, "2ms"),
-            (60_000_000_000, "1m0s"),
-            (3_723_500_000_000, "1h2m3.5s"),
-            (-1_010_000_000, "-1.01s"),
-        ];
-        for (nanos, text) in rows {
-            assert_eq!(duration_text(nanos), text);
         }
     }
 }

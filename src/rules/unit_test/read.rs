@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::calendar::{RFC_3339, parse_time};
 use crate::model::number::{parse_duration, parse_number};
 use crate::model::{Labels, Timestamp};
 use crate::rules::file::FILE_BYTES;
@@ -278,59 +279,9 @@ fn start_timestamp(text: &str) -> Option<Timestamp> {
         let millis = (seconds * 1000.0).round();
         return (millis.abs() < 9e15).then(|| Timestamp::from_millis(millis as i64));
     }
-    rfc_3339(text)
-}
-
-/// `2006-01-02T15:04:05.999Z`, or with an offset.
-fn rfc_3339(text: &str) -> Option<Timestamp> {
-    let (date, time) = text.split_once(['T', 't'])?;
-    let number = |text: &str, digits: usize| -> Option<i64> {
-        let is_number = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
-        if is_number { text.parse().ok() } else { None }
-    };
-    let mut fields = date.splitn(3, '-');
-    let (year, month, day) =
-        (number(fields.next()?, 4)?, number(fields.next()?, 2)?, number(fields.next()?, 2)?);
-    let zone = time.find(['Z', 'z', '+', '-'])?;
-    let (time, zone) = time.split_at_checked(zone)?;
-    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
-    let mut fields = time.splitn(3, ':');
-    let (hour, minute, second) =
-        (number(fields.next()?, 2)?, number(fields.next()?, 2)?, number(fields.next()?, 2)?);
-    let offset = match zone {
-        "Z" | "z" => 0,
-        zone => {
-            let (hours, minutes) = zone.get(1..)?.split_once(':')?;
-            let minutes = number(hours, 2)?.saturating_mul(60).saturating_add(number(minutes, 2)?);
-            if zone.starts_with('-') { -minutes } else { minutes }
-        }
-    };
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let most = match month {
-        2 => 28 + i64::from(leap),
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    };
-    let in_range = (1..=12).contains(&month)
-        && (1..=most).contains(&day)
-        && hour < 24
-        && minute < 60
-        && second < 60
-        && offset.abs() < 24 * 60
-        && !fraction.is_empty()
-        && fraction.bytes().all(|byte| byte.is_ascii_digit());
-    if !in_range {
-        return None;
-    }
     // Milliseconds: what is below is cut.
-    let millis: i64 = format!("{fraction:0<3}").get(..3)?.parse().ok()?;
-    // Howard Hinnant's `days_from_civil`; four digits of a year cannot overflow.
-    let shifted_year = if month <= 2 { year - 1 } else { year };
-    let (era, of_era) = (shifted_year.div_euclid(400), shifted_year.rem_euclid(400));
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
-    let seconds = days * 86_400 + hour * 3600 + (minute - offset) * 60 + second;
-    Some(Timestamp::from_millis(seconds * 1000 + millis))
+    let nanos = parse_time(text, RFC_3339).ok()??;
+    i64::try_from(nanos.div_euclid(1_000_000)).ok().map(Timestamp::from_millis)
 }
 
 #[cfg(test)]

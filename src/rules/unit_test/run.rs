@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::calendar::format_go_duration;
 use crate::model::number::format_duration;
 use crate::model::{Labels, Sample, SampleValue, Timestamp};
 use crate::promql::Engine;
@@ -11,7 +12,6 @@ use crate::rules::alert::{ALERT_NAME, AlertState};
 use crate::rules::file::RuleGroups;
 use crate::rules::group::query;
 use crate::rules::manager::RuleManager;
-use crate::rules::template::duration_text;
 use crate::store::{Limits, Store, StoreOptions};
 
 use super::compare::{ShownSample, alerts_text, compare_samples};
@@ -151,7 +151,7 @@ impl<'a> Running<'a> {
         let groups = self.manager.evaluate_all(&self.store, at);
         let rules = groups.into_iter().flat_map(|group| group.rules);
         let failed = rules.filter_map(|rule| Some((rule.name, rule.error?)));
-        let since_epoch = duration_text(at.as_millis().saturating_mul(NANOS_PER_MILLI));
+        let since_epoch = format_go_duration(at.as_millis().saturating_mul(NANOS_PER_MILLI));
         failed.map(|(name, error)| format!("    rule: {name}, time: {since_epoch}, err: {error}")).collect()
     }
 

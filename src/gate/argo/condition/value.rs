@@ -454,8 +454,8 @@ impl Value {
             Self::Int(value) | Self::Int64(value) => out.push_str(&value.to_string()),
             Self::Float(value) => out.push_str(&print_float(*value)),
             Self::Text(text) => out.push_str(text),
-            Self::Time(nanos) => out.push_str(&super::time::print_time(*nanos)),
-            Self::Duration(nanos) => out.push_str(&super::time::print_duration(*nanos)),
+            Self::Time(nanos) => out.push_str(&crate::model::calendar::format_time(*nanos)),
+            Self::Duration(nanos) => out.push_str(&crate::model::calendar::format_go_duration(*nanos)),
             Self::Function(function) => out.push_str(function.type_name()),
             Self::Map(map) => {
                 out.push_str("map[");
