@@ -11,6 +11,7 @@ pub(crate) mod matcher;
 pub(crate) mod nearest;
 pub(crate) mod number;
 pub(crate) mod pattern;
+pub(crate) mod quoted;
 pub(crate) mod sample;
 pub(crate) mod time;
 pub(crate) mod xml;

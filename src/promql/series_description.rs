@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::label::METRIC_NAME;
 use crate::model::number::parse_number;
+use crate::model::quoted::find_outside_strings;
 use crate::model::{
     CounterResetHint, Labels, LabelsBuilder, MatchOp, NativeHistogram, SampleValue, Span, stale_marker,
 };
@@ -42,7 +43,11 @@ pub(crate) fn split_metric(text: &str) -> Result<(Labels, &str)> {
         return Err(wrong(text, "a metric name begins with a digit"));
     }
     let length = match behind.strip_prefix('{') {
-        Some(inner) => braces_length(inner).ok_or_else(|| wrong(text, "braces that do not end"))?,
+        Some(inner) => {
+            let inner =
+                find_outside_strings(inner, "}").ok_or_else(|| wrong(text, "braces that do not end"))?;
+            inner.saturating_add(2)
+        }
         None if name.is_empty() => return Err(wrong(text, "found no metric")),
         None => 0,
     };
@@ -80,29 +85,6 @@ pub(crate) fn split_metric(text: &str) -> Result<(Labels, &str)> {
 fn wrong(text: &str, why: &str) -> Error {
     let shown: String = text.chars().take(200).collect();
     Error::new(ErrorKind::Parse, format!("{shown:?}: {why}"))
-}
-
-/// How long braces are, with both; `inner` follows the opening one.
-fn braces_length(inner: &str) -> Option<usize> {
-    let mut quote = None;
-    let mut escaped = false;
-    for (at, c) in inner.char_indices() {
-        match quote {
-            Some(open) => {
-                if escaped {
-                    escaped = false;
-                } else if c == '\\' && open != '`' {
-                    escaped = true;
-                } else if c == open {
-                    quote = None;
-                }
-            }
-            None if matches!(c, '"' | '`' | '\'') => quote = Some(c),
-            None if c == '}' => return Some(at.saturating_add(2)),
-            None => {}
-        }
-    }
-    None
 }
 
 /// A sequence of values, `None` where there is none. The first `most` are made, the others only read.

@@ -43,37 +43,8 @@ pub(super) fn go_unquote(text: &str) -> Option<Cow<'_, str>> {
     if !text.contains('\\') {
         return Some(Cow::Borrowed(text));
     }
-    let mut out: Vec<u8> = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('\\') {
-        out.extend_from_slice(before.as_bytes());
-        let escape = after.chars().next()?;
-        rest = after.get(escape.len_utf8()..)?;
-        let mut hex = |digits: usize| {
-            let (number, tail) = rest.split_at_checked(digits)?;
-            rest = tail;
-            u32::from_str_radix(number, 16).ok()
-        };
-        match escape {
-            'a' => out.push(0x07),
-            'b' => out.push(0x08),
-            'f' => out.push(0x0c),
-            'n' => out.push(b'\n'),
-            'r' => out.push(b'\r'),
-            't' => out.push(b'\t'),
-            'v' => out.push(0x0b),
-            '\\' => out.push(b'\\'),
-            '"' => out.push(b'"'),
-            'x' => out.push(u8::try_from(hex(2)?).ok()?),
-            'u' | 'U' => {
-                let code = char::from_u32(hex(if escape == 'u' { 4 } else { 8 })?)?;
-                out.extend_from_slice(code.encode_utf8(&mut [0; 4]).as_bytes());
-            }
-            _ => return None,
-        }
-    }
-    out.extend_from_slice(rest.as_bytes());
-    String::from_utf8(out).ok().map(Cow::Owned)
+    let bytes = crate::model::quoted::unescape(text, Some('"')).ok()?;
+    String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
 /// Seconds as whole milliseconds, cut towards zero.

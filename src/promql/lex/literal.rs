@@ -1,4 +1,4 @@
-//! Numbers, durations and strings: where they end, and what strings mean.
+//! Numbers, durations and strings: where they end.
 
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take_while};
@@ -6,7 +6,7 @@ use nom::character::complete::one_of;
 use nom::combinator::opt;
 use nom::{IResult, Parser as _};
 
-use crate::model::number::unicode_notation;
+use crate::model::quoted::escape;
 
 /// The end of a number or a duration, or how far the text went before it was neither.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,73 +162,4 @@ pub(super) fn string(text: &str) -> Result<&str, String> {
             Some(_) => {}
         }
     }
-}
-
-/// What an escape sequence stands for.
-enum Escaped {
-    Byte(u8),
-    Char(char),
-}
-
-/// Reads an escape sequence behind its backslash.
-fn escape(chars: &mut std::str::Chars<'_>, quote: Option<char>) -> Result<Escaped, String> {
-    let not_terminated = || "escape sequence not terminated".to_owned();
-    let first = chars.next().ok_or_else(not_terminated)?;
-    let (digit_count, radix) = match first {
-        'a' => return Ok(Escaped::Byte(7)),
-        'b' => return Ok(Escaped::Byte(8)),
-        'f' => return Ok(Escaped::Byte(12)),
-        'n' => return Ok(Escaped::Byte(b'\n')),
-        'r' => return Ok(Escaped::Byte(b'\r')),
-        't' => return Ok(Escaped::Byte(b'\t')),
-        'v' => return Ok(Escaped::Byte(11)),
-        '\\' => return Ok(Escaped::Byte(b'\\')),
-        c if Some(c) == quote => return Ok(Escaped::Char(c)),
-        '0'..='7' => (3, 8),
-        'x' => (2, 16),
-        'u' => (4, 16),
-        'U' => (8, 16),
-        c => return Err(format!("unknown escape sequence {}", unicode_notation(c))),
-    };
-    let mut value = if radix == 8 { first.to_digit(8).unwrap_or(0) } else { 0 };
-    for _ in (if radix == 8 { 1 } else { 0 })..digit_count {
-        let c = chars.next().ok_or_else(not_terminated)?;
-        let digit = c
-            .to_digit(radix)
-            .ok_or_else(|| format!("illegal character {} in escape sequence", unicode_notation(c)))?;
-        value = value.wrapping_mul(radix).wrapping_add(digit);
-    }
-    let no_code_point = || "escape sequence is an invalid Unicode code point".to_owned();
-    if matches!(first, 'u' | 'U') {
-        char::from_u32(value).map(Escaped::Char).ok_or_else(no_code_point)
-    } else {
-        u8::try_from(value).map(Escaped::Byte).map_err(|_| no_code_point())
-    }
-}
-
-/// The bytes that a string stands for; `literal` is one whole string with its quotes.
-pub(crate) fn unquote(literal: &str) -> Result<Vec<u8>, String> {
-    let mut chars = literal.chars();
-    let quote = chars.next();
-    let _closing = chars.next_back();
-    let inner = chars.as_str();
-    if quote == Some('`') || !inner.contains('\\') {
-        return Ok(inner.as_bytes().to_vec());
-    }
-    let mut bytes = Vec::with_capacity(inner.len());
-    let mut buffer = [0_u8; 4];
-    while let Some(c) = chars.next() {
-        let c = match c {
-            '\\' => match escape(&mut chars, quote)? {
-                Escaped::Byte(byte) => {
-                    bytes.push(byte);
-                    continue;
-                }
-                Escaped::Char(c) => c,
-            },
-            c => c,
-        };
-        bytes.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes());
-    }
-    Ok(bytes)
 }

@@ -12,7 +12,6 @@ use nom::bytes::complete::{tag, take_till, take_while1};
 use nom::combinator::recognize;
 use nom::sequence::preceded;
 
-pub(crate) use literal::unquote;
 pub(crate) use token::{Keyword, Token, TokenKind};
 
 use self::literal::{NumberEnd, number_or_duration, string};

@@ -2,11 +2,12 @@
 
 use crate::error::Result;
 use crate::model::number::{parse_duration, parse_number, quote, seconds_of_nanos};
+use crate::model::quoted::unquote;
 use crate::promql::ast::{
     Aggregate, AggregateOp, Binary, BinaryOp, Call, Expr, NumberLiteral, Paren, StringLiteral, Unary,
     UnaryOp, VectorMatching,
 };
-use crate::promql::lex::{Keyword, Token, TokenKind, unquote};
+use crate::promql::lex::{Keyword, Token, TokenKind};
 use crate::promql::signature::Function;
 use crate::promql::text_range::TextRange;
 

@@ -1,5 +1,7 @@
 //! A template's text to words, as Go's `text/template` cuts it.
 
+use crate::model::quoted::{find_outside_strings, string_length, unquote};
+
 use super::node::Line;
 
 /// A part of a template: text, or what stands between `{{` and `}}`.
@@ -41,7 +43,7 @@ pub(super) fn parts(text: &str) -> Result<Vec<Part<'_>>, String> {
             };
             continue;
         }
-        let length = action_length(after).ok_or_else(unclosed)?;
+        let length = find_outside_strings(after, "}}").ok_or_else(unclosed)?;
         let (mut inside, tail) = after.split_at_checked(length).ok_or_else(unclosed)?;
         trims = false;
         if let Some(trimmed) = inside.strip_suffix('-')
@@ -66,29 +68,6 @@ fn lines(text: &str) -> Line {
 
 fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\r' | '\n')
-}
-
-/// Where `}}` stands outside of strings.
-fn action_length(text: &str) -> Option<usize> {
-    let mut quote = None;
-    let mut escaped = false;
-    for (at, c) in text.char_indices() {
-        match quote {
-            Some(open) => {
-                if escaped {
-                    escaped = false;
-                } else if c == '\\' && open != '`' {
-                    escaped = true;
-                } else if c == open {
-                    quote = None;
-                }
-            }
-            None if matches!(c, '"' | '`' | '\'') => quote = Some(c),
-            None if text.get(at..).is_some_and(|rest| rest.starts_with("}}")) => return Some(at),
-            None => {}
-        }
-    }
-    None
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -225,43 +204,14 @@ fn number(text: &str) -> Result<(Word, usize), String> {
 
 /// A string or a character at the start of `text`, and its length.
 fn string(text: &str) -> Result<(Word, usize), String> {
-    let mut chars = text.chars();
-    let quote = chars.next().unwrap_or('"');
-    let mut value = Vec::new();
-    let push = |value: &mut Vec<u8>, c: char| value.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-    loop {
-        match chars.next().ok_or("a string that does not end")? {
-            c if c == quote => break,
-            '\n' if quote != '`' => return Err("a string that does not end".to_owned()),
-            '\\' if quote != '`' => {
-                let c = chars.next().ok_or("a string that does not end")?;
-                match c {
-                    'a' => value.push(7),
-                    'b' => value.push(8),
-                    'f' => value.push(12),
-                    'n' => value.push(b'\n'),
-                    'r' => value.push(b'\r'),
-                    't' => value.push(b'\t'),
-                    'v' => value.push(11),
-                    '\\' => value.push(b'\\'),
-                    '"' | '\'' if c == quote => push(&mut value, c),
-                    'x' => value.push(u8::try_from(code(&mut chars, 2, 16)?).map_err(|_| bad_escape())?),
-                    'u' => push(&mut value, char::from_u32(code(&mut chars, 4, 16)?).ok_or_else(bad_escape)?),
-                    'U' => push(&mut value, char::from_u32(code(&mut chars, 8, 16)?).ok_or_else(bad_escape)?),
-                    '0'..='7' => {
-                        let high = c.to_digit(8).ok_or_else(bad_escape)?.saturating_mul(64);
-                        let low = code(&mut chars, 2, 8)?;
-                        value.push(u8::try_from(high.saturating_add(low)).map_err(|_| bad_escape())?);
-                    }
-                    _ => return Err(bad_escape()),
-                }
-            }
-            c => push(&mut value, c),
-        }
+    let unending = || "a string that does not end".to_owned();
+    let length = string_length(text).ok_or_else(unending)?;
+    let literal = text.get(..length).unwrap_or("");
+    if literal.contains('\n') && !literal.starts_with('`') {
+        return Err(unending());
     }
-    let length = text.len().saturating_sub(chars.as_str().len());
-    let value = String::from_utf8_lossy(&value).into_owned();
-    if quote != '\'' {
+    let value = String::from_utf8_lossy(&unquote(literal)?).into_owned();
+    if !literal.starts_with('\'') {
         return Ok((Word::Text(value), length));
     }
     let mut chars = value.chars();
@@ -269,17 +219,6 @@ fn string(text: &str) -> Result<(Word, usize), String> {
         (Some(c), None) => Ok((Word::Int(i64::from(u32::from(c))), length)),
         _ => Err(format!("'{value}' is not one character; strings stand in \" or `")),
     }
-}
-
-fn bad_escape() -> String {
-    "an escape sequence that Go does not know".to_owned()
-}
-
-fn code(chars: &mut std::str::Chars<'_>, digits: usize, radix: u32) -> Result<u32, String> {
-    (0..digits).try_fold(0_u32, |code, _| {
-        let digit = chars.next().and_then(|c| c.to_digit(radix)).ok_or_else(bad_escape)?;
-        code.checked_mul(radix).and_then(|code| code.checked_add(digit)).ok_or_else(bad_escape)
-    })
 }
 
 #[cfg(test)]
