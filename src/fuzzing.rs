@@ -3,6 +3,8 @@
 mod evaluation;
 #[cfg(feature = "argo")]
 mod gates;
+#[cfg(feature = "rules")]
+mod notation;
 
 use std::sync::Arc;
 
@@ -10,6 +12,8 @@ use crate::chunk::{self, Body, Column, FamilyBuffer, Layout, Wanted};
 use crate::codec::{times, xor::XorEncoder};
 use crate::error::Result;
 use crate::model::{SampleBuffer, Window};
+#[cfg(feature = "rules")]
+pub use notation::{series_metric, series_values, string_value};
 
 /// Rows of a histogram, sealed.
 #[derive(Debug)]

@@ -87,15 +87,35 @@ fn wrong(text: &str, why: &str) -> Error {
     Error::new(ErrorKind::Parse, format!("{shown:?}: {why}"))
 }
 
+/// The most values of sequences that are held at once, a histogram counting by its buckets.
+const SAMPLES: usize = 5_000_000;
+/// For how many values a histogram counts besides its buckets.
+const HISTOGRAM_SAMPLES: usize = 10;
+
+/// What several sequences may still take together.
+pub(crate) struct Room {
+    samples: usize,
+}
+
+impl Room {
+    pub(crate) const fn new() -> Self {
+        Self { samples: SAMPLES }
+    }
+}
+
 /// A sequence of values, `None` where there is none. The first `most` are made, the others only read.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Parse`] for a text that is no sequence.
-pub(crate) fn parse_values(text: &str, most: usize) -> Result<Vec<Option<SampleValue>>> {
-    let mut out = Sequence { values: Vec::new(), most };
+/// [`ErrorKind::Parse`] for a text that is no sequence; [`ErrorKind::Limit`] for values that the room does not hold.
+pub(crate) fn parse_values(text: &str, most: usize, room: &mut Room) -> Result<Vec<Option<SampleValue>>> {
+    let mut out = Sequence { values: Vec::new(), most, room, is_full: false };
     for item in items(text) {
         out.item(item).map_err(|why| wrong(item, &why))?;
+        if out.is_full {
+            let text = format!("the series have more than {SAMPLES} samples (input_samples)");
+            return Err(Error::new(ErrorKind::Limit, text));
+        }
     }
     Ok(out.values)
 }
@@ -122,18 +142,29 @@ fn items(text: &str) -> Vec<&str> {
     items
 }
 
-struct Sequence {
+struct Sequence<'r> {
     values: Vec<Option<SampleValue>>,
     most: usize,
+    room: &'r mut Room,
+    /// Whether a value found no room.
+    is_full: bool,
 }
 
-impl Sequence {
+impl Sequence<'_> {
     /// Adds `next` so many times; it is called only for what is made.
     fn extend(&mut self, count: u64, mut next: impl FnMut() -> Parsed<Option<SampleValue>>) -> Parsed<()> {
-        let room = self.most.saturating_sub(self.values.len());
-        let count = usize::try_from(count).unwrap_or(usize::MAX).min(room);
+        let wanted = self.most.saturating_sub(self.values.len());
+        let count = usize::try_from(count).unwrap_or(usize::MAX).min(wanted);
         for _ in 0..count {
-            self.values.push(next()?);
+            let value = next()?;
+            match self.room.samples.checked_sub(size(&value)) {
+                Some(rest) => self.room.samples = rest,
+                None => {
+                    self.is_full = true;
+                    break;
+                }
+            }
+            self.values.push(value);
         }
         Ok(())
     }
@@ -198,6 +229,13 @@ impl Sequence {
             Ok(Some(SampleValue::Histogram(value.clone())))
         })
     }
+}
+
+/// For how many values a value counts.
+fn size(value: &Option<SampleValue>) -> usize {
+    let Some(SampleValue::Histogram(histogram)) = value else { return 1 };
+    let lists = [&histogram.positive_buckets, &histogram.negative_buckets, &histogram.custom_values];
+    lists.iter().fold(HISTOGRAM_SAMPLES, |size, list| size.saturating_add(list.len()))
 }
 
 /// How often an item repeats: `x3`, or nothing.
@@ -309,12 +347,13 @@ mod tests {
     use crate::model::is_stale;
 
     fn floats(text: &str) -> String {
-        let values = parse_values(text, 100).unwrap().into_iter().map(|value| match value {
-            None => "_".to_owned(),
-            Some(SampleValue::Float(value)) if is_stale(value) => "stale".to_owned(),
-            Some(SampleValue::Float(value)) => value.to_string(),
-            Some(SampleValue::Histogram(histogram)) => histogram.to_string(),
-        });
+        let values =
+            parse_values(text, 100, &mut Room::new()).unwrap().into_iter().map(|value| match value {
+                None => "_".to_owned(),
+                Some(SampleValue::Float(value)) if is_stale(value) => "stale".to_owned(),
+                Some(SampleValue::Float(value)) => value.to_string(),
+                Some(SampleValue::Histogram(histogram)) => histogram.to_string(),
+            });
         values.collect::<Vec<_>>().join(" ")
     }
 
@@ -332,7 +371,19 @@ mod tests {
 
     #[test]
     fn repetitions_are_made_only_as_far_as_they_are_wanted() {
-        assert_eq!(parse_values("0x1000000000 1+1x18446744073709551615 _x99999999", 3).unwrap().len(), 3);
+        let text = "0x1000000000 1+1x18446744073709551615 _x99999999";
+        assert_eq!(parse_values(text, 3, &mut Room::new()).unwrap().len(), 3);
+    }
+
+    #[test]
+    fn sequences_share_their_room_and_histograms_take_what_they_hold() {
+        let mut room = Room { samples: 100 };
+        let mut taken = |text: &str| parse_values(text, 1000, &mut room).map(|values| values.len());
+        assert_eq!(taken("1x9 _x10").unwrap(), 20);
+        assert_eq!(taken("{{buckets:[1 2]}}+{{buckets:[1 2]}}x5").unwrap(), 6);
+        assert_eq!(taken("{{buckets:[1]}}").unwrap_err().kind(), ErrorKind::Limit);
+        assert_eq!(taken("1x7").unwrap(), 8);
+        assert_eq!(taken("_").unwrap_err().kind(), ErrorKind::Limit);
     }
 
     #[test]
@@ -354,7 +405,7 @@ mod tests {
             "--1",
             "",
         ] {
-            let error = parse_values(text, 10).map(|values| values.len());
+            let error = parse_values(text, 10, &mut Room::new()).map(|values| values.len());
             assert!(error.is_err() || text.is_empty(), "{text}: {error:?}");
         }
     }

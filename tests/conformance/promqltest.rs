@@ -54,7 +54,7 @@ fn run_commands(commands: &[Command], report: &mut Report) {
                         match item {
                             Some(Item::Float(value)) => buffer.push_float(time, *value, start),
                             Some(Item::Histogram { value, .. }) => {
-                                buffer.histograms.push((time, Arc::new(value.clone()), start));
+                                buffer.histograms.push((time, value.clone(), start));
                             }
                             None => {}
                         }

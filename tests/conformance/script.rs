@@ -1,11 +1,9 @@
 //! The language of Prometheus's test scripts: text to commands.
 
-use std::iter::Peekable;
-use std::str::Chars;
+use promgate::Labels;
+use promgate::fuzzing::{series_metric, string_value};
 
-use promgate::{Labels, LabelsBuilder};
-
-use crate::sequence::{Item, number_text, start_offsets, values};
+use crate::sequence::{Item, start_offsets, values};
 
 /// One command of a script, with the line it starts at.
 #[derive(Debug)]
@@ -167,8 +165,8 @@ fn eval(word: &str, line: &str, block: &[&str], number: usize) -> Parsed<Command
             eval.fail = Some(Text::Message(text.trim().to_owned()));
         } else if let Some(text) = line.strip_prefix("expected_fail_regexp") {
             eval.fail = Some(Text::Pattern(text.trim().to_owned()));
-        } else if let Ok(value) = number_text(line) {
-            eval.scalar = Some(value);
+        } else if let Ok([Some(Item::Float(value))]) = values(line).as_deref() {
+            eval.scalar = Some(*value);
         } else {
             let (labels, rest) = metric(line)?;
             eval.series.push((labels, values(rest)?));
@@ -197,8 +195,7 @@ fn expect(eval: &mut Eval, text: &str) -> Parsed<()> {
         "no_warn" => eval.no_warn = true,
         "no_info" => eval.no_info = true,
         "string" => {
-            let mut chars = words.0.trim().chars().peekable();
-            eval.string = Some(quoted(&mut chars)?);
+            eval.string = Some(string_value(words.0.trim())?);
         }
         "range" => {
             words.keyword("vector")?;
@@ -266,90 +263,7 @@ pub(crate) fn duration(text: &str) -> Parsed<i64> {
     Ok(if negative { -total } else { total })
 }
 
-/// A metric at the start of a line, and what follows it.
 fn metric(line: &str) -> Parsed<(Labels, &str)> {
-    let name_end =
-        line.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':')).unwrap_or(line.len());
-    let mut labels = LabelsBuilder::new();
-    if name_end > 0 {
-        labels.set("__name__", &line[..name_end]);
-    }
-    let mut chars = line[name_end..].chars().peekable();
-    if chars.peek() == Some(&'{') {
-        chars.next();
-        loop {
-            skip_blanks(&mut chars);
-            match chars.peek() {
-                Some('}') => {
-                    chars.next();
-                    break;
-                }
-                Some(',') => {
-                    chars.next();
-                }
-                Some('"' | '\'' | '`') => {
-                    let text = quoted(&mut chars)?;
-                    skip_blanks(&mut chars);
-                    if chars.peek() == Some(&'=') {
-                        chars.next();
-                        skip_blanks(&mut chars);
-                        labels.set(text, quoted(&mut chars)?);
-                    } else {
-                        labels.set("__name__", text);
-                    }
-                }
-                Some(_) => {
-                    let mut name = String::new();
-                    while let Some(c) = chars.next_if(|c| c.is_alphanumeric() || *c == '_') {
-                        name.push(c);
-                    }
-                    skip_blanks(&mut chars);
-                    if chars.next() != Some('=') {
-                        return Err(format!("label {name:?} without ="));
-                    }
-                    skip_blanks(&mut chars);
-                    labels.set(name, quoted(&mut chars)?);
-                }
-                None => return Err("unclosed braces".to_owned()),
-            }
-        }
-    } else if name_end == 0 {
-        return Err(format!("no metric in {line:?}"));
-    }
-    let rest_length: usize = chars.map(char::len_utf8).sum();
-    Ok((labels.build(), &line[line.len() - rest_length..]))
-}
-
-fn skip_blanks(chars: &mut Peekable<Chars<'_>>) {
-    while chars.next_if(|c| c.is_whitespace()).is_some() {}
-}
-
-/// A string literal of the query language; escapes that the scripts use.
-fn quoted(chars: &mut Peekable<Chars<'_>>) -> Parsed<String> {
-    let quote = chars.next().ok_or("string expected")?;
-    if !matches!(quote, '"' | '\'' | '`') {
-        return Err(format!("string expected at {quote:?}"));
-    }
-    let mut out = String::new();
-    loop {
-        match chars.next().ok_or("unclosed string")? {
-            c if c == quote => return Ok(out),
-            '\\' if quote != '`' => match chars.next().ok_or("unclosed escape")? {
-                'n' => out.push('\n'),
-                't' => out.push('\t'),
-                'r' => out.push('\r'),
-                'u' => out.push(code_point(chars, 4)?),
-                'U' => out.push(code_point(chars, 8)?),
-                'x' => out.push(code_point(chars, 2)?),
-                c @ ('\\' | '"' | '\'') => out.push(c),
-                c => return Err(format!("escape \\{c}")),
-            },
-            c => out.push(c),
-        }
-    }
-}
-
-fn code_point(chars: &mut Peekable<Chars<'_>>, digits: usize) -> Parsed<char> {
-    let text: String = chars.by_ref().take(digits).collect();
-    u32::from_str_radix(&text, 16).ok().and_then(char::from_u32).ok_or_else(|| format!("code point {text:?}"))
+    let (labels, rest) = series_metric(line).map_err(|error| error.to_string())?;
+    Ok((labels, rest.trim_start()))
 }

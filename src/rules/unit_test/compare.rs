@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::label::quoted_name;
 use crate::model::number::{format_g, format_shortest_exponent, quote};
 use crate::model::{CounterResetHint, Labels, NativeHistogram, SampleValue, Span};
-use crate::promql::series_description::{parse_metric, parse_values};
+use crate::promql::series_description::{Room, parse_metric, parse_values};
 
 use super::read::{ExpectedAlert, ExpectedSample};
 
@@ -33,7 +33,7 @@ impl ShownSample {
         };
         let mut histogram = String::new();
         if !sample.histogram.is_empty() {
-            let values = parse_values(&sample.histogram, 2)?;
+            let values = parse_values(&sample.histogram, 2, &mut Room::new())?;
             histogram = match values.as_slice() {
                 [Some(SampleValue::Histogram(histogram))] => notation(histogram),
                 _ => {

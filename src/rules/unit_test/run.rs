@@ -7,7 +7,7 @@ use crate::model::calendar::format_go_duration;
 use crate::model::number::format_duration;
 use crate::model::{Labels, Sample, SampleValue, Timestamp};
 use crate::promql::Engine;
-use crate::promql::series_description::{parse_values, split_metric};
+use crate::promql::series_description::{Room, parse_values, split_metric};
 use crate::rules::alert::{ALERT_NAME, AlertState};
 use crate::rules::file::RuleGroups;
 use crate::rules::group::query;
@@ -17,8 +17,6 @@ use crate::store::{Limits, Store, StoreOptions};
 use super::compare::{ShownSample, alerts_text, compare_samples};
 use super::read::{AlertTest, ExpectedAlert, QueryTest, TestFile, TestGroup};
 
-/// The most values that the input series of a test have together, a histogram counting by its size.
-const INPUT_SAMPLES: usize = 5_000_000;
 /// The most instants at which a test evaluates its rules.
 const EVALUATIONS: i64 = 200_000;
 /// The most rules of a test times its evaluations.
@@ -213,7 +211,7 @@ fn input(test: &TestGroup, last: Timestamp) -> Result<Vec<InputSeries>> {
     let most = reach.checked_div(test.interval_ms).unwrap_or(0).saturating_add(1);
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let mut series: BTreeMap<Labels, Vec<(Timestamp, SampleValue)>> = BTreeMap::new();
-    let mut size = 0_usize;
+    let mut room = Room::new();
     for (metric, values) in &test.input {
         let (labels, behind) = split_metric(metric)?;
         if behind.trim() == "@st" {
@@ -225,22 +223,7 @@ fn input(test: &TestGroup, last: Timestamp) -> Result<Vec<InputSeries>> {
             let text = format!("{metric:?}: found {:?} behind the metric", behind.trim());
             return Err(Error::new(ErrorKind::Parse, text));
         }
-        let room = INPUT_SAMPLES.saturating_sub(size).saturating_add(1);
-        let values = parse_values(values, most.min(room))?;
-        let sizes = values.iter().flatten().map(|value| match value {
-            SampleValue::Float(_) => 1,
-            SampleValue::Histogram(histogram) => histogram
-                .positive_buckets
-                .len()
-                .saturating_add(histogram.negative_buckets.len())
-                .saturating_add(histogram.custom_values.len())
-                .saturating_add(10),
-        });
-        size = sizes.fold(size.saturating_add(values.len()), usize::saturating_add);
-        if size > INPUT_SAMPLES.saturating_mul(2) {
-            let text = format!("the input series have more than {INPUT_SAMPLES} samples (input_samples)");
-            return Err(Error::new(ErrorKind::Limit, text));
-        }
+        let values = parse_values(values, most, &mut room)?;
         let mut samples: Vec<(Timestamp, SampleValue)> = (0_i64..)
             .zip(values)
             .filter_map(|(index, value)| {
