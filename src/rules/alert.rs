@@ -176,7 +176,7 @@ impl Alert {
         let mut labels = LabelsBuilder::new();
         // As in Prometheus the rule's own text shows where a template came out empty.
         for (name, text) in &rule.labels {
-            labels.set(name.as_str(), text.raw.as_str());
+            labels.set(name.clone(), text.raw.clone());
         }
         for label in &self.labels {
             labels.set(label.name.clone(), label.value.clone());

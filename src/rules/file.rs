@@ -1,6 +1,7 @@
 //! Rule files: YAML to groups of rules that have been checked.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_saphyr::Spanned;
@@ -11,13 +12,12 @@ use crate::model::number::parse_duration;
 use crate::promql::{Engine, Query};
 
 use super::template::AlertTemplate;
+use super::yaml::{self, Texts, duration_ms, place};
 
-/// The longest rule file, in bytes.
-pub(super) const FILE_BYTES: usize = 4 << 20;
-/// How the error of a file begins that is no YAML, or no rule file: unlike mistakes in rules it has several lines.
-pub(super) const NO_RULE_FILE: &str = "this is no rule file";
 /// The most rules of one file.
 const RULES: usize = 20_000;
+/// The most labels of one rule, those of its group included.
+const LABELS: usize = 100;
 
 /// The groups of a rule file, as Prometheus's `rule_files` name them: recording and alerting rules.
 ///
@@ -66,7 +66,7 @@ pub(super) struct Rule {
     pub(super) name: String,
     pub(super) query: Query,
     /// The group's labels under those of the rule.
-    pub(super) labels: BTreeMap<String, RuleText>,
+    pub(super) labels: Labels,
     /// What makes it an alerting rule.
     pub(super) alerting: Option<Alerting>,
 }
@@ -79,10 +79,13 @@ pub(super) struct Alerting {
     pub(super) annotations: BTreeMap<String, RuleText>,
 }
 
+/// Labels by their names; the rules of a group share those that they have from it.
+type Labels = BTreeMap<Arc<str>, Arc<RuleText>>;
+
 /// The value of a label or an annotation.
 #[derive(Clone, Debug)]
 pub(super) struct RuleText {
-    pub(super) raw: String,
+    pub(super) raw: Arc<str>,
     /// As a template, or why it is none.
     pub(super) template: std::result::Result<AlertTemplate, String>,
 }
@@ -90,7 +93,7 @@ pub(super) struct RuleText {
 impl RuleText {
     fn new(raw: String) -> Self {
         let template = AlertTemplate::parse(&raw);
-        Self { raw, template }
+        Self { raw: raw.into(), template }
     }
 }
 
@@ -99,9 +102,6 @@ impl RuleText {
 struct File {
     groups: Option<Vec<Spanned<GroupText>>>,
 }
-
-/// A value of a mapping may be left out, and is empty then.
-type Texts = Option<BTreeMap<String, Option<String>>>;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -137,27 +137,24 @@ impl RuleGroups {
     /// [`ErrorKind::Parse`] with every mistake on a line of its own, each with its line and column in the file;
     /// [`ErrorKind::Limit`] for a file of more than 4 MiB or 20,000 rules.
     pub fn from_yaml(engine: &Engine, text: &str) -> Result<Self> {
-        if text.len() > FILE_BYTES {
-            let found = text.len();
-            let message = format!("the rule file has {found} bytes, {FILE_BYTES} are allowed (file_bytes)");
-            return Err(Error::new(ErrorKind::Limit, message));
-        }
-        let file: File = serde_saphyr::from_str(text).map_err(|error| {
-            Error::new(ErrorKind::Parse, format!("{NO_RULE_FILE}: {error}")).caused_by(error.to_string())
-        })?;
+        Self::read(engine, text).map_err(|refused| match refused {
+            Refused::File(error) => error,
+            Refused::Rules(mistakes) => Error::new(ErrorKind::Parse, mistakes.join("\n")),
+        })
+    }
+
+    pub(super) fn read(engine: &Engine, text: &str) -> std::result::Result<Self, Refused> {
+        let file: File = yaml::read(text, "the rule file", "rule file").map_err(Refused::File)?;
         let groups = file.groups.unwrap_or_default();
         let rules: usize = groups.iter().map(|group| group.value.rules.as_ref().map_or(0, Vec::len)).sum();
         if rules > RULES {
             let message = format!("the rule file has {rules} rules, {RULES} are allowed (rules)");
-            return Err(Error::new(ErrorKind::Limit, message));
+            return Err(Refused::File(Error::new(ErrorKind::Limit, message)));
         }
         let mut reader = Reader { engine, mistakes: Vec::new() };
         let mut names = BTreeSet::new();
         let groups = groups.into_iter().map(|group| reader.group(group, &mut names)).collect();
-        if reader.mistakes.is_empty() {
-            return Ok(Self { groups });
-        }
-        Err(Error::new(ErrorKind::Parse, reader.mistakes.join("\n")))
+        if reader.mistakes.is_empty() { Ok(Self { groups }) } else { Err(Refused::Rules(reader.mistakes)) }
     }
 
     /// The names of the groups, in the order of the file.
@@ -171,32 +168,35 @@ impl RuleGroups {
     }
 }
 
+/// Why a file is not taken.
+pub(super) enum Refused {
+    /// It is too large, or no rule file.
+    File(Error),
+    /// Every mistake in its rules.
+    Rules(Vec<String>),
+}
+
 /// Reads on behind a mistake, so that all of them are told at once.
 struct Reader<'e> {
     engine: &'e Engine,
     mistakes: Vec<String>,
 }
 
-/// Where a value stands: `line:column: `.
-fn place<T>(spanned: &Spanned<T>) -> String {
-    format!("{}:{}: ", spanned.referenced.line(), spanned.referenced.column())
+fn labels(texts: Texts) -> Labels {
+    yaml::texts(texts).map(|(name, text)| (name.into(), Arc::new(RuleText::new(text)))).collect()
 }
 
-fn texts(texts: Texts) -> BTreeMap<String, RuleText> {
-    let texts = texts.unwrap_or_default().into_iter();
-    texts.map(|(name, text)| (name, RuleText::new(text.unwrap_or_default()))).collect()
+/// A name as mistakes show it: every rule of a group may have one.
+fn shown(name: &str) -> String {
+    match name.char_indices().nth(200) {
+        Some((end, _)) => format!("{:?}...", name.get(..end).unwrap_or("")),
+        None => format!("{name:?}"),
+    }
 }
 
 impl Reader<'_> {
     fn duration(&mut self, field: &str, text: Option<&Spanned<String>>) -> Option<i64> {
-        let text = text?;
-        match parse_duration(&text.value) {
-            Ok(nanos) => Some(nanos / 1_000_000),
-            Err(error) => {
-                self.mistakes.push(format!("{}{field}: {error}", place(text)));
-                None
-            }
-        }
+        duration_ms(field, text?).map_err(|mistake| self.mistakes.push(mistake)).ok()
     }
 
     fn group(&mut self, spanned: Spanned<GroupText>, names: &mut BTreeSet<String>) -> RuleGroup {
@@ -206,11 +206,11 @@ impl Reader<'_> {
         if name.is_empty() {
             self.mistakes.push(format!("{at}the group has no name"));
         } else if !names.insert(name.clone()) {
-            self.mistakes.push(format!("{at}group {name:?} is repeated in the same file"));
+            self.mistakes.push(format!("{at}group {} is repeated in the same file", shown(&name)));
         }
-        let labels = texts(group.labels);
+        let labels = labels(group.labels);
         for label in labels.keys().filter(|label| !is_label(label)) {
-            self.mistakes.push(format!("{at}group {name:?}: invalid label name: {label:?}"));
+            self.mistakes.push(format!("{at}group {}: invalid label name: {label:?}", shown(&name)));
         }
         let limit = u64::try_from(group.limit.unwrap_or(0)).unwrap_or(0);
         let interval_ms = self.duration("interval", group.interval.as_ref());
@@ -230,7 +230,7 @@ impl Reader<'_> {
         &mut self,
         group: &str,
         number: usize,
-        group_labels: &BTreeMap<String, RuleText>,
+        group_labels: &Labels,
         spanned: Spanned<RuleFields>,
     ) -> Option<Rule> {
         let at = place(&spanned);
@@ -240,7 +240,8 @@ impl Reader<'_> {
         let name = alert.as_ref().or(record.as_ref()).map_or("", |name| &name.value).to_owned();
         let known = self.mistakes.len();
         let mut mistake = |at: &str, text: &str| {
-            self.mistakes.push(format!("{at}group {group:?}, rule {number}, {name:?}: {text}"));
+            let (group, name) = (shown(group), shown(&name));
+            self.mistakes.push(format!("{at}group {group}, rule {number}, {name}: {text}"));
         };
         match (&record, &alert) {
             (Some(record), Some(_)) => {
@@ -279,8 +280,14 @@ impl Reader<'_> {
                 .map_err(|error| mistake(&place(expr), &format!("could not parse expression: {error}")))
                 .ok(),
         };
-        let labels = texts(fields.labels);
-        let annotations = texts(fields.annotations);
+        let labels = labels(fields.labels);
+        let annotations: BTreeMap<String, RuleText> =
+            yaml::texts(fields.annotations).map(|(name, text)| (name, RuleText::new(text))).collect();
+        let own = labels.keys().filter(|label| !group_labels.contains_key(*label)).count();
+        let found = group_labels.len().saturating_add(own);
+        if found > LABELS {
+            mistake(&at, &format!("the rule has {found} labels, {LABELS} are allowed (labels)"));
+        }
         for label in labels.keys().filter(|label| !is_label(label)) {
             mistake(&at, &format!("invalid label name: {label:?}"));
         }
@@ -288,11 +295,11 @@ impl Reader<'_> {
             mistake(&at, "invalid annotation name: \"\"");
         }
         if alert.is_some() {
-            for (what, texts) in [("label", &labels), ("annotation", &annotations)] {
-                for (name, text) in texts {
-                    if let Err(error) = &text.template {
-                        mistake(&at, &format!("{what} {name:?}: {error}"));
-                    }
+            let labels = labels.iter().map(|(name, text)| ("label", &**name, &**text));
+            let annotations = annotations.iter().map(|(name, text)| ("annotation", name.as_str(), text));
+            for (what, name, text) in labels.chain(annotations) {
+                if let Err(error) = &text.template {
+                    mistake(&at, &format!("{what} {name:?}: {error}"));
                 }
             }
         }
@@ -371,8 +378,7 @@ groups:
         let text = "groups:\n- name: 1\n  labels: {a: 1.0, b: true}\n  rules:\n  - alert: on\n    expr: 1\n    labels: {a: ~, c: 0x10}\n";
         let groups = read(text).unwrap();
         let group = &groups.groups[0];
-        let labels: Vec<_> =
-            group.rules[0].labels.iter().map(|(k, v)| (k.as_str(), v.raw.as_str())).collect();
+        let labels: Vec<_> = group.rules[0].labels.iter().map(|(k, v)| (&**k, &*v.raw)).collect();
         assert_eq!((group.name.as_str(), labels), ("1", vec![("a", ""), ("b", "true"), ("c", "0x10")]));
         assert_eq!(read("").unwrap().rules(), 0);
         assert_eq!(read("groups:\n").unwrap().rules(), 0);
@@ -385,6 +391,25 @@ groups:
         {
             assert!(read(text).unwrap_err().to_string().starts_with("this is no rule file: "), "{text}");
         }
-        assert_eq!(read(&" ".repeat(FILE_BYTES + 1)).unwrap_err().kind(), ErrorKind::Limit);
+        let many = "groups: [{name: g, rules: [".to_owned() + &"{},".repeat(RULES + 1) + "]}]";
+        assert_eq!(read(&many).unwrap_err().kind(), ErrorKind::Limit);
+    }
+
+    #[test]
+    fn what_every_rule_of_a_group_would_repeat_is_bounded() {
+        let labels = |count: usize| (0..count).map(|index| format!("l{index}: x, ")).collect::<String>();
+        let text = |count: usize| {
+            let labels = labels(count);
+            format!(
+                "groups: [{{name: g, labels: {{{labels}}}, rules: [{{record: r, expr: '1', labels: {{l0: y}}}}]}}]"
+            )
+        };
+        let groups = read(&text(LABELS)).unwrap();
+        let rule = &groups.groups[0].rules[0];
+        assert_eq!((rule.labels.len(), &*rule.labels["l0"].raw, &*rule.labels["l1"].raw), (LABELS, "y", "x"));
+        let error = read(&text(LABELS + 1)).unwrap_err().to_string();
+        assert!(error.ends_with("\"r\": the rule has 101 labels, 100 are allowed (labels)"), "{error}");
+        let long = format!("groups: [{{name: {}, rules: [{{}}, {{}}]}}]", "g".repeat(10_000));
+        assert!(read(&long).unwrap_err().to_string().len() < 2000);
     }
 }

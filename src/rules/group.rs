@@ -1,6 +1,6 @@
 //! Evaluating one group: its rules one after the other, each on what those before it have written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::label::METRIC_NAME;
@@ -10,7 +10,7 @@ use crate::source::Source;
 use crate::store::Store;
 
 use super::alert::{ALERT_NAME, Alert, Alerts, update};
-use super::file::{Rule, RuleGroup};
+use super::file::{Alerting, Rule, RuleGroup, RuleText};
 use super::template::Surroundings;
 
 /// What the evaluation of a group came to.
@@ -87,24 +87,21 @@ impl RunningGroup {
 
     /// Takes over what the group remembered before it was loaded again: rules are the same if their names and labels are.
     pub(super) fn take_state(&mut self, mut from: Self) {
-        let identity = |rule: &Rule| {
-            let labels: BTreeMap<String, String> =
-                rule.labels.iter().map(|(name, text)| (name.clone(), text.raw.clone())).collect();
-            (rule.name.clone(), rule.alerting.is_some(), labels)
-        };
-        let mut old: Vec<_> =
-            from.group.rules.iter().map(identity).zip(from.rules.drain(..)).map(Some).collect();
+        fn identity(rule: &Rule) -> (&str, bool, Vec<(&str, &str)>) {
+            let labels = rule.labels.iter().map(|(name, text)| (&**name, &*text.raw));
+            (&rule.name, rule.alerting.is_some(), labels.collect())
+        }
+        let mut old: BTreeMap<_, VecDeque<RunningRule>> = BTreeMap::new();
+        for (rule, running) in from.group.rules.iter().zip(std::mem::take(&mut from.rules)) {
+            old.entry(identity(rule)).or_default().push_back(running);
+        }
         for (rule, running) in self.group.rules.iter().zip(&mut self.rules) {
-            let wanted = identity(rule);
-            let same = |slot: &&mut Option<_>| {
-                slot.as_ref().is_some_and(|(identity, _): &(_, RunningRule)| *identity == wanted)
-            };
-            if let Some((_, state)) = old.iter_mut().find(same).and_then(Option::take) {
+            if let Some(state) = old.get_mut(&identity(rule)).and_then(VecDeque::pop_front) {
                 *running = state;
             }
         }
-        self.gone = from.gone;
-        self.gone.extend(old.into_iter().flatten().flat_map(|(_, state)| state.previous));
+        self.gone = std::mem::take(&mut from.gone);
+        self.gone.extend(old.into_values().flatten().flat_map(|state| state.previous));
         (self.last, self.evaluations) = (from.last, from.evaluations);
     }
 
@@ -118,10 +115,9 @@ impl RunningGroup {
     }
 
     pub(super) fn evaluate(&mut self, shared: &Shared, store: &Store, at: Timestamp) -> GroupEvaluation {
-        let offset_ms = self.group.query_offset_ms;
-        let limit = self.group.limit;
-        let rules = self.group.rules.iter().zip(&mut self.rules).map(|(rule, running)| {
-            let evaluated = running.evaluate(rule, shared, store, at, offset_ms, limit);
+        let group = &self.group;
+        let rules = group.rules.iter().zip(&mut self.rules).map(|(rule, running)| {
+            let evaluated = running.evaluate(rule, group, shared, store, at);
             let (samples, error, annotations) = match evaluated {
                 Ok((written, annotations)) => (written.samples, written.refused, annotations),
                 Err(error) => (0, Some(error), Annotations::default()),
@@ -129,7 +125,7 @@ impl RunningGroup {
             RuleEvaluation { name: rule.name.clone(), samples, error, annotations }
         });
         let rules = rules.collect();
-        mark_stale(store, &mut self.gone, at.minus_millis(offset_ms));
+        mark_stale(store, &mut self.gone, at.minus_millis(self.group.query_offset_ms));
         self.last = Some(at);
         self.evaluations = self.evaluations.saturating_add(1);
         GroupEvaluation { file: self.file.clone(), group: self.group.name.clone(), rules }
@@ -160,75 +156,33 @@ impl RunningRule {
     fn evaluate(
         &mut self,
         rule: &Rule,
+        group: &RuleGroup,
         shared: &Shared,
         store: &Store,
         at: Timestamp,
-        offset_ms: i64,
-        limit: u64,
     ) -> Result<(Written, Annotations)> {
         let source = store.snapshot();
-        let when = at.minus_millis(offset_ms);
+        let when = at.minus_millis(group.query_offset_ms);
         let (vector, annotations) = query(&shared.engine, &source, &rule.query, when)?;
-        let (samples, annotations) = match &rule.alerting {
-            None => (record(rule, vector, when, limit)?, annotations),
-            Some(_) => (self.alert(rule, shared, &source, vector, at, when, limit)?, annotations),
+        let samples = match &rule.alerting {
+            None => record(rule, vector, when, group.limit)?,
+            Some(alerting) => {
+                let found = found(rule, alerting, shared, &source, vector, at)?;
+                update(&mut self.alerts, alerting, found, at, group.limit)?;
+                self.alert_samples(rule, when)
+            }
         };
         let written = self.write(store, samples, when)?;
         Ok((written, annotations))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one call, of what its caller has at hand")]
-    fn alert(
-        &mut self,
-        rule: &Rule,
-        shared: &Shared,
-        source: &dyn Source,
-        vector: Vec<VectorSample>,
-        at: Timestamp,
-        when: Timestamp,
-        limit: u64,
-    ) -> Result<Vec<(Labels, Sample)>> {
-        let Some(alerting) = &rule.alerting else { return Ok(Vec::new()) };
-        // Templates ask at the instant itself, whatever the offset.
-        let ask = |text: &str| {
-            let prepared = shared.engine.prepare(text)?;
-            Ok(query(&shared.engine, source, &prepared, at)?.0)
-        };
-        let mut found = Alerts::new();
-        for sample in vector {
-            let surroundings = Surroundings::new(
-                (&sample.labels, &sample.value),
-                &shared.external_labels,
-                &shared.external_url,
-                at,
-                &ask,
-            );
-            let expand = |text: &super::file::RuleText| {
-                let expanded = text.template.as_ref().map_err(Clone::clone);
-                let expanded = expanded.and_then(|template| template.expand(&surroundings));
-                expanded.unwrap_or_else(|error| format!("<error expanding template: {error}>"))
-            };
-            let mut labels = LabelsBuilder::from_labels(&sample.labels);
-            labels.remove(METRIC_NAME);
-            for (name, text) in &rule.labels {
-                labels.set(name.as_str(), expand(text));
-            }
-            labels.set(ALERT_NAME, rule.name.as_str());
-            let annotations =
-                alerting.annotations.iter().map(|(name, text)| (name.clone(), expand(text))).collect();
-            let labels = labels.build();
-            let alert = Alert::new(labels.clone(), annotations, sample.value, at);
-            if found.insert(labels, alert).is_some() {
-                let text = "vector contains metrics with the same labelset after applying alert labels";
-                return Err(Error::new(ErrorKind::Query, text));
-            }
-        }
-        update(&mut self.alerts, alerting, found, at, limit)?;
+    /// What `ALERTS` and `ALERTS_FOR_STATE` say; nothing before the alerts have been restored.
+    fn alert_samples(&self, rule: &Rule, when: Timestamp) -> Vec<(Labels, Sample)> {
         if !self.restored {
-            return Ok(Vec::new());
+            return Vec::new();
         }
         let active = self.alerts.values().filter(|alert| alert.is_active());
-        Ok(active.flat_map(|alert| alert.samples(rule, when)).collect())
+        active.flat_map(|alert| alert.samples(rule, when)).collect()
     }
 
     /// Writes the samples, and ends the series that the evaluation before wrote and this one does not.
@@ -239,7 +193,6 @@ impl RunningRule {
             appender.append(&labels, sample)?;
             returned.insert(labels);
         }
-        let count = returned.len();
         for labels in self.previous.difference(&returned) {
             appender.append(labels, Sample::float(at, stale_marker()))?;
         }
@@ -251,10 +204,55 @@ impl RunningRule {
                 refused = refused.or(Some(refusal.error));
             }
         }
-        let samples = returned.len().min(count);
         self.previous = returned;
-        Ok(Written { samples, refused })
+        Ok(Written { samples: self.previous.len(), refused })
     }
+}
+
+/// The alerts that a query has found, not yet those of the evaluation before.
+fn found(
+    rule: &Rule,
+    alerting: &Alerting,
+    shared: &Shared,
+    source: &dyn Source,
+    vector: Vec<VectorSample>,
+    at: Timestamp,
+) -> Result<Alerts> {
+    // Templates ask at the instant itself, whatever the offset.
+    let ask = |text: &str| {
+        let prepared = shared.engine.prepare(text)?;
+        Ok(query(&shared.engine, source, &prepared, at)?.0)
+    };
+    let mut found = Alerts::new();
+    for sample in vector {
+        let surroundings = Surroundings::new(
+            (&sample.labels, &sample.value),
+            &shared.external_labels,
+            &shared.external_url,
+            at,
+            &ask,
+        );
+        let expand = |text: &RuleText| {
+            let expanded = text.template.as_ref().map_err(Clone::clone);
+            let expanded = expanded.and_then(|template| template.expand(&surroundings));
+            expanded.unwrap_or_else(|error| format!("<error expanding template: {error}>"))
+        };
+        let mut labels = LabelsBuilder::from_labels(&sample.labels);
+        labels.remove(METRIC_NAME);
+        for (name, text) in &rule.labels {
+            labels.set(name.clone(), expand(text));
+        }
+        labels.set(ALERT_NAME, rule.name.as_str());
+        let annotations =
+            alerting.annotations.iter().map(|(name, text)| (name.clone(), expand(text))).collect();
+        let labels = labels.build();
+        let alert = Alert::new(labels.clone(), annotations, sample.value, at);
+        if found.insert(labels, alert).is_some() {
+            let text = "vector contains metrics with the same labelset after applying alert labels";
+            return Err(Error::new(ErrorKind::Query, text));
+        }
+    }
+    Ok(found)
 }
 
 /// What a recording rule writes.
@@ -270,7 +268,7 @@ fn record(
         let mut labels = LabelsBuilder::from_labels(&sample.labels);
         labels.set(METRIC_NAME, rule.name.as_str());
         for (name, text) in &rule.labels {
-            labels.set(name.as_str(), text.raw.as_str());
+            labels.set(name.clone(), text.raw.clone());
         }
         let labels = labels.build();
         if !seen.insert(labels.clone()) {

@@ -12,6 +12,7 @@ pub(crate) mod template;
 #[cfg(test)]
 mod tests;
 mod unit_test;
+mod yaml;
 
 pub use alert::{Alert, AlertState};
 pub use file::RuleGroups;

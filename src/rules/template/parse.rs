@@ -146,37 +146,27 @@ impl Parser<'_> {
         Ok((body, Stop::Text))
     }
 
+    /// An action that is no `else` and no `end`. What nests is read in functions of its own, so that the stack stays small.
     fn node(&mut self, mut words: Words, body: &mut Body) -> Result<(), String> {
-        let line = words.line;
         if words.keyword("if") {
-            let node = self.branch(words, false)?;
-            body.push(node);
+            self.branch(words, false, body)
         } else if words.keyword("with") {
-            let node = self.branch(words, true)?;
-            body.push(node);
+            self.branch(words, true, body)
         } else if words.keyword("range") {
-            let node = self.range(words)?;
-            body.push(node);
+            self.range(words, body)
         } else if words.keyword("define") {
-            let name = self.name(&mut words, "{{define}}")?;
-            words.finish("{{define}}")?;
-            if self.depth > 0 {
-                return Err(format!("line {line}: {{{{define}}}} has to stand outside of other actions"));
-            }
-            let outer = std::mem::replace(&mut self.variables, vec!["$".to_owned()]);
-            let defined = self.until_end(line)?;
-            self.variables = outer;
-            self.defined.insert(name, defined);
+            self.define(words)
         } else if words.keyword("block") {
-            let name = self.name(&mut words, "{{block}}")?;
-            let argument = self.pipeline(&mut words, "{{block}}")?;
-            words.finish("{{block}}")?;
-            let outer = std::mem::replace(&mut self.variables, vec!["$".to_owned()]);
-            let defined = self.until_end(line)?;
-            self.variables = outer;
-            self.defined.insert(name.clone(), defined);
-            body.push(Node::Template { name, argument: Some(argument), line });
-        } else if words.keyword("template") {
+            self.block(words, body)
+        } else {
+            self.leaf(words, body)
+        }
+    }
+
+    /// An action without a body.
+    fn leaf(&mut self, mut words: Words, body: &mut Body) -> Result<(), String> {
+        let line = words.line;
+        if words.keyword("template") {
             let name = self.name(&mut words, "{{template}}")?;
             words.skip_blanks();
             let argument = match words.words.peek() {
@@ -198,6 +188,35 @@ impl Parser<'_> {
             words.finish("an action")?;
             body.push(Node::Action(pipeline));
         }
+        Ok(())
+    }
+
+    fn define(&mut self, mut words: Words) -> Result<(), String> {
+        let line = words.line;
+        let name = self.name(&mut words, "{{define}}")?;
+        words.finish("{{define}}")?;
+        if self.depth > 0 {
+            return Err(format!("line {line}: {{{{define}}}} has to stand outside of other actions"));
+        }
+        self.defined_body(name, line)
+    }
+
+    fn block(&mut self, mut words: Words, body: &mut Body) -> Result<(), String> {
+        let line = words.line;
+        let name = self.name(&mut words, "{{block}}")?;
+        let argument = self.pipeline(&mut words, "{{block}}")?;
+        words.finish("{{block}}")?;
+        self.defined_body(name.clone(), line)?;
+        body.push(Node::Template { name, argument: Some(argument), line });
+        Ok(())
+    }
+
+    /// The body of a template that is defined, which sees no variables from outside.
+    fn defined_body(&mut self, name: String, line: Line) -> Result<(), String> {
+        let outer = std::mem::replace(&mut self.variables, vec!["$".to_owned()]);
+        let defined = self.until_end(line)?;
+        self.variables = outer;
+        self.defined.insert(name, defined);
         Ok(())
     }
 
@@ -229,7 +248,7 @@ impl Parser<'_> {
         }
     }
 
-    fn branch(&mut self, mut words: Words, is_with: bool) -> Result<Node, String> {
+    fn branch(&mut self, mut words: Words, is_with: bool, into: &mut Body) -> Result<(), String> {
         let line = words.line;
         self.enter(line)?;
         let place = if is_with { "{{with}}" } else { "{{if}}" };
@@ -242,19 +261,22 @@ impl Parser<'_> {
             Stop::Text => return Err(format!("line {line}: {place} without {{{{end}}}}")),
             Stop::Else(mut words, line) => {
                 // `else if` is an `if` in the `else` whose `end` closes both.
+                let mut otherwise = Body::new();
                 if words.keyword("if") {
-                    vec![self.branch(words, false)?]
+                    self.branch(words, false, &mut otherwise)?;
                 } else if words.keyword("with") {
-                    vec![self.branch(words, true)?]
+                    self.branch(words, true, &mut otherwise)?;
                 } else {
                     words.finish("{{else}}")?;
-                    self.until_end(line)?
+                    otherwise = self.until_end(line)?;
                 }
+                otherwise
             }
         };
         self.variables.truncate(seen);
         self.leave();
-        Ok(Node::Branch { is_with, condition, body, otherwise })
+        into.push(Node::Branch { is_with, condition, body, otherwise });
+        Ok(())
     }
 
     /// A body whose variables end with it.
@@ -265,7 +287,7 @@ impl Parser<'_> {
         Ok(body)
     }
 
-    fn range(&mut self, mut words: Words) -> Result<Node, String> {
+    fn range(&mut self, mut words: Words, into: &mut Body) -> Result<(), String> {
         let line = words.line;
         self.enter(line)?;
         let seen = self.variables.len();
@@ -284,7 +306,8 @@ impl Parser<'_> {
         };
         self.variables.truncate(seen);
         self.leave();
-        Ok(Node::Range { over, body, otherwise })
+        into.push(Node::Range { over, body, otherwise });
+        Ok(())
     }
 
     /// A pipeline up to the end of the action or a closing parenthesis.

@@ -4,14 +4,13 @@ mod compare;
 mod read;
 mod run;
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::error::Result;
 use crate::model::xml::escaped;
 use crate::promql::Engine;
 
-use super::file::{NO_RULE_FILE, RuleGroups};
+use super::file::{Refused, RuleGroups};
 use read::TestFile;
 
 /// A file of `promtool test rules`: input series, and which alerts and samples are expected of rule files over them.
@@ -46,9 +45,8 @@ pub struct RuleUnitTest {
     name: String,
     file: TestFile,
     engine: Engine,
-    rule_files: BTreeMap<String, RuleGroups>,
-    /// Why rule files could not be read.
-    broken: Vec<String>,
+    /// By their names, in the order in which they were added; or what is wrong with them.
+    rule_files: Vec<(String, std::result::Result<RuleGroups, Vec<String>>)>,
 }
 
 impl RuleUnitTest {
@@ -63,8 +61,7 @@ impl RuleUnitTest {
             name: name.into(),
             file: TestFile::from_yaml(text)?,
             engine: Engine::new(),
-            rule_files: BTreeMap::new(),
-            broken: Vec::new(),
+            rule_files: Vec::new(),
         })
     }
 
@@ -84,29 +81,35 @@ impl RuleUnitTest {
     /// Adds a rule file; one that was added under the same name before is replaced. A file with mistakes fails every test, as in
     /// promtool.
     pub fn add_rule_file(&mut self, name: &str, text: &str) {
-        match RuleGroups::from_yaml(&self.engine, text) {
-            Ok(groups) => {
-                self.rule_files.insert(name.to_owned(), groups);
-            }
-            Err(error) => {
-                let text = error.to_string();
-                let mistakes =
-                    if text.contains(NO_RULE_FILE) { vec![text.as_str()] } else { text.lines().collect() };
-                self.broken.extend(mistakes.iter().map(|mistake| format!("{name}: {mistake}")));
-            }
+        let groups = RuleGroups::read(&self.engine, text).map_err(|refused| match refused {
+            Refused::File(error) => vec![error.to_string()],
+            Refused::Rules(mistakes) => mistakes,
+        });
+        match self.rule_files.iter_mut().find(|(known, _)| known == name) {
+            Some((_, slot)) => *slot = groups,
+            None => self.rule_files.push((name.to_owned(), groups)),
         }
     }
 
     /// Runs all tests of the file, each over a store of its own.
     pub fn run(&self) -> RuleUnitTestReport {
+        let mut groups = Vec::with_capacity(self.rule_files.len());
+        let mut broken = Vec::new();
+        for (name, file) in &self.rule_files {
+            match file {
+                Ok(file) => groups.push((name.as_str(), file)),
+                Err(mistakes) => broken.extend(mistakes.iter().map(|mistake| format!("{name}: {mistake}"))),
+            }
+        }
         let tests = self.file.tests.iter().enumerate().map(|(index, test)| TestGroupReport {
             name: match test.name.as_str() {
                 "" => format!("unnamed#{index}"),
                 name => name.to_owned(),
             },
-            failures: match self.broken.as_slice() {
-                [] => run::run(&self.file, test, &self.engine, &self.rule_files),
-                broken => broken.to_vec(),
+            failures: if broken.is_empty() {
+                run::run(&self.file, test, &self.engine, &groups)
+            } else {
+                broken.clone()
             },
         });
         RuleUnitTestReport { name: self.name.clone(), tests: tests.collect() }
@@ -174,5 +177,27 @@ impl fmt::Display for RuleUnitTestReport {
             writeln!(f, "{failure}\n")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_file_that_is_added_again_stands_for_the_one_before() {
+        let test =
+            "rule_files: [r]\ntests: [{promql_expr_test: [{expr: r, exp_samples: [{labels: r, value: 2}]}]}]";
+        let mut test = RuleUnitTest::from_yaml("t", test).unwrap();
+        let rules = |value: &str| format!("groups: [{{name: g, rules: [{{record: r, expr: {value}}}]}}]");
+        let mut passes = |text: &str| {
+            test.add_rule_file("r", text);
+            test.run().passed()
+        };
+        assert!(!passes(&rules("'1'")));
+        assert!(!passes(&rules("'('")));
+        assert!(passes(&rules("'2'")));
+        assert!(!passes("groups: 1"));
+        assert!(passes(&rules("'2'")));
     }
 }

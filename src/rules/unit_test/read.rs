@@ -7,9 +7,9 @@ use serde_saphyr::Spanned;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::calendar::{RFC_3339, parse_time};
-use crate::model::number::{parse_duration, parse_number};
+use crate::model::number::parse_number;
 use crate::model::{Labels, Timestamp};
-use crate::rules::file::FILE_BYTES;
+use crate::rules::yaml::{self, Texts, duration_ms, place, texts};
 
 /// A whole file.
 #[derive(Clone, Debug)]
@@ -76,8 +76,6 @@ struct FileFields {
     fuzzy_compare: Option<bool>,
 }
 
-type Texts = Option<BTreeMap<String, Option<String>>>;
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TestFields {
@@ -133,15 +131,7 @@ const DEFAULT_INTERVAL_MS: i64 = 60_000;
 
 impl TestFile {
     pub(super) fn from_yaml(text: &str) -> Result<Self> {
-        if text.len() > FILE_BYTES {
-            let found = text.len();
-            let message = format!("the test file has {found} bytes, {FILE_BYTES} are allowed (file_bytes)");
-            return Err(Error::new(ErrorKind::Limit, message));
-        }
-        let fields: FileFields = serde_saphyr::from_str(text).map_err(|error| {
-            Error::new(ErrorKind::Parse, format!("this is no file of rule tests: {error}"))
-                .caused_by(error.to_string())
-        })?;
+        let fields: FileFields = yaml::read(text, "the test file", "file of rule tests")?;
         let interval_ms = positive("evaluation_interval", fields.evaluation_interval.as_ref())?
             .unwrap_or(DEFAULT_INTERVAL_MS);
         let group_order: Vec<String> =
@@ -200,8 +190,8 @@ impl TestFields {
 impl AlertFields {
     fn read(self) -> Result<AlertTest> {
         let expected = self.exp_alerts.unwrap_or_default().into_iter().map(|alert| ExpectedAlert {
-            labels: texts(alert.exp_labels),
-            annotations: texts(alert.exp_annotations),
+            labels: texts(alert.exp_labels).collect(),
+            annotations: texts(alert.exp_annotations).collect(),
         });
         Ok(AlertTest {
             eval_ms: duration("eval_time", self.eval_time.as_ref())?.unwrap_or(0),
@@ -233,21 +223,14 @@ impl QueryFields {
     }
 }
 
-fn texts(texts: Texts) -> BTreeMap<String, String> {
-    let texts = texts.unwrap_or_default().into_iter();
-    texts.map(|(name, text)| (name, text.unwrap_or_default())).collect()
-}
-
 fn mistake(at: &Spanned<String>, text: &str) -> Error {
-    let (line, column) = (at.referenced.line(), at.referenced.column());
-    Error::new(ErrorKind::Parse, format!("{line}:{column}: {text}"))
+    Error::new(ErrorKind::Parse, format!("{}{text}", place(at)))
 }
 
 /// A duration in milliseconds.
 fn duration(field: &str, text: Option<&Spanned<String>>) -> Result<Option<i64>> {
-    let Some(text) = text else { return Ok(None) };
-    let nanos = parse_duration(&text.value).map_err(|error| mistake(text, &format!("{field}: {error}")))?;
-    Ok(Some(nanos / 1_000_000))
+    let read = text.map(|text| duration_ms(field, text)).transpose();
+    read.map_err(|mistake| Error::new(ErrorKind::Parse, mistake))
 }
 
 /// The same; 0 stands for the default.

@@ -22,6 +22,11 @@ const EVALUATIONS: i64 = 200_000;
 /// The most rules of a test times its evaluations.
 const RULE_EVALUATIONS: i64 = 20_000_000;
 
+/// The most series that a test may write; its samples are bounded by those of the input and by the store.
+const SERIES: usize = 1_000_000;
+/// How long the failures of a test may get, in bytes; the one that reaches it is still told whole.
+const FAILURE_BYTES: usize = 16 << 20;
+
 const NANOS_PER_MILLI: i64 = 1_000_000;
 
 /// The samples of one input series that are still to be appended, the next one last.
@@ -35,11 +40,38 @@ pub(super) fn run(
     file: &TestFile,
     test: &TestGroup,
     engine: &Engine,
-    rule_files: &BTreeMap<String, RuleGroups>,
+    rule_files: &[(&str, &RuleGroups)],
 ) -> Vec<String> {
     match Running::new(file, test, engine, rule_files) {
         Ok(mut running) => running.run(),
         Err(error) => vec![error.to_string()],
+    }
+}
+
+/// What failed, as far as it is told.
+#[derive(Default)]
+struct Failures {
+    texts: Vec<String>,
+    bytes: usize,
+}
+
+impl Failures {
+    fn is_full(&self) -> bool {
+        self.bytes >= FAILURE_BYTES
+    }
+
+    fn add(&mut self, text: String) {
+        if self.is_full() {
+            return;
+        }
+        self.bytes = self.bytes.saturating_add(text.len());
+        self.texts.push(text);
+        if self.is_full() {
+            let text = format!(
+                "the failures have more than {FAILURE_BYTES} bytes, further ones are left out (failure_bytes)"
+            );
+            self.texts.push(text);
+        }
     }
 }
 
@@ -60,7 +92,7 @@ impl<'a> Running<'a> {
         file: &'a TestFile,
         test: &'a TestGroup,
         engine: &Engine,
-        rule_files: &BTreeMap<String, RuleGroups>,
+        rule_files: &[(&str, &RuleGroups)],
     ) -> Result<Self> {
         let mut alert_tests: BTreeMap<i64, Vec<&AlertTest>> = BTreeMap::new();
         for alert in &test.alerts {
@@ -69,7 +101,7 @@ impl<'a> Running<'a> {
         let last_ms = test.alerts.iter().map(|alert| alert.eval_ms);
         let last_ms = last_ms.chain(test.queries.iter().map(|query| query.eval_ms)).max().unwrap_or(0);
         let evaluations = last_ms.checked_div(file.interval_ms).unwrap_or(0).saturating_add(1);
-        let rules: usize = rule_files.values().map(RuleGroups::rules).sum();
+        let rules: usize = rule_files.iter().map(|(_, groups)| groups.rules()).sum();
         let work = evaluations.saturating_mul(i64::try_from(rules).unwrap_or(i64::MAX));
         if evaluations > EVALUATIONS || work > RULE_EVALUATIONS {
             let text = format!(
@@ -84,11 +116,11 @@ impl<'a> Running<'a> {
             .external_url(test.external_url.clone())
             .interval_ms(test.interval_ms);
         for (name, groups) in rule_files {
-            manager.replace(name, groups.clone());
+            manager.replace(name, (*groups).clone());
         }
         // Prometheus gives groups that are not named the first place, in no certain order.
         manager.sort_groups(|name| file.group_order.iter().position(|group| group == name).unwrap_or(0));
-        let limits = Limits { series: usize::MAX, ..Limits::default() };
+        let limits = Limits { series: SERIES, batch_samples: usize::MAX, ..Limits::default() };
         let input = input(test, last)?;
         if let Some(unnamed) = test.alerts.iter().find(|alert| alert.name.is_empty()) {
             let group = match test.name.as_str() {
@@ -106,18 +138,18 @@ impl<'a> Running<'a> {
     }
 
     fn run(&mut self) -> Vec<String> {
-        let mut failures = Vec::new();
+        let mut failures = Failures::default();
         let mut due = std::mem::take(&mut self.alert_tests).into_iter().peekable();
         for number in 0..self.evaluations {
             let since_start = number.saturating_mul(self.file.interval_ms);
             let at = self.test.start.plus_millis(since_start);
             if let Err(error) = self.append_until(at) {
-                failures.push(error.to_string());
+                failures.add(error.to_string());
             } else {
                 let failed = self.evaluate(at);
                 if !failed.is_empty() {
-                    failures.extend(failed);
-                    return failures;
+                    failed.into_iter().for_each(|failure| failures.add(failure));
+                    return failures.texts;
                 }
             }
             let next = since_start.saturating_add(self.file.interval_ms);
@@ -126,9 +158,14 @@ impl<'a> Running<'a> {
             }
         }
         for test in &self.test.queries {
-            failures.extend(self.check_query(test).err());
+            if failures.is_full() {
+                break;
+            }
+            if let Err(failure) = self.check_query(test) {
+                failures.add(failure);
+            }
         }
-        failures
+        failures.texts
     }
 
     fn append_until(&mut self, at: Timestamp) -> Result<()> {
@@ -153,7 +190,7 @@ impl<'a> Running<'a> {
         failed.map(|(name, error)| format!("    rule: {name}, time: {since_epoch}, err: {error}")).collect()
     }
 
-    fn check_alerts(&self, eval_ms: i64, tests: &[&AlertTest], failures: &mut Vec<String>) {
+    fn check_alerts(&self, eval_ms: i64, tests: &[&AlertTest], failures: &mut Failures) {
         let names: BTreeSet<&str> = tests.iter().map(|test| test.name.as_str()).collect();
         let mut firing: BTreeMap<&str, Vec<ExpectedAlert>> = BTreeMap::new();
         for alert in self.manager.alerts().filter(|alert| alert.state == AlertState::Firing) {
@@ -165,6 +202,9 @@ impl<'a> Running<'a> {
             });
         }
         for test in tests {
+            if failures.is_full() {
+                return;
+            }
             let mut expected = test.expected.clone();
             for alert in &mut expected {
                 // The label that the rule adds itself.
@@ -180,7 +220,7 @@ impl<'a> Running<'a> {
                 "" => String::new(),
                 name => format!("    name: {name},\n"),
             };
-            failures.push(format!(
+            failures.add(format!(
                 "{name}    alertname: {}, time: {}, \n        exp:{}, \n        got:{}",
                 test.name,
                 format_duration(eval_ms.saturating_mul(NANOS_PER_MILLI)),
