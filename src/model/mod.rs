@@ -1,7 +1,7 @@
 //! Plain values: time, labels, samples, matchers. No I/O, no locks.
 
-pub(crate) mod exemplar;
 pub(crate) mod calendar;
+pub(crate) mod exemplar;
 pub(crate) mod histogram;
 pub(crate) mod kahan;
 pub(crate) mod label;
