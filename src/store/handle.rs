@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+#[cfg(test)]
+use super::Store;
 use super::append::{Appender, UNKNOWN};
 use super::index::SeriesRef;
-use super::pin::Checked;
+use super::pin::Found;
 use crate::chunk::Layout;
 use crate::error::Result;
 use crate::model::Labels;
@@ -15,8 +17,7 @@ use crate::model::Labels;
 /// through its handle.
 #[derive(Clone, Debug)]
 pub struct SeriesHandle {
-    series: SeriesRef,
-    checked: Checked,
+    series: Found,
     labels: Labels,
     token: Arc<()>,
 }
@@ -27,8 +28,7 @@ pub struct SeriesHandle {
 /// appended through its handle.
 #[derive(Clone, Debug)]
 pub struct FamilyHandle {
-    item: u32,
-    checked: Checked,
+    item: Found,
     labels: Labels,
     layout: Arc<Layout>,
     token: Arc<()>,
@@ -37,8 +37,8 @@ pub struct FamilyHandle {
 impl SeriesHandle {
     /// `series` was found for this appender.
     pub(super) fn new(appender: &Appender, series: SeriesRef, labels: &Labels) -> Self {
-        let (checked, token) = (Checked::new(&appender.pin), appender.store.inner.token.clone());
-        Self { series, checked, labels: labels.clone(), token }
+        let (series, token) = (Found::new(series, &appender.pin), appender.store.inner.token.clone());
+        Self { series, labels: labels.clone(), token }
     }
 
     pub(super) fn labels(&self) -> &Labels {
@@ -53,27 +53,32 @@ impl SeriesHandle {
     /// The series, for the next sample of the appender's batch.
     #[inline]
     pub(super) fn series_for(&self, appender: &mut Appender) -> SeriesRef {
-        if self.checked.is_of(&appender.pin) { self.series } else { self.found_again(appender) }
+        self.series.get(&appender.pin).unwrap_or_else(|| self.found_again(appender))
+    }
+
+    /// The item's number, if nobody who begins now has to look for it.
+    #[cfg(test)]
+    pub(super) fn number_in(&self, store: &Store) -> Option<u32> {
+        self.series.get(&store.inner.pins.pin()).map(|series| series.item)
     }
 
     #[inline(never)]
     fn found_again(&self, appender: &mut Appender) -> SeriesRef {
         let found = appender.store.inner.index.read().find(&self.labels);
-        if found == Some(self.series) {
-            self.checked.set(&appender.pin);
+        if let Some(series) = found {
+            self.series.set(series, &appender.pin);
+            return series;
         }
-        found.unwrap_or_else(|| {
-            appender.unknown.push((appender.samples.len(), self.labels.clone()));
-            UNKNOWN
-        })
+        appender.unknown.push((appender.samples.len(), self.labels.clone()));
+        UNKNOWN
     }
 }
 
 impl FamilyHandle {
     /// `item` was found for this appender.
     pub(super) fn new(appender: &Appender, item: u32, labels: &Labels, layout: Arc<Layout>) -> Self {
-        let (checked, token) = (Checked::new(&appender.pin), appender.store.inner.token.clone());
-        Self { item, checked, labels: labels.clone(), layout, token }
+        let (found, token) = (Found::new(rows_of(item), &appender.pin), appender.store.inner.token.clone());
+        Self { item: found, labels: labels.clone(), layout, token }
     }
 
     pub(super) fn labels(&self) -> &Labels {
@@ -92,23 +97,36 @@ impl FamilyHandle {
     /// The histogram, for the next row of the appender's batch.
     #[inline]
     pub(super) fn item_for(&self, appender: &Appender) -> Result<u32> {
-        if self.checked.is_of(&appender.pin) { Ok(self.item) } else { self.found_again(appender) }
+        match self.item.get(&appender.pin) {
+            Some(found) => Ok(found.item),
+            None => self.found_again(appender),
+        }
+    }
+
+    /// The item's number, if nobody who begins now has to look for it.
+    #[cfg(test)]
+    pub(super) fn number_in(&self, store: &Store) -> Option<u32> {
+        self.item.get(&store.inner.pins.pin()).map(|found| found.item)
     }
 
     #[inline(never)]
     fn found_again(&self, appender: &Appender) -> Result<u32> {
+        let last = self.item.last().item;
         let is_there = {
             let index = appender.store.inner.index.read();
-            index.find_histogram(&self.labels) == Some(self.item)
-                && index.has_columns(self.item, &self.layout)
+            index.find_histogram(&self.labels) == Some(last) && index.has_columns(last, &self.layout)
         };
+        // Made anew it may lack columns, which are series outside of it by now.
         let item = match is_there {
-            true => self.item,
+            true => last,
             false => appender.find_or_create_columns(&self.labels, &self.layout)?,
         };
-        if item == self.item {
-            self.checked.set(&appender.pin);
-        }
+        self.item.set(rows_of(item), &appender.pin);
         Ok(item)
     }
+}
+
+/// A histogram whose rows are meant, and not one of its columns.
+fn rows_of(item: u32) -> SeriesRef {
+    SeriesRef { item, column: 0 }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::index::SeriesRef;
 use super::sync::Mutex;
 
 /// A period that somebody has begun in. Items that left after it keep their number for as long as it is held.
@@ -48,31 +49,59 @@ impl Pins {
     }
 }
 
-/// The period in which a number that is kept for good was last found to be right.
+/// The series that was found last for a handle, which is kept for good, and the period in which that was right.
 #[derive(Debug)]
-pub(super) struct Checked(AtomicU64);
+pub(super) struct Found {
+    period: AtomicU64,
+    series: AtomicU64,
+    /// Who has found one.
+    finding: Mutex<()>,
+}
 
-impl Clone for Checked {
+impl Clone for Found {
     fn clone(&self) -> Self {
-        Self(AtomicU64::new(self.0.load(Ordering::Relaxed)))
+        let _finding = self.finding.lock();
+        let copy = |value: &AtomicU64| AtomicU64::new(value.load(Ordering::Relaxed));
+        Self { period: copy(&self.period), series: copy(&self.series), finding: Mutex::default() }
     }
 }
 
-impl Checked {
-    pub(super) fn new(pin: &Pin) -> Self {
-        Self(AtomicU64::new(pin.period()))
+impl Found {
+    /// `series` was found by whoever holds the pin.
+    pub(super) fn new(series: SeriesRef, pin: &Pin) -> Self {
+        let (period, series) = (AtomicU64::new(pin.period()), AtomicU64::new(packed(series)));
+        Self { period, series, finding: Mutex::default() }
     }
 
-    /// Whether the number is right for whoever holds the pin.
+    /// The series, if it is right for whoever holds the pin.
     #[inline]
-    pub(super) fn is_of(&self, pin: &Pin) -> bool {
-        self.0.load(Ordering::Relaxed) == pin.period()
+    pub(super) fn get(&self, pin: &Pin) -> Option<SeriesRef> {
+        // Behind the period stands its series, or that of a later one, which does not leave before this one is over either.
+        let is_right = self.period.load(Ordering::Acquire) == pin.period();
+        is_right.then(|| self.last())
     }
 
-    /// The number is right for whoever holds the pin.
-    pub(super) fn set(&self, pin: &Pin) {
-        self.0.store(pin.period(), Ordering::Relaxed);
+    /// The series, right or not.
+    pub(super) fn last(&self) -> SeriesRef {
+        unpacked(self.series.load(Ordering::Relaxed))
     }
+
+    /// `series` was found by whoever holds the pin. What was found in a later period stays.
+    pub(super) fn set(&self, series: SeriesRef, pin: &Pin) {
+        let _finding = self.finding.lock();
+        if self.period.load(Ordering::Relaxed) < pin.period() {
+            self.series.store(packed(series), Ordering::Relaxed);
+            self.period.store(pin.period(), Ordering::Release);
+        }
+    }
+}
+
+fn packed(series: SeriesRef) -> u64 {
+    u64::from(series.item) << 32 | u64::from(series.column)
+}
+
+fn unpacked(series: u64) -> SeriesRef {
+    SeriesRef { item: (series >> 32) as u32, column: series as u32 }
 }
 
 #[cfg(test)]
@@ -83,16 +112,21 @@ mod tests {
     fn a_period_is_over_when_all_who_began_in_it_are_done() {
         let pins = Pins::default();
         let (first, second) = (pins.pin(), pins.pin());
-        let checked = Checked::new(&first);
+        let series = |item: u32| SeriesRef { item, column: u32::MAX - item };
+        let found = Found::new(series(7), &first);
         let mut over = pins.turn();
         let later = pins.pin();
-        assert!(checked.is_of(&second) && !checked.is_of(&later));
+        assert_eq!((found.get(&second), found.get(&later)), (Some(series(7)), None));
         let copy = first.clone();
-        drop((first, second));
+        drop(first);
+        found.set(series(8), &later);
+        // Somebody who began earlier has looked for it as well.
+        found.set(series(7), &second);
+        assert_eq!((found.get(&second), found.get(&later)), (None, Some(series(8))));
+        drop(second);
         assert!(!over.is_alone());
         drop(copy);
         assert!(over.is_alone());
-        checked.set(&later);
-        assert!(checked.clone().is_of(&pins.pin()));
+        assert_eq!(found.clone().get(&pins.pin()), Some(series(8)));
     }
 }

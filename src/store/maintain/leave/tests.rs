@@ -254,6 +254,31 @@ fn handles_outlive_what_they_were_made_for() {
 }
 
 #[test]
+fn handles_whose_series_have_other_numbers_are_looked_up_once() {
+    let store = open(&Arc::new(SimulatedDisk::new(1)));
+    let mut appender = store.appender();
+    let single = appender.handle(&up("late")).unwrap();
+    let family = appender.family(&histogram("late"), &BOUNDS).unwrap();
+    drop(appender);
+    // Before the first sample comes, both have left, and others have come.
+    live_on(&store, 1);
+    (0..20).for_each(|pod| scrape(&store, &format!("other-{pod}"), 10 * HOUR));
+    let numbers = || (single.number_in(&store), family.number_in(&store));
+    assert_eq!(numbers(), (None, None));
+    for second in 1..3 {
+        let mut appender = store.appender();
+        appender.append_to(&single, sample(10 * HOUR + second)).unwrap();
+        let time = Timestamp::from_secs(10 * HOUR + second);
+        appender.append_family(&family, time, &[1.0, 2.0], 2.0, 0.5).unwrap();
+        assert_eq!(appender.commit().unwrap().appended, 5);
+    }
+    let index = store.inner.index.read();
+    let known = (index.find(&up("late")).map(|series| series.item), index.find_histogram(&histogram("late")));
+    assert!(known.0.is_some() && known.1.is_some());
+    assert_eq!(numbers(), known);
+}
+
+#[test]
 fn labels_that_are_kept_find_their_series_after_others_have_its_number() {
     let store = open(&Arc::new(SimulatedDisk::new(1)));
     let kept: Vec<Labels> = (0..40).map(|pod| up(&format!("kept-{pod}"))).collect();
