@@ -141,6 +141,34 @@ fn damage_in_the_first_batch_loses_all_up_to_the_next_file() {
 }
 
 #[test]
+fn a_hole_in_the_log_may_have_held_the_instant_of_the_newest_sample_and_samples_ahead_of_what_is_behind_it() {
+    type Batch = (i64, &'static str);
+    let lagging: &[Batch] = &[(100, "up"), (130, "ahead"), (100, "down")];
+    // Each a file of the log: what is before the hole, in it and behind it, and the first instant that is in no doubt.
+    let logs: [([&[Batch]; 3], i64); 2] = [
+        ([&[(130, "up")], &[(130, "down")], &[(140, "up")]], 140),
+        ([lagging, &[(130, "other"), (200, "ahead")], &[(180, "down")]], 210),
+    ];
+    for (batches, end) in logs {
+        let folder = tempfile::tempdir().unwrap();
+        for part in batches {
+            let store = Store::open(folder.path(), StoreOptions::new()).unwrap();
+            part.iter().for_each(|(seconds, name)| append(&store, *seconds, &[name]));
+            store.close().unwrap();
+        }
+        fs::remove_file(&files(&folder.path().join("wal"))[1]).unwrap();
+        let store = Store::open(folder.path(), StoreOptions::new().salvage(true)).unwrap();
+        let losses = store.losses();
+        let is_told = |second| {
+            let own = Window::new(at(second - 1), at(second));
+            losses.iter().any(|loss| loss.touches(own))
+        };
+        assert!(batches[1].iter().all(|(second, _)| is_told(*second)), "{losses:?}");
+        assert!(!is_told(end + 1), "{losses:?}");
+    }
+}
+
+#[test]
 fn a_hole_in_the_log_may_have_held_samples_of_series_that_lag_behind_the_others() {
     for is_missing in [false, true] {
         let folder = tempfile::tempdir().unwrap();

@@ -16,7 +16,7 @@ pub enum Lost {
     Salvaged,
     /// A damaged or missing segment was left out, as [`salvage`](crate::StoreOptions::salvage) was asked for.
     Segment,
-    /// Batches or samples were refused: there was no room for them, or a limit was reached.
+    /// Batches or samples were refused: there was no room for them, a limit was reached, or they could not be written.
     Refused,
     /// The store has failed: it takes nothing before it is opened again.
     StoreFailed,
@@ -87,13 +87,14 @@ impl Loss {
         self.from.max(window.after) < self.until.min(window.until)
     }
 
-    /// Notes the times of a batch that was taken after the loss: what is missing was older.
+    /// Notes the times of a batch that was taken after the loss: what is missing was older, or was ahead of it by no more than
+    /// batches lag behind others (`lag`, in milliseconds).
     ///
     /// The batch's newest sample counts, and only if it is later than the loss: a late one says nothing.
-    pub(crate) fn end_with(&mut self, newest: Timestamp) -> bool {
+    pub(crate) fn end_with(&mut self, newest: Timestamp, lag: i64) -> bool {
         let ends = self.until == Timestamp::MAX && newest > self.from;
         if ends {
-            self.until = newest;
+            self.until = newest.plus_millis(lag);
         }
         ends
     }
@@ -139,9 +140,12 @@ mod tests {
     #[test]
     fn the_first_batch_that_is_later_says_how_far_a_loss_goes() {
         let mut loss = Loss::new(Lost::UncleanEnd, at(10), Timestamp::MAX);
-        assert!(!loss.end_with(at(10)) && loss.until == Timestamp::MAX);
-        assert!(loss.end_with(at(15)) && !loss.end_with(at(25)));
+        assert!(!loss.end_with(at(10), 0) && loss.until == Timestamp::MAX);
+        let mut other = loss.clone();
+        assert!(loss.end_with(at(15), 0) && !loss.end_with(at(25), 0));
         assert_eq!(loss.until, at(15));
+        // A batch that lags behind what is missing.
+        assert!(other.end_with(at(15), 2_000) && other.until == at(17));
     }
 
     #[test]

@@ -317,10 +317,10 @@ impl Appender {
         let inner = &store.inner;
         let (used, allowed) = (inner.sample_bytes.load(Ordering::Relaxed), inner.options.limits.sample_bytes);
         if used >= allowed {
-            return inner.refused_batch(Err(Error::new(
-                ErrorKind::Limit,
-                format!("sample bytes limit: {used} bytes in use, {allowed} allowed"),
-            )));
+            let text = format!("sample bytes limit: {used} bytes in use, {allowed} allowed");
+            let error = Error::new(ErrorKind::Limit, text);
+            inner.refused_batch(&error, times_of(&samples, &rows, &[]));
+            return Err(error);
         }
         let mut report = AppendReport::default();
         if !samples.is_empty() {
@@ -340,8 +340,10 @@ impl Appender {
         inner.resolve(&mut samples, unknown, (learning, &pin), now, &mut report);
         // Stable: the order in which samples of one series were appended decides which of two at one time is first.
         samples.sort_by_key(|(series, sample)| (series.item, sample.timestamp));
-        let written = inner.refused_batch(inner.write(&samples, &rows))?;
-        report.add(written);
+        let written = inner.write(&samples, &rows);
+        report.add(written.inspect_err(|error| {
+            inner.refused_batch(error, times_of(&samples, &rows, &report.refused));
+        })?);
         inner.append_exemplars(exemplars, &mut report);
         inner.refused_samples(&report.refused);
         if report.sequence > 0
@@ -352,6 +354,21 @@ impl Appender {
         }
         Ok(report)
     }
+}
+
+/// The times of the oldest and the newest sample of a batch.
+fn times_of(
+    samples: &[(SeriesRef, Sample)],
+    rows: &Rows,
+    refused: &[Refusal],
+) -> Option<(Timestamp, Timestamp)> {
+    let samples = samples.iter().map(|(_, sample)| sample.timestamp);
+    let times = samples.chain(rows.iter().map(|row| row.time));
+    let times = times.chain(refused.iter().map(|refusal| refusal.timestamp));
+    times.fold(None, |known, time| {
+        let (oldest, newest) = known.unwrap_or((time, time));
+        Some((time.min(oldest), time.max(newest)))
+    })
 }
 
 /// Stands where the series of a sample is not known yet.

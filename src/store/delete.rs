@@ -145,7 +145,8 @@ impl Opening {
         let damaged = || corrupt(format!("{name}, frame {}: the tombstone does not decode", frame.sequence));
         let tombstone = Tombstone::read(entry, frame.sequence).ok_or_else(damaged)?;
         let hit = self.view.heads.hit_by(index, None, &tombstone);
-        self.view.heads.hide(&hit, &tombstone);
+        let grown = self.view.heads.hide(&hit, &tombstone);
+        self.applied.grown = self.applied.grown.saturating_add(grown);
         self.view.tombstones = self.view.tombstones.iter().cloned().chain([Arc::new(tombstone)]).collect();
         Ok(())
     }

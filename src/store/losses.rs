@@ -13,45 +13,90 @@ use super::{Health, Inner, Store};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Loss, Lost, Timestamp};
 
-/// Refusals this near to one another are one loss.
+/// Losses of one kind this near to one another are one.
 const APART_MS: i64 = 300_000;
-/// With so many losses on record, refusals extend the last one instead of adding to them.
+/// So many losses stay on record.
 const MOST: usize = 256;
 
-/// Adds a loss, or extends one that it belongs to. Answers whether anything changed.
-fn add(losses: &mut Vec<Loss>, loss: Loss) -> bool {
-    let full = losses.len() >= MOST;
-    let same = losses.iter_mut().rev().find(|other| {
-        let near =
-            loss.from <= other.until.plus_millis(APART_MS) && other.from <= loss.until.plus_millis(APART_MS);
-        other.why == loss.why && !other.acknowledged && (near || full)
-    });
-    let Some(other) = same else {
-        losses.push(loss);
-        return true;
+/// Adds a loss, or extends one that it belongs to. One whose end is not known stands alone: it ends with a batch, and what else is
+/// missing may be later than that. Answers whether anything changed.
+pub(super) fn add(losses: &mut Vec<Loss>, loss: Loss) -> bool {
+    let is_near = |other: &Loss| {
+        loss.from <= other.until.plus_millis(APART_MS) && other.from <= loss.until.plus_millis(APART_MS)
     };
-    let changed = loss.from < other.from || loss.until > other.until;
-    other.from = other.from.min(loss.from);
-    other.until = other.until.max(loss.until);
-    changed
+    let same = losses
+        .iter_mut()
+        .rev()
+        .find(|other| is_alike(other, &loss) && other.file == loss.file && is_near(other));
+    match same {
+        Some(other) => extend(other, &loss),
+        None => {
+            losses.push(loss);
+            true
+        }
+    }
 }
 
-/// Ends the losses that a batch with this newest sample ends. Answers the kinds that it ended.
-fn end(losses: &mut [Loss], newest: i64) -> Vec<Lost> {
+/// Whether one record may tell of both.
+fn is_alike(other: &Loss, loss: &Loss) -> bool {
+    let is_open = |loss: &Loss| loss.until == Timestamp::MAX;
+    other.why == loss.why && other.acknowledged == loss.acknowledged && is_open(other) == is_open(loss)
+}
+
+fn extend(other: &mut Loss, loss: &Loss) -> bool {
+    let before = (other.from, other.until, other.bytes, other.frames);
+    other.from = other.from.min(loss.from);
+    other.until = other.until.max(loss.until);
+    other.bytes = other.bytes.saturating_add(loss.bytes);
+    other.frames = other.frames.saturating_add(loss.frames);
+    if other.file != loss.file {
+        other.file = String::new();
+    }
+    before != (other.from, other.until, other.bytes, other.frames)
+}
+
+/// Where there are too many, the oldest acknowledged one goes; of those that nobody has looked at the newest two become one that
+/// are alike.
+pub(super) fn keep_few(losses: &mut Vec<Loss>) {
+    while losses.len() > MOST {
+        if let Some(oldest) = losses.iter().position(|loss| loss.acknowledged) {
+            losses.remove(oldest);
+            continue;
+        }
+        let newest = (1..losses.len()).rev().find_map(|at| {
+            let (before, rest) = losses.split_at_mut_checked(at)?;
+            let loss = rest.first()?;
+            let other = before.iter_mut().rev().find(|other| is_alike(other, loss))?;
+            extend(other, loss);
+            Some(at)
+        });
+        let Some(newest) = newest else { return };
+        losses.remove(newest);
+    }
+}
+
+/// Ends the losses that a batch with this newest sample ends, where batches went so many milliseconds back. Answers the kinds that
+/// it ended.
+fn end(losses: &mut Vec<Loss>, newest: i64, lag: i64) -> Vec<Lost> {
     let newest = Timestamp::from_millis(newest);
-    losses.iter_mut().filter_map(|loss| loss.end_with(newest).then_some(loss.why)).collect()
+    let ended: Vec<Loss> = losses.extract_if(.., |loss| loss.end_with(newest, lag)).collect();
+    let kinds = ended.iter().map(|loss| loss.why).collect();
+    for loss in ended {
+        add(losses, loss);
+    }
+    kinds
 }
 
 impl View {
     /// Ends the losses that the batch which becomes visible ends. Answers whether there were any.
-    pub(super) fn end_losses(&mut self, newest: Option<i64>) -> bool {
+    pub(super) fn end_losses(&mut self, newest: Option<i64>, lag: i64) -> bool {
         let Some(newest) = newest else { return false };
         let is_open = |loss: &Loss| loss.until == Timestamp::MAX && loss.from.as_millis() < newest;
         if !self.losses.iter().any(is_open) {
             return false;
         }
         let mut losses = self.losses.to_vec();
-        end(&mut losses, newest);
+        end(&mut losses, newest, lag);
         self.losses = losses.into();
         true
     }
@@ -61,8 +106,8 @@ impl Opening {
     /// A batch was replayed.
     pub(super) fn end_losses(&mut self, newest: Option<i64>) {
         if let Some(newest) = newest {
-            end(&mut self.manifest.losses, newest);
-            end(&mut self.report.losses, newest);
+            end(&mut self.manifest.losses, newest, self.lag);
+            end(&mut self.report.losses, newest, self.lag);
         }
     }
 
@@ -77,24 +122,32 @@ impl Opening {
 
 impl Inner {
     /// The same for what will be published.
-    pub(super) fn end_losses(&self, newest: Option<i64>) {
+    pub(super) fn end_losses(&self, newest: Option<i64>, lag: i64) {
         let (Some(disk), Some(newest)) = (&self.disk, newest) else { return };
         let mut manifest = disk.manifest.lock();
-        if end(&mut manifest.losses, newest).contains(&Lost::Refused) {
+        if end(&mut manifest.losses, newest, lag).contains(&Lost::Refused) {
             // There was no room to publish it when it began. Should it fail, the store says so from the next batch on.
             let published = manifest.publish(&*disk.backing);
             let _noted = disk.note(published);
         }
     }
 
-    /// Records that a batch was refused as a whole: what it held is missing until one is taken.
-    pub(super) fn refused_batch<T>(&self, outcome: Result<T>) -> Result<T> {
-        let is_refusal = |error: &Error| matches!(error.kind(), ErrorKind::Full | ErrorKind::Limit);
-        if outcome.as_ref().is_err_and(is_refusal) {
-            let newest = Timestamp::from_millis(self.newest.load(Ordering::Relaxed));
-            self.lose(&Loss::new(Lost::Refused, newest, Timestamp::MAX));
+    /// Records that a batch was refused as a whole: what it held is missing, and perhaps more until one is taken. `times`: of its
+    /// oldest and its newest sample.
+    pub(super) fn refused_batch(&self, error: &Error, times: Option<(Timestamp, Timestamp)>) {
+        let (Some((oldest, newest)), known) = (times, self.newest.load(Ordering::Relaxed)) else { return };
+        let why = match error.kind() {
+            // Whoever closed it expects nothing of it.
+            ErrorKind::Closed => return,
+            // What comes later is told by every snapshot.
+            ErrorKind::Failed => Lost::StoreFailed,
+            _ => Lost::Refused,
+        };
+        if why == Lost::Refused {
+            self.lose(&Loss::new(why, Timestamp::from_millis(known), Timestamp::MAX));
         }
-        outcome
+        // Series that lag behind others, or are ahead of them: the batch that ends the record above may say less.
+        self.lose(&Loss::new(why, oldest.minus_millis(1), newest));
     }
 
     /// Records samples of a batch that a limit kept out.
@@ -113,10 +166,13 @@ impl Inner {
             if !add(&mut losses, loss.clone()) {
                 return;
             }
+            keep_few(&mut losses);
             view.losses = losses.into();
         }
         if let Some(disk) = &self.disk {
-            add(&mut disk.manifest.lock().losses, loss.clone());
+            let losses = &mut disk.manifest.lock().losses;
+            add(losses, loss.clone());
+            keep_few(losses);
         }
     }
 
@@ -133,7 +189,8 @@ impl Store {
     /// What may be missing, oldest record first: found when the store was opened, or refused since. See [`Loss`].
     ///
     /// A gate does not pass on a window that one of them touches, before it is
-    /// [acknowledged](Self::acknowledge_losses). A loss whose end is not known ends with the first batch that is taken.
+    /// [acknowledged](Self::acknowledge_losses). A loss whose end is not known ends with the first batch that is taken. Where there
+    /// are more than 256, the oldest that was acknowledged goes, or two of one kind become one.
     pub fn losses(&self) -> Vec<Loss> {
         self.inner.view.read().losses.to_vec()
     }
@@ -209,11 +266,44 @@ mod tests {
         let store = Store::in_memory(StoreOptions::new().limits(limits));
         append(&store, "a", 100).unwrap();
         assert_eq!(append(&store, "a", 110).unwrap_err().kind(), ErrorKind::Limit);
-        assert_eq!(touched(&store, 100, 101), [Lost::Refused]);
+        assert_eq!(touched(&store, 111, 112), [Lost::Refused]);
         assert!(touched(&store, 0, 100).is_empty());
         let mut view = store.inner.view.write();
-        assert!(!view.end_losses(Some(100_000)) && view.end_losses(Some(130_000)));
-        assert_eq!(view.losses[0].until, at(130));
+        assert!(!view.end_losses(Some(100_000), 0) && view.end_losses(Some(130_000), 0));
+        assert_eq!(view.losses[..], [Loss::new(Lost::Refused, at(100), at(130))]);
+    }
+
+    #[test]
+    fn what_a_refused_batch_held_is_lost_before_the_newest_sample_and_behind_the_next_batch() {
+        let disk = Arc::new(SimulatedDisk::new(7));
+        let store = on_disk(&disk);
+        append(&store, "a", 100).unwrap();
+        disk.set_fault(Fault::FullAfter(0));
+        for (name, time) in [("lags", 70), ("same", 100), ("ahead", 120)] {
+            assert_eq!(append(&store, name, time).unwrap_err().kind(), ErrorKind::Full);
+        }
+        disk.set_fault(Fault::None);
+        append(&store, "b", 110).unwrap();
+        for (after, until) in [(69, 70), (99, 100), (119, 120)] {
+            assert_ne!(touched(&store, after, until), [], "({after}, {until}]");
+        }
+        assert!(touched(&store, 0, 69).is_empty() && touched(&store, 120, 200).is_empty());
+    }
+
+    #[test]
+    fn a_batch_that_cannot_be_written_is_a_loss_whatever_the_error() {
+        let disk = Arc::new(SimulatedDisk::new(7));
+        let store = on_disk(&disk);
+        append(&store, "a", 100).unwrap();
+        let error = std::io::ErrorKind::Other;
+        disk.set_fault(Fault::ErrorAt { op: 1, error, sticky: false, only_sync: false });
+        assert_eq!(append(&store, "b", 90).unwrap_err().kind(), ErrorKind::Io);
+        append(&store, "a", 110).unwrap();
+        assert_eq!(touched(&store, 89, 90), [Lost::Refused]);
+        store.close().unwrap();
+        let losses = store.losses();
+        assert_eq!(append(&store, "a", 120).unwrap_err().kind(), ErrorKind::Closed);
+        assert_eq!(store.losses(), losses);
     }
 
     fn on_disk(disk: &Arc<SimulatedDisk>) -> Store {
@@ -230,17 +320,39 @@ mod tests {
         for time in [110, 120] {
             assert_eq!(append(&store, "a", time).unwrap_err().kind(), ErrorKind::Full);
         }
-        assert_eq!(touched(&store, 100, 101), [Lost::Refused]);
+        assert_eq!(touched(&store, 121, 122), [Lost::Refused]);
         disk.set_fault(Fault::None);
         append(&store, "a", 130).unwrap();
         assert!(touched(&store, 130, 1_000).is_empty() && touched(&store, 0, 100).is_empty());
-        let wanted = [Loss::new(Lost::Refused, at(100), at(130))];
-        assert_eq!(store.losses(), wanted);
+        let wanted = Loss::new(Lost::Refused, at(100), at(130));
+        assert_eq!(store.losses(), std::slice::from_ref(&wanted));
         let next = on_disk(&Arc::new(disk.power_cut(1)));
-        assert_eq!(next.losses()[..1], wanted);
+        assert_eq!(next.losses()[0], wanted);
         // Behind the newest sample, and at its instant, where another series may have had one.
-        let unclean: Vec<_> = next.losses()[1..].iter().map(|loss| (loss.why, loss.from)).collect();
-        assert_eq!(unclean, [(Lost::UncleanEnd, at(130)), (Lost::UncleanEnd, at(130).minus_millis(1))]);
+        let unclean = |store: &Store| {
+            let losses = store.losses();
+            losses[1..].iter().map(|loss| (loss.why, loss.from, loss.until)).collect::<Vec<_>>()
+        };
+        let (why, before) = (Lost::UncleanEnd, at(130).minus_millis(1));
+        assert_eq!(unclean(&next), [(why, before, at(130)), (why, at(130), Timestamp::MAX)]);
+        // Once it is known how far it goes it is one.
+        append(&next, "a", 125).unwrap();
+        assert_eq!(unclean(&next).len(), 2);
+        append(&next, "a", 140).unwrap();
+        assert_eq!(unclean(&next), [(why, before, at(140))]);
+    }
+
+    #[test]
+    fn refusals_that_come_and_go_are_one_loss() {
+        let disk = Arc::new(SimulatedDisk::new(7));
+        let store = on_disk(&disk);
+        for time in 0..20 {
+            disk.set_fault(Fault::FullAfter(0));
+            append(&store, "a", 100 + 10 * time).unwrap_err();
+            disk.set_fault(Fault::None);
+            append(&store, "a", 105 + 10 * time).unwrap();
+        }
+        assert_eq!(store.losses(), [Loss::new(Lost::Refused, Timestamp::MIN, at(295))]);
     }
 
     #[test]
@@ -252,9 +364,10 @@ mod tests {
         let error = std::io::ErrorKind::Other;
         disk.set_fault(Fault::ErrorAt { op: 1, error, sticky: false, only_sync: true });
         assert_eq!(append(&store, "a", 110).unwrap_err().kind(), ErrorKind::Failed);
-        assert_eq!(append(&store, "a", 120).unwrap_err().kind(), ErrorKind::Failed);
-        assert_eq!(touched(&store, 100, 130), [Lost::StoreFailed]);
-        assert!(touched(&store, 0, 100).is_empty() && before.losses(Window::ALL).is_empty());
+        assert_eq!(append(&store, "b", 90).unwrap_err().kind(), ErrorKind::Failed);
+        assert_eq!(touched(&store, 120, 130), [Lost::StoreFailed]);
+        assert_eq!(touched(&store, 89, 90), [Lost::StoreFailed]);
+        assert!(touched(&store, 0, 89).is_empty() && before.losses(Window::ALL).is_empty());
         // Opening it again finds that it was not closed.
         let next = on_disk(&Arc::new(disk.power_cut(1)));
         let is_end = |loss: &Loss| matches!(loss.why, Lost::UncleanEnd | Lost::TornEnd);
@@ -274,15 +387,29 @@ mod tests {
         // The next batch of the one that lags would have been at 140 less 30.
         assert!(!touched(&next, 105, 110).is_empty() && !touched(&next, 129, 130).is_empty());
         assert!(touched(&next, 0, 99).is_empty());
+        // The one that lags comes first: the other may have been ahead of it.
+        append(&next, "behind", 140).unwrap();
+        assert!(!touched(&next, 169, 170).is_empty() && touched(&next, 170, 200).is_empty());
     }
 
     #[test]
     fn records_of_refusals_stay_few() {
-        let mut losses = Vec::new();
+        let mut losses = vec![Loss::new(Lost::UncleanEnd, at(0), Timestamp::MAX)];
         for time in 0..10_000 {
             add(&mut losses, Loss::new(Lost::Refused, at(time * 1_000), at(time * 1_000 + 1)));
+            keep_few(&mut losses);
         }
         assert_eq!(losses.len(), MOST);
-        assert_eq!(losses.last().unwrap().until, at(9_999_001));
+        // All of them are told.
+        let is_told =
+            |time: i64| losses[1..].iter().any(|loss| loss.from <= at(time) && at(time) < loss.until);
+        assert!((0..10_000).all(|time| is_told(time * 1_000)));
+        assert_eq!(losses[0].until, Timestamp::MAX);
+        // What somebody has looked at makes room.
+        losses[7].acknowledged = true;
+        let (before, after) = (losses[8].clone(), Loss::new(Lost::Refused, at(20_000_000), at(20_000_001)));
+        add(&mut losses, after.clone());
+        keep_few(&mut losses);
+        assert_eq!((&losses[7], losses.last(), losses.len()), (&before, Some(&after), MOST));
     }
 }

@@ -113,6 +113,8 @@ struct Inner {
     open_report: Option<OpenReport>,
     /// The newest time of all samples.
     newest: AtomicI64,
+    /// How many milliseconds older than the newest sample before it a batch went.
+    lag: AtomicI64,
     samples: AtomicU64,
     sample_bytes: AtomicUsize,
     /// Values of rows that the newest batch had.
@@ -143,6 +145,7 @@ impl Inner {
             disk,
             open_report,
             newest: AtomicI64::new(i64::MIN),
+            lag: AtomicI64::new(0),
             samples: AtomicU64::new(0),
             sample_bytes: AtomicUsize::new(0),
             usual_values: AtomicUsize::new(0),

@@ -10,6 +10,7 @@ use super::backing::{Access, Backing, FileKind, FileName, FolderBacking, FolderO
 use super::disk::Disk;
 use super::file::corrupt;
 use super::index::Index;
+use super::losses::{add, keep_few};
 use super::manifest::Manifest;
 use super::options::StoreOptions;
 use super::replay::Position;
@@ -108,6 +109,8 @@ impl Store {
     pub(crate) fn open_on(backing: Arc<dyn Backing>, options: StoreOptions) -> Result<Self> {
         let index = RwLock::default();
         let mut opening = Opening::read(&*backing, &index, &options, &[])?;
+        keep_few(&mut opening.manifest.losses);
+        opening.view.losses = opening.manifest.losses.as_slice().into();
         opening.report.foreign = backing.foreign().map_err(error_of)?;
         let disk = Disk {
             sync: LogSync::new(backing.clone(), opening.next.saturating_sub(1)),
@@ -184,7 +187,7 @@ pub(super) struct Opening {
     pub(super) holes: bool,
     /// How much older than the newest sample one could be that is missing.
     late_ms: i64,
-    /// How much older than the newest sample before it a batch of the log went, but for late samples.
+    /// How many milliseconds older than the newest sample before it a batch of the log went, but for late samples.
     pub(super) lag: i64,
     /// Up to where the log was replayed; `None` without one.
     pub(super) position: Option<Position>,
@@ -334,16 +337,16 @@ impl Opening {
     /// of series that lag behind the others, as far back as `lagging`.
     pub(super) fn lose_behind(&mut self, loss: Loss, lagging: i64) {
         let from = loss.from.minus_millis(self.late_ms).min(Timestamp::from_millis(lagging));
-        let until = loss.from;
-        self.lose(loss.clone());
-        if from < until {
-            self.lose(Loss { from, until, bytes: 0, frames: 0, ..loss });
+        if from < loss.from {
+            // Apart from what ends with the first batch that is taken, for as long as that is not known.
+            self.lose(Loss { from, until: loss.from, bytes: 0, frames: 0, ..loss.clone() });
         }
+        self.lose(loss);
     }
 
     fn lose(&mut self, loss: Loss) {
-        self.report.losses.push(loss.clone());
-        self.manifest.losses.push(loss);
+        add(&mut self.report.losses, loss.clone());
+        add(&mut self.manifest.losses, loss);
     }
 
     fn settling(&self) -> Settling {
@@ -364,6 +367,7 @@ impl Inner {
         let samples = sealed.saturating_add(opening.applied.samples);
         self.samples.store(samples, Ordering::Relaxed);
         self.sample_bytes.store(opening.view.heads.byte_size(), Ordering::Relaxed);
+        self.lag.fetch_max(opening.lag, Ordering::Relaxed);
         if let Some(newest) = opening.applied.newest {
             self.newest.fetch_max(newest, Ordering::Relaxed);
         }

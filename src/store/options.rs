@@ -170,8 +170,9 @@ impl StoreOptions {
     /// Opens a damaged store with what is left of it, instead of not at all. Damaged files are kept in the folder
     /// `quarantine`, and what is missing is recorded: see [`Store::losses`](crate::Store::losses). What a hole
     /// in the log held is taken to be later than the newest sample of the series that lags furthest behind in memory, or late
-    /// by the [out-of-order window](Limits::out_of_order_window) of this opening, and not later than what that
-    /// file of the log holds behind it; a series that only began in it may have begun earlier. A deletion among it is undone.
+    /// by the [out-of-order window](Limits::out_of_order_window) of this opening, or to lag as far behind the newest sample as
+    /// any batch of the log does; and to be ahead of what that file of the log holds behind it by no more than that. A series that
+    /// only began in it may have begun earlier. A deletion among it is undone.
     #[must_use]
     pub fn salvage(mut self, salvage: bool) -> Self {
         self.salvage = salvage;

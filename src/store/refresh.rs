@@ -22,6 +22,7 @@ pub(super) struct Followed {
     /// Its losses, those ended that what was replayed ends.
     losses: Vec<Loss>,
     applied: Applied,
+    lag: i64,
     pub(super) position: Option<Position>,
 }
 
@@ -67,6 +68,7 @@ impl Opening {
             published: self.published.clone(),
             losses: self.manifest.losses.clone(),
             applied: self.applied,
+            lag: self.lag,
             position: self.position.take(),
         }
     }
@@ -82,7 +84,7 @@ impl Inner {
         }
         let mut opening = Opening::of(published, &self.options);
         opening.manifest.losses = followed.losses;
-        opening.applied = followed.applied;
+        (opening.applied, opening.lag) = (followed.applied, followed.lag);
         opening.view = self.view.read().clone();
         let mut logs = opening.published.logs.clone().into_iter();
         if let Some(position) = followed.position {

@@ -212,10 +212,8 @@ impl Opening {
 
     /// A batch was replayed.
     fn replayed(&mut self, applied: Applied) {
+        self.lag = self.lag.max(applied.lag(self.applied.newest));
         self.applied.add(applied);
-        if let (Some(oldest), Some(newest)) = (applied.oldest, self.applied.newest) {
-            self.lag = self.lag.max(newest.saturating_sub(oldest));
-        }
         if let Some(Gap { before, until }) = &mut self.gap {
             // What is missing came before the batches that go on from where it begins, but some series may have been ahead of
             // others in it. A late batch says nothing.
@@ -246,7 +244,7 @@ impl Opening {
             self.next = self.next.max(frame.sequence.saturating_add(1));
         }
         self.apply_group(replay)?;
-        let until = self.gap.take().and_then(|gap| gap.until);
+        let until = self.gap.take().and_then(|gap| gap.until).map(|until| until.saturating_add(self.lag));
         let range = (before.unwrap_or(i64::MIN), until.unwrap_or(i64::MAX));
         self.lose_log(name, (scan.rest as u64, first.saturating_sub(missing)), range, lagging);
         self.next = self.next.max(log.end.map_or(0, |end| end.next));
@@ -269,6 +267,8 @@ impl Opening {
         self.holes = true;
         self.clean = false;
         self.quarantined.push(name);
+        // As far behind as batches have been as well, and at the very instant of the newest sample.
+        let lagging = lagging.min(from.saturating_sub(self.lag).saturating_sub(1));
         let loss = Loss {
             from: Timestamp::from_millis(from),
             until: Timestamp::from_millis(until),

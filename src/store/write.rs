@@ -11,7 +11,7 @@ use super::batch::{Encoder, LateRule, Rows};
 use super::disk::Disk;
 use super::index::SeriesRef;
 use super::planted::{Bug, planted};
-use super::wal::{BatchWriter, FrameKind, LogFile, Tables, apply};
+use super::wal::{Applied, BatchWriter, FrameKind, LogFile, Tables, apply};
 
 /// What writing goes on from.
 #[derive(Debug, Default)]
@@ -97,11 +97,11 @@ impl Inner {
         let (applied, ends) = {
             let mut view = self.view.write();
             let applied = apply(writer.batch.entries(), &mut writer.tables, &self.index, &mut view.heads)?;
-            let ends = view.end_losses(applied.newest);
+            let ends = view.end_losses(applied.newest, self.lag(&applied));
             (applied, ends)
         };
         if ends {
-            self.end_losses(applied.newest);
+            self.end_losses(applied.newest, self.lag(&applied));
         }
         self.count(&applied);
         writer.batch.clear();
@@ -155,8 +155,15 @@ impl Inner {
         LateRule { window, oldest }
     }
 
-    pub(super) fn count(&self, applied: &super::wal::Applied) {
+    /// How much older than the newest sample before it a batch went, this one included.
+    fn lag(&self, applied: &Applied) -> i64 {
+        let newest = Some(self.newest.load(Ordering::Relaxed)).filter(|newest| *newest > i64::MIN);
+        self.lag.load(Ordering::Relaxed).max(applied.lag(newest))
+    }
+
+    pub(super) fn count(&self, applied: &Applied) {
         self.grow(applied.grown);
+        self.lag.store(self.lag(applied), Ordering::Relaxed);
         self.samples.fetch_add(applied.samples, Ordering::Relaxed);
         if let Some(newest) = applied.newest {
             self.newest.fetch_max(newest, Ordering::Relaxed);

@@ -18,7 +18,7 @@ pub(super) struct Model {
     pub(super) kept: Option<i64>,
     /// The border that retention has reached: what it forgot stays forgotten if the samples are lost for which it did.
     forgotten: i64,
-    /// Samples that were not later than all before them, or not earlier than the newest of a batch behind them.
+    /// Samples that were earlier than one before them, or later than the newest of a batch behind them.
     out_of_step: BTreeSet<(String, i64)>,
 }
 
@@ -54,7 +54,7 @@ impl Model {
             refused.iter().for_each(|key| drop(batch.remove(key)));
             let newest = self.newest.values().copied().max().unwrap_or(i64::MIN);
             let own = batch.keys().map(|(_, time)| *time).max().unwrap_or(i64::MAX);
-            self.out_of_step.extend(batch.keys().filter(|(_, time)| *time <= newest).cloned());
+            self.out_of_step.extend(batch.keys().filter(|(_, time)| *time < newest).cloned());
             if own < newest {
                 self.out_of_step.extend(self.now.keys().filter(|(_, time)| *time > own).cloned());
             }

@@ -173,6 +173,8 @@ fn replayed(backing: &dyn Backing, in_groups: bool) -> Result<(Vec<String>, Stri
         "{} samples up to {:?} in {} batches, losses {:?}, next {}",
         applied.samples, applied.newest, report.replayed_batches, opening.manifest.losses, opening.next,
     );
+    // Room for the rows to come may differ; that it is counted may not.
+    assert_eq!(applied.grown.unsigned_abs(), opening.view.heads.byte_size());
     let store = Store::with(options, index, opening, Writer::default(), None);
     Ok((lines(&store), facts))
 }

@@ -34,6 +34,11 @@ impl Applied {
         self.oldest = [self.oldest, other.oldest].into_iter().flatten().min();
     }
 
+    /// How much older than the newest sample before it the batch goes, but for what came late.
+    pub(crate) fn lag(&self, newest: Option<i64>) -> i64 {
+        newest.zip(self.oldest).map_or(0, |(newest, oldest)| newest.saturating_sub(oldest).max(0))
+    }
+
     /// A head has so many bytes, and had as many before.
     pub(super) fn grew(&mut self, before: usize, after: usize) {
         self.grown = self.grown.saturating_add_unsigned(after).saturating_sub_unsigned(before);
