@@ -28,7 +28,8 @@ pub use gate::argo;
 pub use gate::rollout;
 pub use gate::{
     BesideBaseline, Check, CheckReport, Evidence, Finding, Gate, GateSpec, GateSpecBuilder, GateState,
-    Interval, Lint, LintSeverity, MissingSamples, Mode, Reason, Report, Severity, Tick, Verdict, diagnose,
+    Interval, Lint, LintSeverity, MissingSamples, Mode, Reason, Report, Severity, Tick, Trace, Verdict,
+    diagnose,
 };
 pub use ingest::{
     Exposition, ExpositionEntry, ExpositionExemplar, ExpositionFormat, ExpositionOptions, ExpositionSample,

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::evidence::{MAX_SETTLE_MS, Observation, Span, Tally, observe, select_between};
+use super::evidence::{MAX_SETTLE_MS, Observation, Span, Tally, observe, select_between, traces};
 use super::explain;
 use super::judge::{Alphas, judge};
-use super::reason::{Finding, Reason, Severity};
+use super::reason::{Finding, Reason, Severity, Trace};
 use super::report::{CheckReport, Evidence};
 use super::spec::{CheckKind, CheckSpec, Grouping};
 use super::verdict::Verdict;
@@ -38,6 +38,8 @@ struct Element {
     latched: Option<Verdict>,
     /// Its part of the probability to fail a good canary.
     share: f64,
+    #[cfg_attr(feature = "serde", serde(default))]
+    traces: Vec<Trace>,
 }
 
 impl Element {
@@ -59,7 +61,7 @@ impl Elements {
         check: &CheckSpec,
         span: Span,
         source: &dyn Source,
-        alphas: Alphas,
+        (alphas, trace_link): (Alphas, &str),
     ) -> Result<(CheckReport, Vec<Labels>)> {
         let hindered = |obstacle: Finding| {
             let silent = Observation { obstacle: Some(obstacle), until: span.now, ..Observation::default() };
@@ -78,14 +80,10 @@ impl Elements {
             let observation = observe(&narrowed, &mut element.tally, own, source)?;
             element.until = observation.until;
             let alphas = Alphas { fail: alphas.fail * element.share, ..alphas };
-            reports.push(judge(
-                &narrowed,
-                &element.tally,
-                &observation,
-                span.origin,
-                &mut element.latched,
-                alphas,
-            ));
+            let mut report =
+                judge(&narrowed, &element.tally, &observation, span.origin, &mut element.latched, alphas);
+            report.name_traces(&mut element.traces, || traces(&narrowed, span, source, trace_link));
+            reports.push(report);
             selected.extend(observation.selected);
         }
         if reports.is_empty() {
@@ -123,6 +121,7 @@ impl Elements {
             tally: Tally::default(),
             latched: None,
             share,
+            traces: Vec::new(),
         }));
         self.until = Some(span.now);
         Ok(None)

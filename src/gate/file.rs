@@ -27,6 +27,7 @@ struct File {
     confidence: Option<f64>,
     low_traffic: Option<LowTraffic>,
     health: Option<Switch>,
+    trace_link: Option<String>,
     checks: Vec<FileCheck>,
 }
 
@@ -208,6 +209,9 @@ impl File {
                 _ => return Err(invalid(format!("health is `{word}`, it must be on or off"))),
             },
         });
+        if let Some(link) = self.trace_link {
+            builder = builder.trace_link(link);
+        }
         for check in self.checks {
             builder = builder.check(check.build(&values)?);
         }

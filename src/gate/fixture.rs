@@ -1,7 +1,7 @@
 //! A source for tests: series written down, optionally broken.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Labels, Loss, SampleBuffer, Window};
+use crate::model::{Exemplar, Labels, Loss, Matcher, SampleBuffer, SeriesExemplars, Timestamp, Window};
 use crate::source::{Item, SelectRequest, Series, SeriesSet, Source};
 
 /// Series in memory.
@@ -10,6 +10,7 @@ pub(crate) struct Fixture {
     series: Vec<(Labels, Vec<(i64, f64)>)>,
     broken: bool,
     losses: Vec<Loss>,
+    exemplars: Vec<(Labels, Exemplar)>,
 }
 
 impl Fixture {
@@ -21,6 +22,15 @@ impl Fixture {
     /// The same source, which knows of a loss.
     pub(crate) fn losing(mut self, loss: Loss) -> Self {
         self.losses.push(loss);
+        self
+    }
+
+    /// Adds an exemplar of the series with these labels: the trace's id, value and time in seconds.
+    pub(crate) fn exemplar(mut self, labels: &[(&str, &str)], (id, value, second): (&str, f64, i64)) -> Self {
+        let labels = Labels::from_pairs(labels.iter().copied());
+        let own = Labels::from_pairs([("trace_id", id)]);
+        self.exemplars
+            .push((labels, Exemplar { labels: own, value, timestamp: Timestamp::from_secs(second) }));
         self
     }
 
@@ -42,6 +52,17 @@ impl Fixture {
 impl Source for Fixture {
     fn losses(&self, window: Window) -> Vec<Loss> {
         self.losses.iter().filter(|loss| !loss.acknowledged && loss.touches(window)).cloned().collect()
+    }
+
+    fn exemplars(&self, matchers: &[Matcher], window: Window) -> Result<Vec<SeriesExemplars>> {
+        if self.broken {
+            return Err(Error::new(ErrorKind::Io, "connection refused"));
+        }
+        let fits = |(labels, exemplar): &&(Labels, Exemplar)| {
+            window.contains(exemplar.timestamp) && matchers.iter().all(|matcher| matcher.accepts(labels))
+        };
+        let found = self.exemplars.iter().filter(fits);
+        Ok(found.map(|(labels, one)| SeriesExemplars::new(labels.clone(), vec![one.clone()])).collect())
     }
 
     fn select(&self, request: &SelectRequest<'_>) -> Result<SeriesSet> {

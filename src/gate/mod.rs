@@ -35,7 +35,7 @@ pub use explain::diagnose;
 #[cfg(feature = "argo")]
 pub use file::GateFile;
 pub use lint::{Lint, LintSeverity};
-pub use reason::{BesideBaseline, Finding, MissingSamples, Reason, Severity};
+pub use reason::{BesideBaseline, Finding, MissingSamples, Reason, Severity, Trace};
 pub use report::{CheckReport, Evidence, Interval, Mode, Report};
 pub use run::{Gate, Tick};
 pub use spec::{Check, GateSpec, GateSpecBuilder};

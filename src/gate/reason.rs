@@ -63,6 +63,21 @@ impl fmt::Display for Reason {
     }
 }
 
+/// The trace of one request, from an [exemplar](crate::Exemplar).
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct Trace {
+    /// Its id.
+    pub trace_id: String,
+    /// What was observed, in the unit of the metric.
+    pub value: f64,
+    /// When.
+    pub at: Timestamp,
+    /// Where to look at it: see [`trace_link`](crate::GateSpecBuilder::trace_link).
+    pub link: String,
+}
+
 /// Which of the source's samples may be missing, and why.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -432,6 +447,11 @@ findings! {
         amount: f64,
         /// The selector.
         selector: String,
+    }
+    /// Traces of requests that the check counts as bad.
+    Exemplars = "exemplars" {
+        /// The slowest first where the check is about how long they take, else the newest first.
+        traces: Vec<Trace>,
     }
     /// Counts are not whole numbers.
     NonInteger = "non-integer" {

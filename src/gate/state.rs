@@ -5,6 +5,7 @@ use super::argo::RunState;
 use super::checked;
 use super::elements::Elements;
 use super::evidence::Tally;
+use super::reason::Trace;
 use super::report::Report;
 use super::strict::Doubts;
 use super::verdict::Verdict;
@@ -50,6 +51,9 @@ pub(crate) struct CheckState {
     pub(crate) latched: Option<Verdict>,
     /// Failures of the source in a row.
     pub(crate) source_errors: u32,
+    /// Traces of what it fails for.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(crate) traces: Vec<Trace>,
     /// Of a check that judges each element for itself.
     #[cfg_attr(feature = "serde", serde(default))]
     pub(crate) elements: Elements,

@@ -1,7 +1,7 @@
 //! The gate as a step function: time and data are arguments, nothing waits.
 
 use super::combine::{End, combine};
-use super::evidence::{Health, Observation, Span, observe, observe_health};
+use super::evidence::{Health, Observation, Span, observe, observe_health, traces};
 use super::judge::{Alphas, judge};
 use super::reason::{Finding, Reason, Severity};
 use super::report::{CheckReport, Evidence, Mode, Report};
@@ -142,7 +142,7 @@ impl NativeGate {
             }
             let after = state.until.unwrap_or(origin);
             let span = Span { origin, after, now, settle_ms: options.settle_ms };
-            match look_at(check, state, span, source, alphas) {
+            match look_at(check, state, span, source, (alphas, &self.spec.trace_link)) {
                 Ok((report, labels)) => {
                     state.source_errors = 0;
                     reports.push(report);
@@ -162,14 +162,10 @@ impl NativeGate {
                         until: after,
                         ..Observation::default()
                     };
-                    reports.push(judge(
-                        check,
-                        &state.tally,
-                        &observation,
-                        origin,
-                        &mut state.latched,
-                        alphas,
-                    ));
+                    let mut report =
+                        judge(check, &state.tally, &observation, origin, &mut state.latched, alphas);
+                    report.name_traces(&mut state.traces, Vec::new);
+                    reports.push(report);
                 }
             }
         }
@@ -244,14 +240,15 @@ fn look_at(
     state: &mut CheckState,
     span: Span,
     source: &dyn Source,
-    alphas: Alphas,
+    (alphas, trace_link): (Alphas, &str),
 ) -> Result<(CheckReport, Vec<Labels>)> {
     if check.by != Grouping::Whole {
-        return state.elements.look(check, span, source, alphas);
+        return state.elements.look(check, span, source, (alphas, trace_link));
     }
     let observation = observe(check, &mut state.tally, span, source)?;
     state.until = Some(observation.until);
-    let report = judge(check, &state.tally, &observation, span.origin, &mut state.latched, alphas);
+    let mut report = judge(check, &state.tally, &observation, span.origin, &mut state.latched, alphas);
+    report.name_traces(&mut state.traces, || traces(check, span, source, trace_link));
     Ok((report, observation.selected))
 }
 

@@ -34,7 +34,7 @@ pub(super) fn restore(
         vec![Matcher::equal(METRIC_NAME, ALERTS_FOR_STATE), Matcher::equal(ALERT_NAME, &rule.name)];
     // A template's text is not what it made.
     let plain = rule.labels.iter().filter(|(name, text)| &***name != ALERT_NAME && !text.raw.contains("{{"));
-    matchers.extend(plain.map(|(name, text)| Matcher::equal(&**name, &*text.raw)));
+    matchers.extend(plain.map(|(name, text)| Matcher::equal(&**name, &text.raw)));
     // The window is open on the left, where Prometheus's is closed.
     let window = Window::new(at.minus_millis(tolerance.outage_ms.saturating_add(1)), at);
     let found = source.select(&SelectRequest::new(&matchers, window))?;

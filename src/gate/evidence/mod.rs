@@ -6,9 +6,11 @@ mod histogram;
 mod increase;
 mod series;
 mod share;
+mod traces;
 mod value;
 
 pub(crate) use self::series::{select, select_between};
+pub(crate) use self::traces::{TRACE_ID, traces};
 pub(crate) use self::value::{Answer, Values};
 
 pub(crate) use self::health::{Health, HealthState, observe_health};

@@ -292,6 +292,14 @@ impl fmt::Display for Finding {
                     Short(*amount)
                 )
             }
+            Self::Exemplars { traces } => {
+                f.write_str("bad requests, by their traces:")?;
+                for (index, trace) in traces.iter().enumerate() {
+                    let lead = if index == 0 { "" } else { "," };
+                    write!(f, "{lead} {} ({})", trace.link, Short(trace.value))?;
+                }
+                Ok(())
+            }
             Self::NonInteger { events, trials } => {
                 write!(f, "the counts {events} of {trials} are not whole numbers")
             }

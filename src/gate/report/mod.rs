@@ -5,7 +5,7 @@ mod markdown;
 
 use std::fmt;
 
-use super::reason::{Reason, Severity};
+use super::reason::{Finding, Reason, Severity, Trace};
 use super::verdict::Verdict;
 use crate::model::Timestamp;
 
@@ -73,6 +73,23 @@ pub struct CheckReport {
     /// elements that decide.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
     pub elements: Vec<Self>,
+}
+
+impl CheckReport {
+    /// Tells the traces behind a failure: those that are there, or, as a source forgets exemplars, those that were.
+    pub(crate) fn name_traces(&mut self, known: &mut Vec<Trace>, find: impl FnOnce() -> Vec<Trace>) {
+        if self.verdict != Verdict::Fail {
+            return;
+        }
+        let found = find();
+        if !found.is_empty() {
+            *known = found;
+        }
+        if !known.is_empty() {
+            let finding = Finding::Exemplars { traces: known.clone() };
+            self.reasons.push(Reason::new(Severity::Information, Some(&self.name), finding));
+        }
+    }
 }
 
 /// Ends of what is possible, and how surely.

@@ -8,6 +8,7 @@ pub use self::check::Check;
 pub(crate) use self::kind::{CheckKind, CheckSpec, ComparisonLimit, Conditions, Grouping, Share, ValueSpec};
 pub(crate) use self::selector::Selector;
 
+use super::evidence::TRACE_ID;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A gate: its checks, and how it decides. Made by [`GateSpec::builder`], valid once built.
@@ -16,7 +17,12 @@ pub struct GateSpec {
     pub(crate) name: String,
     pub(crate) checks: Vec<CheckSpec>,
     pub(crate) options: Options,
+    /// How a trace is linked; no part of what the gate decides.
+    pub(crate) trace_link: String,
 }
+
+/// Jaeger's page of a trace, where its all-in-one serves it.
+const JAEGER: &str = "http://localhost:16686/trace/{trace_id}";
 
 /// What holds for the whole gate. Times in milliseconds.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +50,7 @@ pub struct GateSpecBuilder {
     name: String,
     checks: Vec<Check>,
     options: Options,
+    trace_link: String,
 }
 
 impl GateSpec {
@@ -64,6 +71,7 @@ impl GateSpec {
                 health: true,
                 source_error_limit: 4,
             },
+            trace_link: JAEGER.to_owned(),
         }
     }
 
@@ -157,6 +165,14 @@ impl GateSpecBuilder {
         self
     }
 
+    /// Where traces are looked at: a check that fails links those of bad requests, if the source has exemplars. `{trace_id}` stands for
+    /// the trace's id. Default: Jaeger on this host, `http://localhost:16686/trace/{trace_id}`. It decides nothing, and a
+    /// state goes with any link.
+    pub fn trace_link(mut self, link: impl Into<String>) -> Self {
+        self.trace_link = link.into();
+        self
+    }
+
     /// The gate, if everything about it that can be checked without data is right.
     ///
     /// # Errors
@@ -193,6 +209,10 @@ impl GateSpecBuilder {
             let confidence = 1.0 - options.alpha_pass;
             return Err(invalid(format!("the confidence is {confidence}, it must lie between 0.5 and 1")));
         }
+        if !self.trace_link.contains(TRACE_ID) {
+            let link = &self.trace_link;
+            return Err(invalid(format!("the link to traces is `{link}`, it must contain `{TRACE_ID}`")));
+        }
         if checks.iter().all(|check| check.dry_run) {
             return Err(invalid(format!("gate `{}` has no check that decides", self.name)));
         }
@@ -201,7 +221,7 @@ impl GateSpecBuilder {
         if let Some([name, _]) = names.windows(2).find(|pair| matches!(pair, [a, b] if a == b)) {
             return Err(invalid(format!("two checks have the name `{name}`")));
         }
-        Ok(GateSpec { name: self.name, checks, options })
+        Ok(GateSpec { name: self.name, checks, options, trace_link: self.trace_link })
     }
 }
 
