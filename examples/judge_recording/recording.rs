@@ -2,18 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use promgate::{
-    IntakeLimits, Limits, RecordedSeries, Recording, Sample, SampleValue, Snapshot, Store, StoreOptions,
-    Timestamp,
-};
+use promgate::{IntakeLimits, RecordedSeries, Recording, Sample, SampleValue, Snapshot, Store, Timestamp};
 use serde_json::Value;
 
 use crate::extent::extent;
 use crate::failure::Failure;
 use crate::store;
-
-/// So many exemplars of a recording are kept for the traces that a failing check names.
-const EXEMPLARS: usize = 10_000;
 
 pub(crate) struct Recorded {
     pub(crate) name: String,
@@ -66,9 +60,7 @@ impl Recorded {
                 store::on_disk(&stores.join(own), |store| ingest(&series, store))?
             }
             None => {
-                let mut limits = Limits::default();
-                limits.exemplars = EXEMPLARS;
-                let store = Store::in_memory(StoreOptions::new().limits(limits));
+                let store = Store::in_memory(store::options());
                 ingest(&series, &store)?;
                 store
             }

@@ -3,9 +3,18 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use promgate::{Durability, Store, StoreOptions};
+use promgate::{Durability, Limits, Store, StoreOptions};
 
 use crate::failure::Failure;
+
+/// So many exemplars of a recording are kept, for the traces that a failing check names.
+const EXEMPLARS: usize = 10_000;
+
+pub(crate) fn options() -> StoreOptions {
+    let mut limits = Limits::default();
+    limits.exemplars = EXEMPLARS;
+    StoreOptions::new().limits(limits)
+}
 
 /// The store in this folder, filled by `ingest` if there is none.
 ///
@@ -18,7 +27,7 @@ pub(crate) fn on_disk(
         if !folder.join("MANIFEST").is_file() {
             return Err(Failure::data(folder, "neither empty nor a store"));
         }
-        let store = open(folder, StoreOptions::new())?;
+        let store = open(folder, options())?;
         eprintln!(
             "judge_recording: {}: {} samples there, judged from the store",
             folder.display(),
@@ -36,7 +45,7 @@ pub(crate) fn on_disk(
     }
     std::fs::create_dir_all(beside).map_err(io)?;
     // The recording is the copy that counts: closing syncs, and nothing before that has to.
-    let store = open(beside, StoreOptions::new().durability(Durability::Never))?;
+    let store = open(beside, options().durability(Durability::Never))?;
     ingest(&store)?;
     store.flush().and_then(|()| store.close()).map_err(|error| Failure::store(beside, &error))?;
     drop(store);
@@ -44,7 +53,7 @@ pub(crate) fn on_disk(
         std::fs::remove_dir(folder).map_err(io)?;
     }
     std::fs::rename(beside, folder).map_err(io)?;
-    let store = open(folder, StoreOptions::new())?;
+    let store = open(folder, options())?;
     eprintln!(
         "judge_recording: {}: {} samples ingested, judged from the store",
         folder.display(),

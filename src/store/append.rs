@@ -221,8 +221,9 @@ impl Appender {
 
     /// Adds an exemplar of the series with these labels, which has to exist when the batch is committed, by then or by it.
     ///
-    /// The store keeps as many as [`Limits::exemplars`](crate::Limits::exemplars) says, in memory. Exemplars of one series come in
-    /// time order; one that only repeats the newest of its series, as scrapes do, is dropped.
+    /// The store keeps as many as [`Limits::exemplars`](crate::Limits::exemplars) says, the newest of all series. Exemplars of one
+    /// series come in time order; one that only repeats the newest of its series, as scrapes do, is dropped. They become visible
+    /// right behind the samples of the batch, and are as durable as those.
     ///
     /// # Errors
     ///

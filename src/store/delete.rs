@@ -58,10 +58,7 @@ impl Store {
         if start > end {
             return invalid(format!("a deletion from {start} to {end} ends before it begins"));
         }
-        let times = (start.as_millis(), end.as_millis());
-        self.inner.delete(matchers, times)?;
-        self.inner.delete_exemplars(matchers, times);
-        Ok(())
+        self.inner.delete(matchers, (start.as_millis(), end.as_millis()))
     }
 }
 
@@ -92,6 +89,7 @@ impl Inner {
             let entry = TombstoneEntry { before, payload: payload.into() };
             let damaged = || Error::new(ErrorKind::Corrupt, "a tombstone does not decode");
             let tombstone = Tombstone::read(entry, sequence).ok_or_else(damaged)?;
+            self.delete_exemplars(&mut writer, &tombstone);
             self.hide(Arc::new(tombstone));
             sequence
         };
@@ -145,6 +143,7 @@ impl Opening {
         let damaged = || corrupt(format!("{name}, frame {}: the tombstone does not decode", frame.sequence));
         let tombstone = Tombstone::read(entry, frame.sequence).ok_or_else(damaged)?;
         let hit = self.view.heads.hit_by(index, None, &tombstone);
+        self.view.exemplars.delete(&tombstone);
         let grown = self.view.heads.hide(&hit, &tombstone);
         self.applied.grown = self.applied.grown.saturating_add(grown);
         self.view.tombstones = self.view.tombstones.iter().cloned().chain([Arc::new(tombstone)]).collect();

@@ -1,4 +1,13 @@
-//! Exemplars: the newest so many of all series, in memory alone, as Prometheus keeps them in a ring.
+//! Exemplars: the newest so many of all series, as Prometheus keeps them in a ring.
+//!
+//! They are in memory and in the log. Sealing, which lets files of the log go, begins with a new file, into which it puts all
+//! exemplars anew.
+//!
+//! ```text
+//! frame   u8  1 these are all, 0 they come behind those of the frames before
+//!         until the end, each: labels of the series | own labels | value f64 | time varint zigzag, milliseconds
+//! labels  how many varint;  each: name | value;  each: length varint, bytes
+//! ```
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -7,13 +16,23 @@ use hashbrown::HashMap;
 
 use super::Inner;
 use super::append::{AppendReport, Refusal};
+use super::backing::FileName;
+use super::disk::Disk;
+use super::file::corrupt;
+use super::open::Opening;
+use super::tombstone::Tombstone;
+use super::wal::{Frame, FrameKind};
+use super::write::Writer;
+use crate::codec::varint;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Exemplar, Labels, Matcher, SeriesExemplars, Window};
+use crate::model::{Exemplar, Labels, Matcher, SeriesExemplars, Timestamp, Window};
 
 /// Characters of names and values of an exemplar's labels together, by OpenMetrics.
 const MOST_CHARACTERS: usize = 128;
 /// Exemplars that are copied together when a snapshot still reads them.
 const BLOCK: usize = 64;
+/// A frame ends with the exemplar that reaches so many bytes.
+const FRAME_BYTES: usize = 1 << 20;
 
 /// Exemplars beside the labels of their series.
 type Block = Arc<Vec<(Labels, Exemplar)>>;
@@ -35,7 +54,7 @@ pub(super) struct Newest {
     count: usize,
 }
 
-/// By series; held while exemplars are appended.
+/// By series.
 pub(super) type NewestExemplars = HashMap<Labels, Newest>;
 
 impl Exemplars {
@@ -73,6 +92,19 @@ impl Exemplars {
         Some(labels)
     }
 
+    /// Takes those away whose samples a tombstone hides.
+    pub(super) fn delete(&mut self, tombstone: &Tombstone) {
+        let (start, end) = tombstone.times;
+        let is_hit = |labels: &Labels, exemplar: &Exemplar| {
+            (start..=end).contains(&exemplar.timestamp.as_millis()) && accepts(tombstone.matchers(), labels)
+        };
+        let mut kept = Self::default();
+        for (labels, exemplar) in self.iter().filter(|(labels, exemplar)| !is_hit(labels, exemplar)) {
+            kept.push(labels.clone(), exemplar.clone());
+        }
+        *self = kept;
+    }
+
     /// Those of the series that all matchers accept, within the window, in label and time order.
     pub(super) fn select(&self, matchers: &[Matcher], window: Window) -> Vec<SeriesExemplars> {
         let mut found: BTreeMap<&Labels, Vec<Exemplar>> = BTreeMap::new();
@@ -82,6 +114,34 @@ impl Exemplars {
             }
         }
         found.into_iter().map(|(labels, found)| SeriesExemplars::new(labels.clone(), found)).collect()
+    }
+}
+
+/// What is known of the series of a ring.
+pub(super) fn newest_of(ring: &Exemplars) -> NewestExemplars {
+    let mut newest = NewestExemplars::new();
+    for (labels, exemplar) in ring.iter() {
+        note(&mut newest, labels.clone(), exemplar);
+    }
+    newest
+}
+
+/// Notes a further exemplar of a series. Answers the labels of which all exemplars of the series share one copy.
+fn note(newest: &mut NewestExemplars, labels: Labels, exemplar: &Exemplar) -> Labels {
+    let known = newest.get_key_value(&labels).map(|(known, _)| known.clone());
+    let labels = known.unwrap_or(labels);
+    let own = newest.entry(labels.clone()).or_insert_with(|| Newest { exemplar: exemplar.clone(), count: 0 });
+    own.exemplar = exemplar.clone();
+    own.count = own.count.saturating_add(1);
+    labels
+}
+
+fn forget(newest: &mut NewestExemplars, labels: &Labels) {
+    if let Some(own) = newest.get_mut(labels) {
+        own.count = own.count.saturating_sub(1);
+        if own.count == 0 {
+            newest.remove(labels);
+        }
     }
 }
 
@@ -105,36 +165,22 @@ impl Inner {
         if batch.is_empty() || allowed == 0 {
             return;
         }
-        let mut newest = self.newest_exemplars.lock();
-        let mut taken = Vec::new();
-        for (labels, exemplar) in batch {
-            let own = newest.get_key_value(&labels);
-            let error = match own {
-                None if self.index.read().find(&labels).is_none() => {
-                    let text = format!("an exemplar of {labels}: the store has no such series");
-                    Error::new(ErrorKind::InvalidArgument, text)
-                }
-                Some((_, own)) if own.exemplar.repeats(&exemplar) => continue,
-                Some((_, own)) if exemplar.timestamp < own.exemplar.timestamp => {
-                    let (time, newest) = (exemplar.timestamp, own.exemplar.timestamp);
-                    let text = format!(
-                        "an exemplar of {labels} at {time} is older than the newest one, which is at {newest}"
-                    );
-                    Error::new(ErrorKind::OutOfOrder, text)
-                }
-                _ => {
-                    // One copy of the labels for all exemplars of a series.
-                    let labels = own.map_or(labels, |(labels, _)| labels.clone());
-                    let own = newest
-                        .entry(labels.clone())
-                        .or_insert_with(|| Newest { exemplar: exemplar.clone(), count: 0 });
-                    own.exemplar = exemplar.clone();
-                    own.count = own.count.saturating_add(1);
-                    taken.push((labels, exemplar));
-                    continue;
-                }
-            };
-            report.refused_exemplars.push(Refusal { labels, timestamp: exemplar.timestamp, error });
+        let mut writer = self.writer.lock();
+        let taken = self.take_exemplars(&mut writer.exemplars, batch, report);
+        if taken.is_empty() {
+            return;
+        }
+        match self.log_exemplars(&mut writer, &taken) {
+            Ok(sequence) => report.sequence = report.sequence.max(sequence),
+            Err(error) => {
+                writer.exemplars = newest_of(&self.view.read().exemplars);
+                let refused = taken.into_iter().map(|(labels, exemplar)| {
+                    let error = Error::new(error.kind(), error.to_string());
+                    Refusal { labels, timestamp: exemplar.timestamp, error }
+                });
+                report.refused_exemplars.extend(refused);
+                return;
+            }
         }
         report.exemplars = report.exemplars.saturating_add(taken.len());
         let mut view = self.view.write();
@@ -144,185 +190,156 @@ impl Inner {
         while view.exemplars.count() > allowed
             && let Some(labels) = view.exemplars.pop()
         {
-            forget(&mut newest, &labels);
+            forget(&mut writer.exemplars, &labels);
         }
     }
 
-    /// Forgets the exemplars of deleted samples.
-    pub(super) fn delete_exemplars(&self, matchers: &[Matcher], (start, end): (i64, i64)) {
-        let mut newest = self.newest_exemplars.lock();
-        if newest.is_empty() {
-            return;
+    /// What of a batch is taken, and noted; the report says what is not.
+    fn take_exemplars(
+        &self,
+        newest: &mut NewestExemplars,
+        batch: Vec<(Labels, Exemplar)>,
+        report: &mut AppendReport,
+    ) -> Vec<(Labels, Exemplar)> {
+        let mut taken = Vec::new();
+        for (labels, exemplar) in batch {
+            let error = match newest.get(&labels) {
+                None if !self.has_series(&labels) => {
+                    let text = format!("an exemplar of {labels}: the store has no such series");
+                    Error::new(ErrorKind::InvalidArgument, text)
+                }
+                Some(own) if own.exemplar.repeats(&exemplar) => continue,
+                Some(own) if exemplar.timestamp < own.exemplar.timestamp => {
+                    let (time, newest) = (exemplar.timestamp, own.exemplar.timestamp);
+                    let text = format!(
+                        "an exemplar of {labels} at {time} is older than the newest one, which is at {newest}"
+                    );
+                    Error::new(ErrorKind::OutOfOrder, text)
+                }
+                _ => {
+                    taken.push((note(newest, labels, &exemplar), exemplar));
+                    continue;
+                }
+            };
+            report.refused_exemplars.push(Refusal { labels, timestamp: exemplar.timestamp, error });
         }
-        let mut view = self.view.write();
-        let mut kept = Exemplars::default();
-        for (labels, exemplar) in view.exemplars.iter() {
-            let is_hit = (start..=end).contains(&exemplar.timestamp.as_millis()) && accepts(matchers, labels);
-            if is_hit {
-                forget(&mut newest, labels);
-            } else {
-                kept.push(labels.clone(), exemplar.clone());
-            }
-        }
-        view.exemplars = kept;
+        taken
     }
+
+    fn has_series(&self, labels: &Labels) -> bool {
+        let is_known = || self.index.read().find(labels).is_some();
+        if is_known() {
+            return true;
+        }
+        // It may be in segments that nobody has asked for it yet.
+        let matchers: Vec<Matcher> =
+            labels.iter().map(|label| Matcher::equal(label.name.clone(), &label.value)).collect();
+        let segments = self.view.read().segments.clone();
+        // What cannot be read is not there for queries either.
+        segments.iter().any(|segment| segment.join(&self.index, &matchers).is_ok() && is_known())
+    }
+
+    fn log_exemplars(&self, writer: &mut Writer, taken: &[(Labels, Exemplar)]) -> Result<u64> {
+        let Some(disk) = &self.disk else { return Ok(0) };
+        self.prepare(disk, writer)?;
+        put_in_frames(disk, writer, false, taken.iter())
+    }
+
+    /// Puts all exemplars into a file of the log that has begun, as those before it will go. Answers what has to be durable by
+    /// then: the sequence of the last frame, 0 without one.
+    pub(super) fn log_all_exemplars(&self, disk: &Disk, writer: &mut Writer) -> Result<u64> {
+        let all = self.view.read().exemplars.clone();
+        put_in_frames(disk, writer, true, all.iter())
+    }
+
+    /// Forgets the exemplars of deleted samples. The caller holds the writer.
+    pub(super) fn delete_exemplars(&self, writer: &mut Writer, tombstone: &Tombstone) {
+        if !writer.exemplars.is_empty() {
+            let mut view = self.view.write();
+            view.exemplars.delete(tombstone);
+            writer.exemplars = newest_of(&view.exemplars);
+        }
+    }
+}
+
+impl Opening {
+    /// Replays a frame of exemplars.
+    pub(super) fn exemplars(&mut self, frame: &Frame<'_>, name: FileName) -> Result<()> {
+        if self.most_exemplars == 0 {
+            return Ok(());
+        }
+        let decoded = take_frame(frame.payload, &mut self.view.exemplars, self.most_exemplars);
+        decoded
+            .ok_or_else(|| corrupt(format!("{name}, frame {}: the exemplars do not decode", frame.sequence)))
+    }
+}
+
+/// Writes exemplars as one frame or more. Answers the sequence of the last one.
+fn put_in_frames<'a>(
+    disk: &Disk,
+    writer: &mut Writer,
+    are_all: bool,
+    exemplars: impl Iterator<Item = &'a (Labels, Exemplar)>,
+) -> Result<u64> {
+    let mut payload = vec![u8::from(are_all)];
+    let mut sequence = 0;
+    for (labels, exemplar) in exemplars {
+        if payload.len() >= FRAME_BYTES {
+            sequence = disk.write(writer, FrameKind::Exemplars, &[&payload])?;
+            payload.clear();
+            payload.push(0);
+        }
+        put_labels(labels, &mut payload);
+        put_labels(&exemplar.labels, &mut payload);
+        payload.extend_from_slice(&exemplar.value.to_le_bytes());
+        varint::put_signed(&mut payload, exemplar.timestamp.as_millis());
+    }
+    if payload.len() > 1 {
+        sequence = disk.write(writer, FrameKind::Exemplars, &[&payload])?;
+    }
+    Ok(sequence)
+}
+
+fn put_labels(labels: &Labels, into: &mut Vec<u8>) {
+    varint::put(into, labels.iter().count() as u64);
+    for label in labels.iter() {
+        varint::put_bytes(into, label.name.as_bytes());
+        varint::put_bytes(into, label.value.as_bytes());
+    }
+}
+
+/// Takes in a frame; the ring holds no more than `most`, whatever comes. `None`: the payload does not decode.
+fn take_frame(mut bytes: &[u8], ring: &mut Exemplars, most: usize) -> Option<()> {
+    let (are_all, rest) = bytes.split_first()?;
+    bytes = rest;
+    match are_all {
+        0 => {}
+        1 => *ring = Exemplars::default(),
+        _ => return None,
+    }
+    while !bytes.is_empty() {
+        let (series, labels) = (take_labels(&mut bytes)?, take_labels(&mut bytes)?);
+        let (value, rest) = bytes.split_first_chunk::<8>()?;
+        bytes = rest;
+        let timestamp = Timestamp::from_millis(varint::take_signed(&mut bytes)?);
+        ring.push(series, Exemplar { labels, value: f64::from_le_bytes(*value), timestamp });
+        while ring.count() > most && ring.pop().is_some() {}
+    }
+    Some(())
+}
+
+fn take_labels(bytes: &mut &[u8]) -> Option<Labels> {
+    let mut pairs = Vec::new();
+    for _ in 0..varint::take(bytes)? {
+        let name = std::str::from_utf8(varint::take_bytes(bytes)?).ok()?;
+        pairs.push((name, std::str::from_utf8(varint::take_bytes(bytes)?).ok()?));
+    }
+    Some(Labels::from_pairs(pairs))
 }
 
 fn accepts(matchers: &[Matcher], labels: &Labels) -> bool {
     matchers.iter().all(|matcher| matcher.accepts(labels))
 }
 
-fn forget(newest: &mut NewestExemplars, labels: &Labels) {
-    if let Some(own) = newest.get_mut(labels) {
-        own.count = own.count.saturating_sub(1);
-        if own.count == 0 {
-            newest.remove(labels);
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::model::{Sample, Timestamp};
-    use crate::source::Source;
-    use crate::store::{Limits, Store, StoreOptions};
-
-    fn labels(name: &str) -> Labels {
-        Labels::from_pairs([("__name__", name)])
-    }
-
-    fn exemplar(trace: &str, time: i64) -> Exemplar {
-        let labels = Labels::from_pairs([("trace_id", trace)]);
-        Exemplar { labels, value: 1.0, timestamp: Timestamp::from_millis(time) }
-    }
-
-    fn store(exemplars: usize, series: &[&str]) -> Store {
-        let limits = Limits { exemplars, ..Limits::default() };
-        let store = Store::in_memory(StoreOptions::new().limits(limits));
-        let mut appender = store.appender();
-        for name in series {
-            appender.append(&labels(name), Sample::float(Timestamp::from_millis(1), 1.0)).unwrap();
-        }
-        appender.commit().unwrap();
-        store
-    }
-
-    fn append(store: &Store, name: &str, exemplar: Exemplar) -> AppendReport {
-        let mut appender = store.appender();
-        appender.append_exemplar(&labels(name), exemplar).unwrap();
-        appender.commit().unwrap()
-    }
-
-    fn traces(source: &dyn Source, name: &str) -> Vec<String> {
-        let matchers = [Matcher::equal("__name__", name)];
-        let found = source.exemplars(&matchers, Window::ALL).unwrap();
-        let found = found.iter().flat_map(|series| &series.exemplars);
-        found.map(|exemplar| exemplar.trace_id().unwrap().to_owned()).collect()
-    }
-
-    #[test]
-    fn the_newest_are_kept_and_a_snapshot_keeps_what_it_saw() {
-        let store = store(2, &["a", "b"]);
-        assert_eq!(append(&store, "a", exemplar("1", 10)).exemplars, 1);
-        append(&store, "b", exemplar("2", 20));
-        let before = store.snapshot();
-        append(&store, "a", exemplar("3", 30));
-        assert_eq!(traces(&store.snapshot(), "a"), ["3"]);
-        assert_eq!(traces(&store.snapshot(), "b"), ["2"]);
-        assert_eq!(traces(&before, "a"), ["1"]);
-        assert_eq!(store.stats().exemplars, 2);
-    }
-
-    #[test]
-    fn what_a_scrape_repeats_is_kept_once_and_what_is_older_is_refused() {
-        let store = store(10, &["a"]);
-        append(&store, "a", exemplar("1", 10));
-        let report = append(&store, "a", exemplar("1", 20));
-        assert_eq!((report.exemplars, report.refused_exemplars.len()), (0, 0));
-        let report = append(&store, "a", exemplar("2", 9));
-        assert_eq!(report.refused_exemplars[0].error.kind(), ErrorKind::OutOfOrder);
-        // A refused exemplar is no missing sample.
-        assert!(store.losses().is_empty());
-        assert_eq!(traces(&store.snapshot(), "a"), ["1"]);
-    }
-
-    #[test]
-    fn an_exemplar_needs_a_series_and_short_labels() {
-        let store = store(10, &["a"]);
-        let report = append(&store, "b", exemplar("1", 10));
-        let error = report.refused_exemplars[0].error.to_string();
-        assert_eq!(error, r#"an exemplar of {__name__="b"}: the store has no such series"#);
-        let long = "é".repeat(MOST_CHARACTERS);
-        let error = store.appender().append_exemplar(&labels("a"), exemplar(&long, 10)).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Limit);
-        let just = "é".repeat(MOST_CHARACTERS - "trace_id".len());
-        store.appender().append_exemplar(&labels("a"), exemplar(&just, 10)).unwrap();
-    }
-
-    #[test]
-    fn a_deletion_takes_the_exemplars_of_its_samples() {
-        let store = store(10, &["a", "b"]);
-        for (name, time) in [("a", 10), ("b", 10), ("a", 20)] {
-            append(&store, name, exemplar(&format!("{name}{time}"), time));
-        }
-        let (start, end) = (Timestamp::from_millis(0), Timestamp::from_millis(10));
-        store.delete_series(&[Matcher::equal("__name__", "a")], start, end).unwrap();
-        assert_eq!(traces(&store.snapshot(), "a"), ["a20"]);
-        assert_eq!(traces(&store.snapshot(), "b"), ["b10"]);
-    }
-
-    #[test]
-    fn without_room_none_are_kept_and_none_are_refused() {
-        let store = store(0, &["a"]);
-        let report = append(&store, "a", exemplar("1", 10));
-        assert_eq!((report.exemplars, report.refused_exemplars.len(), store.stats().exemplars), (0, 0, 0));
-    }
-
-    proptest! {
-        #[test]
-        fn a_ring_holds_the_newest_of_what_a_list_would_hold(
-            room in 1_usize..200,
-            batches in prop::collection::vec(prop::collection::vec((0_usize..4, 0_i64..40, 0_u8..6), 0..30), 0..20),
-        ) {
-            let names = ["a", "b", "c", "d"];
-            let store = store(room, &names);
-            // By arrival; what has left the ring is forgotten, and so no measure for what comes.
-            let mut model: VecDeque<(usize, Exemplar)> = VecDeque::new();
-            for batch in batches {
-                let before = store.snapshot();
-                let seen: Vec<_> = names.iter().map(|name| traces(&before, name)).collect();
-                let mut appender = store.appender();
-                let mut held = model.clone();
-                for (series, time, trace) in batch {
-                    let new = exemplar(&trace.to_string(), time);
-                    appender.append_exemplar(&labels(names[series]), new.clone()).unwrap();
-                    let last = held.iter().rev().find(|(own, _)| *own == series);
-                    if last.is_none_or(|(_, last)| last.timestamp <= time_of(&new) && !last.repeats(&new)) {
-                        held.push_back((series, new));
-                    }
-                }
-                appender.commit().unwrap();
-                while held.len() > room {
-                    held.pop_front();
-                }
-                model = held;
-                let snapshot = store.snapshot();
-                for (series, name) in names.iter().enumerate() {
-                    let own = model.iter().filter(|(own, _)| *own == series);
-                    let wanted: Vec<_> =
-                        own.map(|(_, exemplar)| exemplar.trace_id().unwrap().to_owned()).collect();
-                    prop_assert_eq!(traces(&snapshot, name), wanted);
-                    prop_assert_eq!(&traces(&before, name), &seen[series]);
-                }
-                prop_assert_eq!(store.stats().exemplars, model.len());
-            }
-        }
-    }
-
-    fn time_of(exemplar: &Exemplar) -> Timestamp {
-        exemplar.timestamp
-    }
-}
+mod tests;

@@ -53,7 +53,6 @@ pub use backing::ReadMode;
 pub(crate) use backing::SimulatedDisk;
 use cohort::Cohorts;
 use disk::Disk;
-use exemplars::NewestExemplars;
 pub use handle::{FamilyHandle, SeriesHandle};
 pub use health::Health;
 use index::Index;
@@ -104,7 +103,6 @@ struct Inner {
     writer: Mutex<Writer>,
     maintenance: Mutex<Maintenance>,
     cohorts: Mutex<Cohorts>,
-    newest_exemplars: Mutex<NewestExemplars>,
     /// Who may hold numbers of items.
     pins: Pins,
     /// Whether something was forgotten that may have been the last of an item.
@@ -139,7 +137,6 @@ impl Inner {
             writer: Mutex::new(writer),
             maintenance: Mutex::default(),
             cohorts: Mutex::default(),
-            newest_exemplars: Mutex::default(),
             pins: Pins::default(),
             may_leave: AtomicBool::new(true),
             disk,

@@ -8,6 +8,7 @@ use crate::model::{Loss, Lost, Timestamp};
 
 use super::backing::{Access, Backing, FileKind, FileName, FolderBacking, FolderOptions, error_of};
 use super::disk::Disk;
+use super::exemplars::newest_of;
 use super::file::corrupt;
 use super::index::Index;
 use super::losses::{add, keep_few};
@@ -125,6 +126,7 @@ impl Store {
         };
         disk.count_bytes(&disk.manifest.lock());
         let mut writer = Writer::new(opening.next, options.limits.log_bytes, opening.applied.samples);
+        writer.exemplars = newest_of(&opening.view.exemplars);
         match disk.settle_opening(&mut writer) {
             // Reading needs no room; the next commit tries again.
             Err(error) if error.kind() == ErrorKind::Full => {}
@@ -187,6 +189,8 @@ pub(super) struct Opening {
     pub(super) holes: bool,
     /// How much older than the newest sample one could be that is missing.
     late_ms: i64,
+    /// So many exemplars are kept.
+    pub(super) most_exemplars: usize,
     /// How many milliseconds older than the newest sample before it a batch of the log went, but for late samples.
     pub(super) lag: i64,
     /// Up to where the log was replayed; `None` without one.
@@ -250,6 +254,7 @@ impl Opening {
         let late_ms = i64::try_from(options.limits.out_of_order_window.as_millis()).unwrap_or(i64::MAX);
         Self {
             late_ms,
+            most_exemplars: options.limits.exemplars,
             lag: 0,
             manifest: published.clone(),
             published,

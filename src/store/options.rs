@@ -47,8 +47,8 @@ pub struct Limits {
     pub open_files: usize,
     /// Bytes that have to stay free on the disk: room to seal what the log holds. Default 128 MiB.
     pub min_free_bytes: u64,
-    /// Exemplars of all series that are kept, the newest ones, in memory alone: opening a store finds none. Default 0: those that are
-    /// appended are dropped.
+    /// Exemplars of all series that are kept, the newest ones. A store on disk has them in memory as well, and in its log; one
+    /// that is opened to be read shows as many as its own limits say. Default 0: those that are appended are dropped.
     pub exemplars: usize,
 }
 

@@ -186,6 +186,7 @@ impl Opening {
         match frame.kind {
             FrameKind::Mark => return Ok(()),
             FrameKind::Tombstone => return Ok(self.delete(frame, replay.index, replay.name)?),
+            FrameKind::Exemplars => return Ok(self.exemplars(frame, replay.name)?),
             FrameKind::Anew => replay.tables = Tables::default(),
             FrameKind::Batch => {}
         }
@@ -233,10 +234,14 @@ impl Opening {
         let start = scan.behind.iter().position(|frame| frame.kind == FrameKind::Anew);
         let behind = start.and_then(|start| scan.behind.get(start..)).unwrap_or_default();
         let first = behind.first().map_or(missing.saturating_add(1), |frame| frame.sequence);
-        // A deletion needs nothing from before it.
+        // A deletion needs nothing from before it, and exemplars do not.
         let skipped = scan.behind.get(..scan.behind.len().saturating_sub(behind.len())).unwrap_or_default();
-        for frame in skipped.iter().filter(|frame| frame.kind == FrameKind::Tombstone) {
-            self.delete(frame, replay.index, name)?;
+        for frame in skipped {
+            match frame.kind {
+                FrameKind::Tombstone => self.delete(frame, replay.index, name)?,
+                FrameKind::Exemplars => self.exemplars(frame, name)?,
+                FrameKind::Batch | FrameKind::Anew | FrameKind::Mark => {}
+            }
         }
         self.gap = Some(Gap { before, until: None });
         for frame in behind {

@@ -9,6 +9,7 @@ use super::Inner;
 use super::append::AppendReport;
 use super::batch::{Encoder, LateRule, Rows};
 use super::disk::Disk;
+use super::exemplars::NewestExemplars;
 use super::index::SeriesRef;
 use super::planted::{Bug, planted};
 use super::wal::{Applied, BatchWriter, FrameKind, LogFile, Tables, apply};
@@ -29,6 +30,7 @@ pub(super) struct Writer {
     unchecked: u64,
     /// Whether the next batch begins anew.
     anew: bool,
+    pub(super) exemplars: NewestExemplars,
     /// Samples since the heads were last taken for a segment.
     pub(super) unflushed: u64,
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use promgate::{
     Annotations, CustomBuckets, Engine, Evaluation, Labels, MatrixSeries, SampleBuffer, SampleValue, Source,

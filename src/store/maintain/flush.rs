@@ -32,15 +32,18 @@ pub(super) struct Flush {
     first_log: u64,
     /// The first sequence of those files.
     first_sequence: u64,
+    /// The sequence of the last frame of the exemplars that were there; 0 if there were none.
+    exemplars: u64,
     planned: std::vec::IntoIter<Planned>,
     writer: SegmentWriter,
 }
 
 impl Inner {
     pub(super) fn start_flush(&self, disk: &Disk) -> Result<Job> {
-        let (heads, number, first_log, first_sequence) = {
+        let (heads, number, first_log, first_sequence, exemplars) = {
             let mut writer = self.writer.lock();
             disk.start_log(&mut writer)?;
+            let exemplars = self.log_all_exemplars(disk, &mut writer)?;
             writer.unflushed = 0;
             let (first_log, first_sequence) =
                 writer.log.as_ref().map_or((0, 0), |log| (log.number, log.first));
@@ -50,12 +53,12 @@ impl Inner {
             let heads = Arc::new(view.heads.clone());
             view.heads.late = LateHeads::default();
             view.sealing = Some(heads.clone());
-            (heads, number, first_log, first_sequence)
+            (heads, number, first_log, first_sequence, exemplars)
         };
         let planned = self.plan(&heads).into_iter();
         let writer = self.new_segment(disk, number, 0);
         let writer = writer.inspect_err(|_| self.give_up_sealing())?;
-        Ok(Job::Flush(Flush { heads, first_log, first_sequence, planned, writer }))
+        Ok(Job::Flush(Flush { heads, first_log, first_sequence, exemplars, planned, writer }))
     }
 
     /// What came late lies beside the heads again.
@@ -123,8 +126,12 @@ impl Inner {
         if job.planned.len() > 0 {
             return Ok(Some(Job::Flush(job)));
         }
-        let Flush { heads, first_log, first_sequence, writer, .. } = job;
+        let Flush { heads, first_log, first_sequence, exemplars, writer, .. } = job;
         let made = self.finish_segment(disk, writer)?;
+        if exemplars > 0 {
+            // The files that go have them durable.
+            disk.sync.wait(exemplars)?;
+        }
         // Looked at before anybody has to wait.
         let late = heads.late.iter().filter_map(|(item, late)| Some((item, late.newest()?))).collect();
         let mut manifest = disk.manifest.lock();

@@ -5,6 +5,7 @@
 //!  4  sequence u64   1 more than that of the frame before, also across files
 //! 12  durable  u64   the newest sequence known to be synced when this frame was written
 //! 20  kind     u8    1 batch    2 mark    3 batch that begins anew: no number from before it holds    4 tombstone
+//!                    5 exemplars
 //! 21  checksum u32   CRC-32C of the file's salt, the 21 bytes before, and the payload
 //! 25  payload
 //! ```
@@ -33,6 +34,8 @@ pub(crate) enum FrameKind {
     Mark,
     /// A deletion, see `tombstone`; no number means anything in it.
     Tombstone,
+    /// Exemplars, see `exemplars`; no number means anything in it.
+    Exemplars,
 }
 
 /// A frame that verified.
@@ -69,6 +72,7 @@ pub(super) fn put_frame(
         FrameKind::Anew => 3,
         FrameKind::Mark => 2,
         FrameKind::Tombstone => 4,
+        FrameKind::Exemplars => 5,
     });
     let checksum = checksum(salt, into.get(start..).unwrap_or_default(), payload);
     into.extend_from_slice(&checksum.to_le_bytes());
@@ -114,6 +118,7 @@ impl<'a> Frame<'a> {
             2 => FrameKind::Mark,
             3 => FrameKind::Anew,
             4 => FrameKind::Tombstone,
+            5 => FrameKind::Exemplars,
             _ => return None,
         };
         let signed = head.get(..FRAME.saturating_sub(4))?;
