@@ -84,7 +84,12 @@ pub(crate) fn combine(
     }
     // Decisive first; among them traffic, whose absence explains the rest, and what is about the end last.
     reasons.sort_by_key(|reason| (rank(verdict, reason.severity), order(spec, reason)));
-    Combined { verdict, settled: verdict != Verdict::Inconclusive || end.is_some(), reasons }
+    let settled = match verdict {
+        Verdict::Fail => true,
+        Verdict::Pass => !spec.watches() || end == Some(End::Terminated),
+        Verdict::Inconclusive => end.is_some(),
+    };
+    Combined { verdict, settled, reasons }
 }
 
 fn is_volume(spec: &GateSpec, name: &str) -> bool {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::evidence::{MAX_SETTLE_MS, Observation, Span, Tally, observe, select_between, traces};
 use super::explain;
-use super::judge::{Alphas, judge};
+use super::judge::{Alphas, Decision, judge};
 use super::reason::{Finding, Reason, Severity, Trace};
 use super::report::{CheckReport, Evidence};
 use super::spec::{CheckKind, CheckSpec, Grouping};
@@ -35,7 +35,7 @@ struct Element {
     labels: Vec<(String, String)>,
     until: Timestamp,
     tally: Tally,
-    latched: Option<Verdict>,
+    decision: Decision,
     /// Its part of the probability to fail a good canary.
     share: f64,
     #[cfg_attr(feature = "serde", serde(default))]
@@ -65,7 +65,7 @@ impl Elements {
     ) -> Result<(CheckReport, Vec<Labels>)> {
         let hindered = |obstacle: Finding| {
             let silent = Observation { obstacle: Some(obstacle), until: span.now, ..Observation::default() };
-            judge(check, &Tally::default(), &silent, span.origin, &mut None, alphas)
+            judge(check, &Tally::default(), &silent, span.origin, &mut Decision::default(), alphas)
         };
         if let Some(elements) = self.learn(check, span, source)? {
             // None is judged: the worst of them may be among those that would be left out.
@@ -79,9 +79,9 @@ impl Elements {
             let own = Span { after: element.until, ..span };
             let observation = observe(&narrowed, &mut element.tally, own, source)?;
             element.until = observation.until;
-            let alphas = Alphas { fail: alphas.fail * element.share, ..alphas };
+            let alphas = alphas.shared(element.share);
             let mut report =
-                judge(&narrowed, &element.tally, &observation, span.origin, &mut element.latched, alphas);
+                judge(&narrowed, &element.tally, &observation, span.origin, &mut element.decision, alphas);
             report.name_traces(&mut element.traces, || traces(&narrowed, span, source, trace_link));
             reports.push(report);
             selected.extend(observation.selected);
@@ -119,7 +119,7 @@ impl Elements {
             labels,
             until: span.origin,
             tally: Tally::default(),
-            latched: None,
+            decision: Decision::default(),
             share,
             traces: Vec::new(),
         }));

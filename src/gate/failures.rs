@@ -98,16 +98,24 @@ fn data() -> Fixture {
 }
 
 fn native() -> Gate {
+    Gate::new(spec(false))
+}
+
+fn watched() -> Gate {
+    Gate::new(spec(true))
+}
+
+fn spec(watch: bool) -> GateSpec {
     let canary = |code: &str| format!("requests_total{{version=\"canary\"{code}}}");
-    let spec = GateSpec::builder("all kinds of checks")
+    GateSpec::builder("all kinds of checks")
         .check(Check::volume("traffic", canary("")).at_least(1.0))
         .check(Check::ratio("errors", canary(",code=\"500\""), canary("")).below(0.05))
         .check(Check::quantile("latency", "seconds_bucket{version=\"canary\"}", 0.95).below(1.0))
         .check(Check::ratio("each", canary(",code=\"500\""), canary("")).by(["instance"]).below(0.05))
         .deadline_ms(400_000)
+        .watch(watch)
         .build()
-        .unwrap();
-    Gate::new(spec)
+        .unwrap()
 }
 
 fn strict() -> Gate {
@@ -121,15 +129,16 @@ fn strict() -> Gate {
     Gate::from_argo(templates.first().unwrap(), &[], Profile::V1_10).unwrap()
 }
 
-/// Runs a gate to its end. Returns the last verdict, and how many questions failed in a look that passed.
+/// Runs a gate to its end, one that is watched on for five looks that pass. Returns the last verdict, and how many questions failed in a look that passed.
 fn run(mut gate: Gate, source: &Failing) -> (Verdict, usize) {
     gate.start(Timestamp::from_secs(60));
-    let (mut verdict, mut passed_over) = (Verdict::Inconclusive, 0);
-    while let Some(due) = gate.next_due() {
+    let (mut verdict, mut passes, mut passed_over) = (Verdict::Inconclusive, 0, 0);
+    while let Some(due) = gate.next_due().filter(|_| passes < 5) {
         let before = source.asked();
         verdict = gate.tick(due, source).unwrap().verdict;
         let failed = (before..source.asked()).filter(|asked| (source.first..=source.last).contains(asked));
         if verdict == Verdict::Pass {
+            passes += 1;
             passed_over += failed.count();
         }
     }
@@ -158,6 +167,11 @@ fn never_passes(gate: fn() -> Gate) {
 #[test]
 fn a_native_gate_never_passes_over_a_failure_of_any_kind_at_any_question() {
     never_passes(native);
+}
+
+#[test]
+fn a_gate_that_is_watched_on_never_passes_over_a_failure_of_any_kind_at_any_question() {
+    never_passes(watched);
 }
 
 #[test]

@@ -28,21 +28,36 @@ struct File {
     low_traffic: Option<LowTraffic>,
     health: Option<Switch>,
     trace_link: Option<String>,
+    watch: Option<Switch>,
+    false_alarm: Option<String>,
     checks: Vec<FileCheck>,
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
-enum LowTraffic {
+pub(super) enum LowTraffic {
     Inconclusive,
     Fail,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, PartialEq)]
 #[serde(untagged)]
-enum Switch {
+pub(super) enum Switch {
     Flag(bool),
     Word(String),
+}
+
+impl Switch {
+    pub(super) fn is_on(&self, field: &str) -> Result<bool> {
+        match self {
+            Self::Flag(on) => Ok(*on),
+            Self::Word(word) => match word.as_str() {
+                "on" => Ok(true),
+                "off" => Ok(false),
+                _ => Err(invalid(format!("{field} is `{word}`, it must be on or off"))),
+            },
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -99,7 +114,7 @@ struct Quantile {
 
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "lowercase")]
-enum MissingNumerator {
+pub(super) enum MissingNumerator {
     Auto,
     Zero,
 }
@@ -200,15 +215,15 @@ impl File {
             builder = builder.confidence(confidence);
         }
         builder = builder.low_traffic_fails(self.low_traffic == Some(LowTraffic::Fail));
-        builder = builder.health(match self.health {
-            None => true,
-            Some(Switch::Flag(on)) => on,
-            Some(Switch::Word(word)) => match word.as_str() {
-                "on" => true,
-                "off" => false,
-                _ => return Err(invalid(format!("health is `{word}`, it must be on or off"))),
-            },
-        });
+        if let Some(health) = self.health {
+            builder = builder.health(health.is_on("health")?);
+        }
+        if let Some(watch) = self.watch {
+            builder = builder.watch(watch.is_on("watch")?);
+        }
+        if let Some(text) = &self.false_alarm {
+            builder = builder.false_alarm_ms(duration("falseAlarm", text)?);
+        }
         if let Some(link) = self.trace_link {
             builder = builder.trace_link(link);
         }
@@ -313,7 +328,7 @@ fn substitute(text: &str, args: &BTreeMap<&str, &str>) -> std::result::Result<St
 }
 
 /// A duration such as `90s`, `1m30s` or `500ms`, in milliseconds.
-fn duration(field: &str, text: &str) -> Result<i64> {
+pub(super) fn duration(field: &str, text: &str) -> Result<i64> {
     let bad = || {
         let message = format!("{field} is `{text}`, which is no duration; write it like 90s, 1m30s or 500ms");
         Error::new(ErrorKind::Parse, message)
@@ -354,6 +369,8 @@ args: [ns]
 interval: 10s
 minDuration: 1m30s
 health: off
+watch: on
+falseAlarm: 1d
 checks:
   - name: errors
     ratio: {of: 'a{ns="{{args.ns}}",code="500"}', to: 'a{ns="{{ args.ns }}"}'}
@@ -385,6 +402,7 @@ checks:
         assert_eq!(spec.checks.len(), 6);
         assert_eq!(spec.options.min_duration_ms, 90_000);
         assert!(!spec.options.health);
+        assert_eq!((spec.options.watch, spec.options.false_alarm_ms), (Some(true), 86_400_000));
         for check in &spec.checks {
             assert_eq!(check.traffic().equal("ns"), Some("a\"b"), "{check:?}");
         }
@@ -407,7 +425,9 @@ checks:
         assert!(bad("below: 1000", "atLeast: 1000").contains("takes below"));
         assert!(bad("below: 1000", "dryRun: false").contains("exactly one of below"));
         assert!(bad("{{args.ns}}", "{{args.nz}}").contains("names no argument"));
-        assert!(bad("health: off", "health: perhaps").contains("on or off"));
+        assert!(bad("health: off", "health: perhaps").contains("health is `perhaps`, it must be on or off"));
+        assert!(bad("watch: on", "watch: 5m").contains("watch is `5m`, it must be on or off"));
+        assert!(bad("falseAlarm: 1d", "falseAlarm: 5s").contains("at least 10000 ms"));
         assert!(message("[]", &[]).contains("no gate"));
     }
 

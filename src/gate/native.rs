@@ -1,5 +1,8 @@
 //! A native gate from an Argo template: the checks that its metrics mean, decided by evidence.
 
+#[cfg(feature = "argo")]
+mod annotation;
+
 use super::argo::{
     AnalysisRun, AnalysisTemplate, Argument, IntOrText, Metric, Phase, Profile, parse_duration,
 };
@@ -18,7 +21,11 @@ impl GateSpec {
     /// comparison. What has no events behind it, or none that can be told from its form, becomes a value check: its conditions
     /// judge every answer as Argo would, but silence and NaN never pass, and a mean needs 30 requests. `interval` is the time between looks; the largest `initialDelay` is the warm-up; where
     /// every metric has a `count`, the deadline is over when the last of them would have been measured;
-    /// `consecutiveErrorLimit` bounds failures of the source. Failure and inconclusive limits have no meaning here.
+    /// `consecutiveErrorLimit` bounds failures of the source. Failure and inconclusive limits have no meaning here. Where a metric
+    /// has no `count`, the gate looks on after a pass ([`watch`](super::GateSpecBuilder::watch)).
+    ///
+    /// With feature `argo` the annotation `promgate.dev/native` holds, as YAML, what a template cannot say otherwise: `confidence`,
+    /// `deadline`, `minDuration`, `settle`, `lowTraffic`, `missingNumerator`, `health`, `watch`, `falseAlarm`, as in a gate file.
     ///
     /// # Errors
     ///
@@ -32,7 +39,7 @@ impl GateSpec {
             return Err(invalid(run.status().message.clone()));
         }
         let metrics = run.metrics();
-        let checks = metrics
+        let mut checks = metrics
             .iter()
             .zip(run.dry_run())
             .map(|(metric, dry_run)| check(metric, *dry_run))
@@ -45,7 +52,15 @@ impl GateSpec {
         let warm_up_ms = metrics.iter().filter_map(|metric| millis(&metric.initial_delay)).max().unwrap_or(0);
         builder = builder.warm_up_ms(warm_up_ms.max(0));
         let ends: Option<Vec<i64>> = metrics.iter().map(end).collect();
-        if let Some(deadline_ms) = ends.and_then(|ends| ends.into_iter().max()) {
+        let counted_ms = ends.and_then(|ends| ends.into_iter().max());
+        if counted_ms.is_none() {
+            builder = builder.watch(true);
+        }
+        #[cfg(feature = "argo")]
+        let annotation = annotation::Annotation::of(template)?;
+        #[cfg(feature = "argo")]
+        let counted_ms = annotation.deadline_ms()?.or(counted_ms);
+        if let Some(deadline_ms) = counted_ms {
             let left = deadline_ms.saturating_sub(warm_up_ms).max(0);
             builder = builder.deadline_ms(deadline_ms).min_duration_ms(left.min(DEFAULT_MIN_DURATION_MS));
         }
@@ -53,6 +68,8 @@ impl GateSpec {
         if let Some(limit) = limits.map(IntOrText::wide).min() {
             builder = builder.source_error_limit(u32::try_from(limit).unwrap_or(0));
         }
+        #[cfg(feature = "argo")]
+        let builder = annotation.apply(builder, &mut checks)?;
         builder.build_with(checks)
     }
 }
@@ -220,6 +237,51 @@ mod tests {
         assert!(matches!(volume.kind, CheckKind::Volume { rate: 0.5, .. }));
         assert_eq!((spec.options.interval_ms, spec.options.warm_up_ms), (20_000, 30_000));
         assert_eq!((spec.options.deadline_ms, spec.options.source_error_limit), (None, 2));
+    }
+
+    #[cfg(feature = "argo")]
+    #[test]
+    fn an_annotation_says_what_a_template_cannot() {
+        let with = |annotations: &[&str], more: &str| {
+            let metric = format!(
+                r#"{{"name": "m", "interval": "20s", {more} "successCondition": "result[0] < 0.02",
+                    "provider": {{"prometheus": {{"query": "{}"}}}}}}"#,
+                RATIO.replace('"', "\\\"")
+            );
+            let text = format!(r#"{{"metrics": [{metric}], "args": [{{"name": "pod", "value": "a"}}]}}"#);
+            let mut template = AnalysisTemplate::from_json(&text).unwrap();
+            let own = annotations.iter().map(|text| ("promgate.dev/native".to_owned(), (*text).to_owned()));
+            template.annotations = own.chain([("other".to_owned(), "[".to_owned())]).collect();
+            GateSpec::from_template(&template, &[])
+        };
+        // Without a count it stands beside others.
+        let count = r#""count": 6,"#;
+        assert!(with(&[], "").unwrap().watches() && !with(&[], count).unwrap().watches());
+        assert!(
+            !with(&["watch: off"], "").unwrap().watches() && with(&["watch: on"], count).unwrap().watches()
+        );
+        let all = "confidence: 0.99\ndeadline: 10m\nminDuration: 90s\nsettle: 5s\nlowTraffic: fail\n\
+                   missingNumerator: zero\nhealth: off\nfalseAlarm: 30d\n";
+        let spec = with(&[all], count).unwrap();
+        let options = &spec.options;
+        assert!((options.alpha_pass - 0.01).abs() < 1e-12);
+        assert_eq!((options.deadline_ms, options.min_duration_ms), (Some(600_000), 90_000));
+        assert_eq!((options.settle_ms, options.false_alarm_ms), (Some(5_000), 30 * 86_400_000));
+        assert!(options.low_traffic_fails && !options.health);
+        let CheckKind::Ratio { share, .. } = &spec.checks[0].kind else { panic!("{spec:?}") };
+        assert!(share.missing_is_zero);
+        // Templates that were put together.
+        assert!(with(&["health: off", "watch: on\nhealth: off"], "").is_ok_and(|spec| !spec.options.health));
+        for (annotations, part) in [
+            (["watch: on", "watch: off"], "different things of watch"),
+            (["", "looks: once"], "unknown field"),
+            (["", "watch: sometimes"], "on or off"),
+            (["", "deadline: 5"], "no duration"),
+            (["", "["], "annotation promgate.dev/native"),
+        ] {
+            let error = with(&annotations, "").unwrap_err();
+            assert!(error.to_string().contains(part), "{error}");
+        }
     }
 
     #[test]

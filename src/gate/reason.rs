@@ -167,6 +167,21 @@ findings! {
         /// What an event is, for people.
         what: String,
     }
+    /// The check had passed, and the ratio has risen above its threshold since.
+    ChangeDetected = "change-detected" {
+        /// The share that counts against the canary, since the change.
+        ratio: f64,
+        /// The share that the check allows.
+        threshold: f64,
+        /// Events counted since the change.
+        events: f64,
+        /// Requests counted since the change.
+        trials: f64,
+        /// Since when the ratio seems to be above the threshold.
+        since: Timestamp,
+        /// What an event is, for people.
+        what: String,
+    }
     /// The traffic that a volume check asks for was seen.
     EnoughTraffic = "enough-traffic" {
         /// Requests counted.
@@ -497,6 +512,13 @@ findings! {
     WarmingUp = "warming-up" {
         /// Seconds that remain.
         remaining_seconds: f64,
+    }
+    /// The gate has passed, and looks on for whether that stays so.
+    Watching = "watching" {
+        /// When it first passed.
+        since: Timestamp,
+        /// How long after its start that was, in seconds.
+        seconds: f64,
     }
     /// No scrape since the evidence began is old enough to count.
     Settling = "settling" {}

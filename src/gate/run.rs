@@ -153,11 +153,20 @@ impl Gate {
         Ok(self.report())
     }
 
-    /// Ends the run. What is not settled stays inconclusive.
+    /// Ends the run. What is not settled stays inconclusive, but for a gate that passes so far and is
+    /// [watched on](super::GateSpecBuilder::watch): that has passed.
     pub fn terminate(&mut self, now: Timestamp) -> Tick {
         match &mut self.run {
             Run::Native(run) => run.terminate(now),
             Run::Strict(run) => run.terminate(now),
+        }
+    }
+
+    /// Whether the gate passes so far, and looks on.
+    pub(super) fn passes_so_far(&self) -> bool {
+        match &self.run {
+            Run::Native(run) => run.passes_so_far(),
+            Run::Strict(_) => false,
         }
     }
 

@@ -5,10 +5,10 @@ use super::argo::RunState;
 use super::checked;
 use super::elements::Elements;
 use super::evidence::Tally;
+use super::judge::Decision;
 use super::reason::Trace;
 use super::report::Report;
 use super::strict::Doubts;
-use super::verdict::Verdict;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Timestamp;
 
@@ -31,6 +31,9 @@ pub(crate) struct GateFields {
     pub(crate) spec: String,
     pub(crate) started: Option<Timestamp>,
     pub(crate) last_tick: Option<Timestamp>,
+    /// When a gate that is watched on first passed.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(crate) passed: Option<Timestamp>,
     /// What the checks have learned; empty in strict mode.
     pub(crate) checks: Vec<CheckState>,
     /// The analysis run of strict mode.
@@ -48,7 +51,7 @@ pub(crate) struct CheckState {
     /// Everything up to here is counted; none before the evidence begins.
     pub(crate) until: Option<Timestamp>,
     pub(crate) tally: Tally,
-    pub(crate) latched: Option<Verdict>,
+    pub(crate) decision: Decision,
     /// Failures of the source in a row.
     pub(crate) source_errors: u32,
     /// Traces of what it fails for.

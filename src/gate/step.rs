@@ -16,6 +16,8 @@ use crate::source::Source;
 
 /// After a failure of the source the next look comes this soon, if the interval is longer.
 const RETRY_MS: i64 = 10_000;
+/// The health of a canary that has passed is that of the last hour: whoever is watched for weeks may restart now and then.
+const WATCHED_HEALTH_MS: i64 = 3_600_000;
 
 /// One run of a gate that decides by evidence.
 #[derive(Clone, Debug)]
@@ -23,6 +25,8 @@ pub(crate) struct NativeGate {
     spec: GateSpec,
     started: Option<Timestamp>,
     last_tick: Option<Timestamp>,
+    /// When it first passed, if it is watched on.
+    passed: Option<Timestamp>,
     checks: Vec<CheckState>,
     report: Report,
 }
@@ -41,7 +45,7 @@ impl NativeGate {
             next_due: None,
         };
         let checks = vec![CheckState::default(); spec.checks.len()];
-        Self { spec, started: None, last_tick: None, checks, report }
+        Self { spec, started: None, last_tick: None, passed: None, checks, report }
     }
 
     pub(crate) fn start(&mut self, now: Timestamp) {
@@ -62,7 +66,7 @@ impl NativeGate {
             return Ok(self.answer(false, false));
         }
         let age_ms = now.millis_since(started);
-        let end = self.spec.options.deadline_ms.filter(|deadline| age_ms >= *deadline).map(|_| End::Deadline);
+        let end = self.deadline_ms().filter(|deadline| age_ms >= *deadline).map(|_| End::Deadline);
         let (checks, health, failed) = self.look(started, now, source);
         self.last_tick = Some(now);
         Ok(self.conclude(checks, &health, started, now, end, failed))
@@ -71,6 +75,12 @@ impl NativeGate {
     pub(crate) fn terminate(&mut self, now: Timestamp) -> Tick {
         if self.report.settled {
             return self.answer(false, false);
+        }
+        if self.passes_so_far() {
+            // What the last look saw was good, and nobody asks for more.
+            self.report.settled = true;
+            self.report.next_due = None;
+            return self.answer(false, true);
         }
         let started = self.started.unwrap_or(now);
         let checks = std::mem::take(&mut self.report.checks);
@@ -82,7 +92,9 @@ impl NativeGate {
             // Only a look at the data passes a gate.
             self.report.verdict = Verdict::Inconclusive;
         }
-        let kept = kept.into_iter().filter(|reason| !matches!(reason.finding, Finding::WarmingUp { .. }));
+        let is_old =
+            |reason: &Reason| matches!(reason.finding, Finding::WarmingUp { .. } | Finding::Watching { .. });
+        let kept = kept.into_iter().filter(|reason| !is_old(reason));
         self.report.reasons.extend(kept);
         self.report.reasons.sort_by_key(|reason| match reason.severity {
             Severity::Fail => 0,
@@ -91,6 +103,11 @@ impl NativeGate {
             Severity::Information => 3,
         });
         self.answer(tick.measured, tick.changed)
+    }
+
+    /// Whether it passes so far, and looks on.
+    pub(crate) fn passes_so_far(&self) -> bool {
+        self.report.verdict == Verdict::Pass && !self.report.settled
     }
 
     pub(crate) fn report(&self) -> Report {
@@ -103,6 +120,7 @@ impl NativeGate {
             spec: self.spec.fingerprint(),
             started: self.started,
             last_tick: self.last_tick,
+            passed: self.passed,
             checks: self.checks.clone(),
             strict: None,
             doubts: Doubts::new(),
@@ -118,8 +136,8 @@ impl NativeGate {
                 "the state is not that of a native gate with these checks",
             ));
         }
-        let GateFields { started, last_tick, checks, report, .. } = state;
-        Ok(Self { spec, started, last_tick, checks, report })
+        let GateFields { started, last_tick, passed, checks, report, .. } = state;
+        Ok(Self { spec, started, last_tick, passed, checks, report })
     }
 
     /// Counts and judges every check; says whether some source failed.
@@ -130,7 +148,7 @@ impl NativeGate {
         source: &dyn Source,
     ) -> (Vec<CheckReport>, Health, bool) {
         let origin = started.plus_millis(self.spec.options.warm_up_ms);
-        let alphas = Alphas { pass: self.spec.options.alpha_pass, fail: self.spec.alpha_fail_each() };
+        let alphas = Alphas::of(&self.spec);
         let options = &self.spec.options;
         let mut failed = false;
         let mut reports = Vec::with_capacity(self.spec.checks.len());
@@ -163,7 +181,7 @@ impl NativeGate {
                         ..Observation::default()
                     };
                     let mut report =
-                        judge(check, &state.tally, &observation, origin, &mut state.latched, alphas);
+                        judge(check, &state.tally, &observation, origin, &mut state.decision, alphas);
                     report.name_traces(&mut state.traces, Vec::new);
                     reports.push(report);
                 }
@@ -171,9 +189,10 @@ impl NativeGate {
         }
         let mut health = Health::default();
         if options.health && now > origin {
+            let watched = self.passed.map(|_| now.minus_millis(WATCHED_HEALTH_MS));
             let selected: Vec<(&Selector, &[Labels])> =
                 selected.iter().map(|(selector, labels)| (*selector, labels.as_slice())).collect();
-            match observe_health(&selected, origin, now, source) {
+            match observe_health(&selected, watched.map_or(origin, |from| from.max(origin)), now, source) {
                 Ok(observed) => health = observed,
                 Err(error) => {
                     failed = true;
@@ -205,8 +224,20 @@ impl NativeGate {
         self.report.settled = combined.settled;
         self.report.reasons = combined.reasons;
         self.report.checks = checks;
+        if combined.verdict == Verdict::Pass && !combined.settled {
+            self.passed.get_or_insert(now);
+        }
+        if let Some(since) = self.passed {
+            let finding = Finding::Watching { since, seconds: since.millis_since(started) as f64 / 1000.0 };
+            self.report.reasons.push(Reason::new(Severity::Information, None, finding));
+        }
         self.report.next_due = (!combined.settled).then(|| self.due_after(started, now, failed));
         self.answer(true, changed)
+    }
+
+    /// The age at which it ends if it has not passed by then.
+    fn deadline_ms(&self) -> Option<i64> {
+        self.spec.options.deadline_ms.filter(|_| self.passed.is_none())
     }
 
     /// The next time on the grid of the interval; sooner after a failure of the source, and at the deadline.
@@ -217,7 +248,7 @@ impl NativeGate {
         if failed {
             due = due.min(now.plus_millis(RETRY_MS.min(interval)));
         }
-        if let Some(deadline) = self.spec.options.deadline_ms {
+        if let Some(deadline) = self.deadline_ms() {
             due = due.min(started.plus_millis(deadline)).max(now.plus_millis(1));
         }
         due
@@ -247,7 +278,7 @@ fn look_at(
     }
     let observation = observe(check, &mut state.tally, span, source)?;
     state.until = Some(observation.until);
-    let mut report = judge(check, &state.tally, &observation, span.origin, &mut state.latched, alphas);
+    let mut report = judge(check, &state.tally, &observation, span.origin, &mut state.decision, alphas);
     report.name_traces(&mut state.traces, || traces(check, span, source, trace_link));
     Ok((report, observation.selected))
 }

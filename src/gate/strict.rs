@@ -170,6 +170,7 @@ impl StrictGate {
             spec: self.spec.clone(),
             started: self.started,
             last_tick: self.last_tick,
+            passed: None,
             checks: Vec::new(),
             strict: Some(self.run.state()),
             doubts: self.doubts.clone(),

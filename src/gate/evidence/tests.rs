@@ -1,6 +1,6 @@
 use super::*;
 use crate::gate::fixture::Fixture;
-use crate::gate::judge::{Alphas, judge};
+use crate::gate::judge::{Alphas, Decision, judge};
 use crate::gate::spec::{Check, GateSpec, Grouping, Share};
 use crate::gate::verdict::Verdict;
 use crate::model::{Lost, stale_marker};
@@ -397,8 +397,8 @@ fn a_number_in_the_place_of_silence_is_no_evidence() {
         let spec = Check::value("m", query).below(5.0);
         let (tally, observation) = seen(spec.clone(), &gauge());
         assert_eq!(code(&observation), wanted, "{query}");
-        let (alphas, origin) = (Alphas { pass: 0.05, fail: 0.05 }, Timestamp::from_secs(1_000));
-        let report = judge(&check(spec), &tally, &observation, origin, &mut None, alphas);
+        let (alphas, origin) = (Alphas { pass: 0.05, fail: 0.05, looks: None }, Timestamp::from_secs(1_000));
+        let report = judge(&check(spec), &tally, &observation, origin, &mut Decision::default(), alphas);
         assert_eq!(report.verdict == Verdict::Pass, wanted.is_empty(), "{query}: {report}");
     }
 }

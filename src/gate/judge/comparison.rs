@@ -1,16 +1,17 @@
 //! A canary's bad requests beside those of a baseline.
 
-use super::{Look, Outcome, doubt, invalid};
+use super::{Decision, Look, Outcome, doubt, invalid};
 use crate::gate::reason::{BesideBaseline, Finding};
 use crate::gate::report::{Evidence, Interval};
 use crate::gate::spec::{CheckKind, ComparisonLimit};
+use crate::gate::stats::change::Limit;
 use crate::gate::stats::comparison::{Mixture, Pair, difference_bounds, ratio_bounds};
 use crate::gate::stats::sequential::confidence_sequence;
 use crate::gate::verdict::Verdict;
 
 /// By a factor: the mixture over alternatives on either side. By a difference: two confidence sequences, each at half of α,
 /// of which the ends that are nearest must, or the ends that are farthest do not, differ by more than is allowed.
-pub(super) fn judge(look: Look<'_>, limit: ComparisonLimit, latched: &mut Option<Verdict>) -> Outcome {
+pub(super) fn judge(look: Look<'_>, limit: ComparisonLimit, decision: &mut Decision) -> Outcome {
     let Look { check, tally, observation, alphas, .. } = look;
     let counts = Pair {
         events: tally.most,
@@ -39,13 +40,20 @@ pub(super) fn judge(look: Look<'_>, limit: ComparisonLimit, latched: &mut Option
         .or_else(|| idle(look, counts));
     if obstacle.is_none() || matches!(obstacle, Some(Finding::Stale { .. })) {
         if can_fail {
-            *latched = Some(Verdict::Fail);
-        } else if latched.is_none() && obstacle.is_none() && observation.losses.is_empty() && can_pass {
-            *latched = Some(Verdict::Pass);
+            decision.latched = Some(Verdict::Fail);
+        } else if decision.latched.is_none()
+            && obstacle.is_none()
+            && observation.losses.is_empty()
+            && can_pass
+        {
+            decision.latched = Some(Verdict::Pass);
+        }
+        if let ComparisonLimit::Factor { fail, .. } = limit {
+            decision.watch(counts, Limit::Factor(fail), look);
         }
     }
-    let finding = beside(counts, limit);
-    let (verdict, finding) = match (*latched, doubt(observation).or(obstacle)) {
+    let finding = beside(decision.change.map_or(counts, |change| change.counts), limit);
+    let (verdict, finding) = match (decision.latched, doubt(observation).or(obstacle)) {
         (Some(Verdict::Fail), _) => (Verdict::Fail, Finding::WorseThanBaseline(finding)),
         (_, Some(obstacle)) => (Verdict::Inconclusive, obstacle),
         // A pass that the counts have outgrown waits.

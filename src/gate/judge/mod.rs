@@ -10,15 +10,68 @@ use self::share::Thresholds;
 use super::evidence::{Observation, Tally};
 use super::reason::{Finding, Reason, Severity};
 use super::report::{CheckReport, Evidence};
-use super::spec::{CheckKind, CheckSpec};
+use super::spec::{CheckKind, CheckSpec, GateSpec};
+use super::stats::change::{Change, Detector, Limit};
+use super::stats::comparison::Pair;
 use super::verdict::Verdict;
 use crate::model::Timestamp;
 
-/// Error probabilities: passing a bad canary, failing a good one.
+/// How often a check may be wrong.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Alphas {
+    /// The probability to pass a bad canary.
     pub(crate) pass: f64,
+    /// The probability to fail a good one.
     pub(crate) fail: f64,
+    /// The mean number of looks until a good one that has passed is taken to have changed; none: it is not watched.
+    pub(crate) looks: Option<f64>,
+}
+
+impl Alphas {
+    /// Those of each check: what the gate may fail wrongly is shared by the checks that can fail by statistics.
+    pub(crate) fn of(spec: &GateSpec) -> Self {
+        let deciding = spec.checks.iter().filter(|check| !check.dry_run && check.can_err()).count();
+        let options = &spec.options;
+        let looks = options.false_alarm_ms as f64 / options.interval_ms.max(1) as f64;
+        let looks = spec.watches().then_some(looks.max(1.0 / options.alpha_fail));
+        Self { pass: options.alpha_pass, fail: options.alpha_fail, looks }
+            .shared(1.0 / deciding.max(1) as f64)
+    }
+
+    /// What is left to a check that has `share` of what the gate's failures may be wrong.
+    pub(crate) fn shared(self, share: f64) -> Self {
+        Self { fail: self.fail * share, looks: self.looks.map(|looks| looks / share), ..self }
+    }
+}
+
+/// What a check has decided so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Decision {
+    pub(crate) latched: Option<Verdict>,
+    /// Watches on after a pass.
+    #[cfg_attr(feature = "serde", serde(default))]
+    detector: Option<Box<Detector>>,
+    /// The change for which a check failed that had passed.
+    #[cfg_attr(feature = "serde", serde(default))]
+    change: Option<Change>,
+}
+
+impl Decision {
+    /// Fails what has passed if the counts have changed for the worse since.
+    fn watch(&mut self, counts: Pair, limit: Limit, look: Look<'_>) {
+        let (Some(looks), Some(Verdict::Pass)) = (look.alphas.looks, self.latched) else { return };
+        let until = look.observation.until;
+        let Some(detector) = &mut self.detector else {
+            self.detector = Some(Box::new(Detector::new(counts, until)));
+            return;
+        };
+        detector.look(counts, limit, until);
+        self.change = detector.alarm(limit, looks);
+        if self.change.is_some() {
+            self.latched = Some(Verdict::Fail);
+        }
+    }
 }
 
 /// What one look has of one check.
@@ -51,8 +104,8 @@ impl Outcome {
 
 /// Judges one check on its counts.
 ///
-/// `latched` is what the check has decided before: a failure stands; a pass stands unless the failing test, whose
-/// promise holds at all looks, contradicts it. An obstacle, or a ratio that has risen to the threshold since, keeps a
+/// `decision` is what the check has decided before: a failure stands; a pass stands unless the failing test, whose
+/// promise holds at all looks, contradicts it, or, where it is watched, its counts change for the worse. An obstacle, or a ratio that has risen to the threshold since, keeps a
 /// pass back while it lasts. So does data that may be missing where the check looks: it can fail on what is there, and
 /// does not pass.
 pub(crate) fn judge(
@@ -60,7 +113,7 @@ pub(crate) fn judge(
     tally: &Tally,
     observation: &Observation,
     origin: Timestamp,
-    latched: &mut Option<Verdict>,
+    decision: &mut Decision,
     alphas: Alphas,
 ) -> CheckReport {
     let seconds = observation.until.millis_since(origin).max(0) as f64 / 1000.0;
@@ -68,14 +121,16 @@ pub(crate) fn judge(
     let outcome = match &check.kind {
         CheckKind::Volume { rate, .. } => volume::judge(look, *rate),
         CheckKind::Ratio { threshold, fail_threshold, .. } => {
-            share::judge(look, Thresholds { pass: *threshold, fail: *fail_threshold }, latched)
+            share::judge(look, Thresholds { pass: *threshold, fail: *fail_threshold }, decision)
         }
         CheckKind::Quantile { phi, .. } => {
-            share::judge(look, Thresholds { pass: 1.0 - phi, fail: 1.0 - phi }, latched)
+            share::judge(look, Thresholds { pass: 1.0 - phi, fail: 1.0 - phi }, decision)
         }
-        CheckKind::Count { window_ms, good, .. } => count::judge(look, *window_ms, good, latched),
-        CheckKind::Comparison { limit, .. } => comparison::judge(look, *limit, latched),
-        CheckKind::Value(value) => value::judge(look, value, latched),
+        CheckKind::Count { window_ms, good, .. } => {
+            count::judge(look, *window_ms, good, &mut decision.latched)
+        }
+        CheckKind::Comparison { limit, .. } => comparison::judge(look, *limit, decision),
+        CheckKind::Value(value) => value::judge(look, value, &mut decision.latched),
     };
     let mut report = CheckReport {
         name: check.name.clone(),

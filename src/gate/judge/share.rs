@@ -1,11 +1,13 @@
 //! Bad requests among requests, by tests that stay valid however often one looks.
 
-use super::{Alphas, Look, Outcome, doubt, invalid};
+use super::{Alphas, Decision, Look, Outcome, doubt, invalid};
 use crate::gate::evidence::Tally;
 use crate::gate::reason::Finding;
 use crate::gate::report::{Evidence, Interval};
 use crate::gate::spec::{CheckKind, CheckSpec};
 use crate::gate::stats::binomial::{clopper_pearson, wilson};
+use crate::gate::stats::change::{Change, Limit};
+use crate::gate::stats::comparison::Pair;
 use crate::gate::stats::quantile::rank_interval;
 use crate::gate::stats::sequential::{confidence_sequence, ln_e_fail, ln_e_pass, trials_needed};
 use crate::gate::verdict::Verdict;
@@ -26,7 +28,7 @@ fn what(check: &CheckSpec) -> String {
     }
 }
 
-pub(super) fn judge(look: Look<'_>, thresholds: Thresholds, latched: &mut Option<Verdict>) -> Outcome {
+pub(super) fn judge(look: Look<'_>, thresholds: Thresholds, decision: &mut Decision) -> Outcome {
     let Look { check, tally, observation, alphas, .. } = look;
     let Tally { fewest, most, trials, .. } = *tally;
     let threshold = thresholds.pass;
@@ -46,18 +48,23 @@ pub(super) fn judge(look: Look<'_>, thresholds: Thresholds, latched: &mut Option
     if obstacle.is_none() || matches!(obstacle, Some(Finding::Stale { .. })) {
         // Series that have ended keep what they have shown: enough to fail, never to pass.
         if ln_fail >= libm::log(1.0 / alphas.fail) {
-            *latched = Some(Verdict::Fail);
-        } else if latched.is_none()
+            decision.latched = Some(Verdict::Fail);
+        } else if decision.latched.is_none()
             && obstacle.is_none()
             && observation.losses.is_empty()
             && ln_pass >= libm::log(1.0 / alphas.pass)
         {
-            *latched = Some(Verdict::Pass);
+            decision.latched = Some(Verdict::Pass);
         }
+        let counts = Pair { events: fewest, trials, ..Pair::default() };
+        decision.watch(counts, Limit::Share(thresholds.fail), look);
     }
     let ratio = if trials > 0.0 { fewest / trials } else { 0.0 };
     let what = what(check);
-    let (verdict, finding) = match (*latched, doubt(observation).or(obstacle)) {
+    let (verdict, finding) = match (decision.latched, doubt(observation).or(obstacle)) {
+        (Some(Verdict::Fail), _) if let Some(change) = decision.change => {
+            (Verdict::Fail, changed(change, thresholds.fail, what))
+        }
         (Some(Verdict::Fail), _) => (
             Verdict::Fail,
             Finding::AboveThreshold { ratio, threshold: thresholds.fail, events: fewest, trials, what },
@@ -70,6 +77,12 @@ pub(super) fn judge(look: Look<'_>, thresholds: Thresholds, latched: &mut Option
         (_, None) => (Verdict::Inconclusive, undecided(look, threshold, what)),
     };
     Outcome { verdict, finding, evidence }
+}
+
+/// What was counted since a change for the worse.
+fn changed(Change { since, counts }: Change, threshold: f64, what: String) -> Finding {
+    let Pair { events, trials, .. } = counts;
+    Finding::ChangeDetected { ratio: events / trials, threshold, events, trials, since, what }
 }
 
 /// Why counts that are in order settle nothing.

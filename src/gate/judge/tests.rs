@@ -6,7 +6,7 @@ use crate::gate::spec::{Check, GateSpec};
 use crate::gate::stats::comparison::{Mixture, Pair};
 use crate::model::{Loss, Lost};
 
-const ALPHAS: Alphas = Alphas { pass: 0.05, fail: 0.05 };
+const ALPHAS: Alphas = Alphas { pass: 0.05, fail: 0.05, looks: None };
 
 fn spec(check: Check) -> CheckSpec {
     GateSpec::builder("g").check(check).build().unwrap().checks.remove(0)
@@ -29,7 +29,7 @@ fn tally(fewest: f64, most: f64, trials: f64) -> Tally {
 }
 
 fn judged(check: &CheckSpec, tally: &Tally, observation: &Observation) -> CheckReport {
-    judge(check, tally, observation, Timestamp::from_secs(0), &mut None, ALPHAS)
+    judge(check, tally, observation, Timestamp::from_secs(0), &mut Decision::default(), ALPHAS)
 }
 
 fn outcome(check: &CheckSpec, tally: &Tally) -> (Verdict, &'static str) {
@@ -92,18 +92,18 @@ fn ended_series_may_fail_and_never_pass() {
         ended: true,
     };
     let ended = Observation { obstacle: Some(stale), ..seen(100) };
-    let mut latched = None;
+    let mut decision = Decision::default();
     let report =
-        judge(&ratio(), &tally(0.0, 0.0, 500.0), &ended, Timestamp::from_secs(0), &mut latched, ALPHAS);
-    assert_eq!((report.verdict, latched), (Verdict::Inconclusive, None));
+        judge(&ratio(), &tally(0.0, 0.0, 500.0), &ended, Timestamp::from_secs(0), &mut decision, ALPHAS);
+    assert_eq!((report.verdict, decision.latched), (Verdict::Inconclusive, None));
     assert_eq!(judged(&ratio(), &tally(50.0, 50.0, 100.0), &ended).verdict, Verdict::Fail);
 }
 
 #[test]
 fn a_failure_stands_and_a_pass_yields_to_a_failure_only() {
-    let mut latched = None;
+    let mut decision = Decision::default();
     let mut step = |tally: &Tally| {
-        judge(&ratio(), tally, &seen(100), Timestamp::from_secs(0), &mut latched, ALPHAS).verdict
+        judge(&ratio(), tally, &seen(100), Timestamp::from_secs(0), &mut decision, ALPHAS).verdict
     };
     assert_eq!(step(&tally(0.0, 0.0, 80.0)), Verdict::Pass);
     assert_eq!(step(&tally(4.0, 4.0, 90.0)), Verdict::Pass);
@@ -114,7 +114,15 @@ fn a_failure_stands_and_a_pass_yields_to_a_failure_only() {
 #[test]
 fn each_side_has_its_own_error_probability() {
     let verdict = |pass, fail, tally: &Tally| {
-        judge(&ratio(), tally, &seen(100), Timestamp::from_secs(0), &mut None, Alphas { pass, fail }).verdict
+        judge(
+            &ratio(),
+            tally,
+            &seen(100),
+            Timestamp::from_secs(0),
+            &mut Decision::default(),
+            Alphas { pass, fail, looks: None },
+        )
+        .verdict
     };
     let (clean, bad) = (tally(0.0, 0.0, 80.0), tally(3.0, 3.0, 3.0));
     assert_eq!(
@@ -130,9 +138,9 @@ fn each_side_has_its_own_error_probability() {
 #[test]
 fn a_pass_waits_while_the_ratio_is_beyond_the_threshold() {
     // A check that had passed early told "20 of 275 failed: below the limit of 5 %", and the gate passed on it.
-    let mut latched = None;
+    let mut decision = Decision::default();
     let mut step = |tally: &Tally| {
-        let report = judge(&ratio(), tally, &seen(100), Timestamp::from_secs(0), &mut latched, ALPHAS);
+        let report = judge(&ratio(), tally, &seen(100), Timestamp::from_secs(0), &mut decision, ALPHAS);
         (report.verdict, report.reasons[0].code())
     };
     assert_eq!(step(&tally(0.0, 0.0, 180.0)), (Verdict::Pass, "below-threshold"));
@@ -267,10 +275,17 @@ fn a_count_fails_at_once_and_passes_when_its_window_is_full() {
     let band = spec(Check::count("panics", "panics", 60_000).at_most(10.0).fails_beyond(20.0));
     assert_eq!(outcome(&band, &tally(15.0, 15.0, 0.0)), (Verdict::Inconclusive, "condition-undecided"));
     // What has been too much once stays so, and silence is no small number.
-    let mut latched = None;
+    let mut decision = Decision::default();
     let mut look = |events, observation: &Observation| {
-        judge(&check, &tally(events, events, 0.0), observation, Timestamp::from_secs(0), &mut latched, ALPHAS)
-            .verdict
+        judge(
+            &check,
+            &tally(events, events, 0.0),
+            observation,
+            Timestamp::from_secs(0),
+            &mut decision,
+            ALPHAS,
+        )
+        .verdict
     };
     let obstacle = Some(Finding::NoValue { query: String::new(), why: "gone".to_owned() });
     let silent = Observation { obstacle, ..seen(100) };
@@ -311,4 +326,21 @@ fn a_comparison_and_a_value_do_not_pass_where_samples_may_be_missing() {
     let newest = Some((Timestamp::from_secs(50), Answer::Good("4".to_owned())));
     let tally = Tally { values: Values { newest, ..Values::default() }, ..Tally::default() };
     assert_eq!(judged(&check, &tally, &doubtful).verdict, Verdict::Inconclusive);
+}
+
+#[test]
+fn checks_that_can_fail_by_statistics_share_the_error_probability_and_the_false_alarms() {
+    let ratio = |name: &str| Check::ratio(name, "bad", "all").below(0.05);
+    let spec = GateSpec::builder("g")
+        .check(ratio("a"))
+        .check(ratio("b"))
+        .check(ratio("trial").dry_run())
+        .check(Check::volume("v", "all").at_least(1.0))
+        .build()
+        .unwrap();
+    let alphas = Alphas::of(&spec);
+    assert!((alphas.fail - 0.025).abs() < 1e-12);
+    assert_eq!(alphas.looks, None);
+    // A week of looks every ten seconds, for each of two.
+    assert_eq!(Alphas::of(&spec.watching()).looks, Some(2.0 * 60_480.0));
 }

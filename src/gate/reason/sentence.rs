@@ -115,6 +115,15 @@ impl fmt::Display for Finding {
                 Short(*trials),
                 Percent(*threshold)
             ),
+            Self::ChangeDetected { ratio, threshold, events, trials, since, what } => write!(
+                f,
+                "it had passed, and {} of {} requests {what} after {} s: {}, the limit is {}",
+                Short(*events),
+                Short(*trials),
+                since.as_secs_f64(),
+                Percent(*ratio),
+                Percent(*threshold)
+            ),
             Self::EnoughTraffic { requests, seconds, rate } => write!(
                 f,
                 "{} requests in {} s, at least {} per second were asked for",
@@ -321,6 +330,13 @@ impl fmt::Display for Finding {
             }
             Self::WarmingUp { remaining_seconds } => {
                 write!(f, "not long enough yet, {} s remain", Short(*remaining_seconds))
+            }
+            Self::Watching { seconds, .. } => {
+                write!(
+                    f,
+                    "it first passed {} s after its start, and was watched from then on",
+                    Short(*seconds)
+                )
             }
             Self::Settling {} => f.write_str("no scrape since the beginning is old enough to count"),
             Self::TargetRestarting { target, restarts } => {

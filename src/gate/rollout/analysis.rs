@@ -147,6 +147,7 @@ impl Pass<'_> {
             stable: rollout.state.stable.clone().unwrap_or_default(),
             phase: Phase::Pending,
             message: String::new(),
+            passes: false,
             terminate: false,
         });
         rollout.state.current.set(purpose, Some(name.clone()));
@@ -158,7 +159,9 @@ impl Pass<'_> {
         for run in &mut self.rollout.state.runs {
             if run.is_open() && left(run) {
                 run.terminate = true;
-                self.events.push(RolloutEvent::NotJudged { run: run.name.clone() });
+                if !run.passes {
+                    self.events.push(RolloutEvent::NotJudged { run: run.name.clone() });
+                }
             }
         }
     }

@@ -204,12 +204,20 @@ impl GatedRollout {
             if is_due {
                 looked |= gate.tick(now, source)?.measured;
             }
-            let known = self.rollout.runs().iter().find(|run| run.name == *name).map(|run| run.phase);
-            if !is_due && known == Some(Phase::Running) {
+            let run = self.rollout.runs().iter().find(|run| run.name == *name);
+            let known = run.map(|run| (run.phase, run.passes));
+            if !is_due && known.is_some_and(|(phase, _)| phase == Phase::Running) {
                 continue;
             }
+            let passes = gate.passes_so_far();
             let (phase, message) = gate.outcome();
-            if known.is_some_and(|known| known != phase) {
+            if phase == Phase::Running && known.is_some_and(|(_, known)| known != passes) {
+                self.rollout.judge_so_far(name, passes)?;
+                let because = gate.report().because();
+                all.events.push(RolloutEvent::RunPasses { run: name.clone(), passes, because });
+                looked = true;
+            }
+            if known.is_some_and(|(known, _)| known != phase) {
                 self.rollout.judge(name, phase, &message)?;
                 all.events.push(RolloutEvent::RunPhase { run: name.clone(), phase, message });
                 looked = true;
@@ -256,9 +264,10 @@ impl GatedRollout {
         let Some(mut gate) = self.running.remove(run) else { return not_judged };
         // The report is that of the last look: ending is no evidence.
         self.reports.insert(run.to_owned(), gate.report());
+        let passes = gate.passes_so_far();
         gate.terminate(now);
         match gate.outcome() {
-            (Phase::Successful, _) if self.rollout.mode() == Mode::Native => not_judged,
+            (Phase::Successful, _) if self.rollout.mode() == Mode::Native && !passes => not_judged,
             outcome => outcome,
         }
     }

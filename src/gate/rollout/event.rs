@@ -68,6 +68,15 @@ pub enum RolloutEvent {
         /// Why.
         message: String,
     },
+    /// A gate that looks on after a pass passes so far, or no longer does.
+    RunPasses {
+        /// Its name.
+        run: String,
+        /// Whether it passes.
+        passes: bool,
+        /// Why.
+        because: String,
+    },
     /// A gate was left before it had judged.
     NotJudged {
         /// Its name.
@@ -128,6 +137,12 @@ impl fmt::Display for RolloutEvent {
                 write!(f, "Analysis Run '{run}' is {phase}")
             }
             Self::RunPhase { run, phase, message } => write!(f, "Analysis Run '{run}' is {phase}: {message}"),
+            Self::RunPasses { run, passes: true, because } => {
+                write!(f, "Analysis Run '{run}' passes so far: {because}")
+            }
+            Self::RunPasses { run, passes: false, because } => {
+                write!(f, "Analysis Run '{run}' passes no longer: {because}")
+            }
             Self::NotJudged { run } => write!(f, "Analysis Run '{run}' ended before it had judged"),
             Self::Paused { reason } => write!(f, "Rollout is paused ({reason})"),
             Self::Resumed => f.write_str("Rollout is resumed"),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::machine::refused;
 use super::spec::{ArgumentValue, CanaryStep, RolloutAnalysis, RolloutSpec};
-use super::state::RolloutRun;
+use super::state::{RolloutRun, RunPurpose};
 use crate::error::Result;
 use crate::gate::argo::{
     AnalysisRun, AnalysisTemplate, Argument, Profile, TemplateKind, TemplateReference, TemplateSpec, flatten,
@@ -81,7 +81,7 @@ impl RolloutGates {
         let endless = self.check_one(&background.analysis).map_err(|error| {
             refused(format!("rollout `{}`, background analysis: {error}", spec.name)).caused_by(error)
         })?;
-        // A gate that decides by evidence ends with its verdict.
+        // A gate that decides by evidence comes to a verdict.
         Ok(endless.is_none() || self.profile.is_none())
     }
 
@@ -126,7 +126,11 @@ impl RolloutGates {
         let Some(analysis) = spec.analysis(run.purpose) else {
             return Err(refused(format!("rollout `{}` has no analysis for run `{}`", spec.name, run.name)));
         };
-        self.make(&run.name, analysis, &run.version, &run.stable)
+        Ok(match self.make(&run.name, analysis, &run.version, &run.stable)? {
+            // It stands beside the steps until they are done.
+            Made::Native(spec) if run.purpose == RunPurpose::Background => Made::Native(spec.watching()),
+            made => made,
+        })
     }
 
     fn make(&self, name: &str, analysis: &RolloutAnalysis, latest: &str, stable: &str) -> Result<Made> {

@@ -256,7 +256,26 @@ impl Rollout {
         }
         known.phase = phase;
         known.message = message.to_owned();
+        known.passes &= !phase.is_completed();
         self.state.unseen = true;
+        Ok(())
+    }
+
+    /// Tells whether an analysis run that goes on passes so far: a gate that is
+    /// [watched on](crate::GateSpecBuilder::watch). In native mode a promotion waits for a background analysis to have ended
+    /// well or to pass so far. Of a run that has ended nothing more is told.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`] for a run that is not among [`runs`](Self::runs).
+    pub fn judge_so_far(&mut self, run: &str, passes: bool) -> Result<()> {
+        let Some(known) = self.state.runs.iter_mut().find(|known| known.name == run) else {
+            return Err(refused(format!("rollout `{}` has no analysis run `{run}`", self.spec.name)));
+        };
+        if !known.phase.is_completed() && known.passes != passes {
+            known.passes = passes;
+            self.state.unseen = true;
+        }
         Ok(())
     }
 

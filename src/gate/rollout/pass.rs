@@ -328,7 +328,7 @@ impl<'a> Pass<'a> {
             return true;
         }
         match self.rollout.current_run(RunPurpose::Background) {
-            Some(run) if !run.phase.is_completed() => !self.rollout.waits_for_background,
+            Some(run) if !run.phase.is_completed() => run.passes || !self.rollout.waits_for_background,
             Some(run) => run.phase == Phase::Successful,
             None => !self.rollout.background_begins(),
         }

@@ -163,6 +163,9 @@ pub struct RolloutRun {
     pub phase: Phase,
     /// Why it ended as it did.
     pub message: String,
+    /// Whether it passes so far, as a gate does that looks on after a pass.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub passes: bool,
     /// Whether it is to end, as nothing waits for it any more.
     pub terminate: bool,
 }

@@ -37,6 +37,9 @@ pub(crate) struct Options {
     pub(crate) low_traffic_fails: bool,
     pub(crate) health: bool,
     pub(crate) source_error_limit: u32,
+    /// Whether the gate looks on after a pass; none: where it stands decides.
+    pub(crate) watch: Option<bool>,
+    pub(crate) false_alarm_ms: i64,
 }
 
 fn invalid(message: impl Into<String>) -> Error {
@@ -70,6 +73,8 @@ impl GateSpec {
                 low_traffic_fails: false,
                 health: true,
                 source_error_limit: 4,
+                watch: None,
+                false_alarm_ms: 7 * 24 * 3_600_000,
             },
             trace_link: JAEGER.to_owned(),
         }
@@ -80,10 +85,15 @@ impl GateSpec {
         &self.name
     }
 
-    /// The α of a failing test: the gate's, shared by the checks that can fail by statistics.
-    pub(crate) fn alpha_fail_each(&self) -> f64 {
-        let deciding = self.checks.iter().filter(|check| !check.dry_run && check.can_err()).count();
-        self.options.alpha_fail / deciding.max(1) as f64
+    /// Whether the gate looks on after a pass.
+    pub(crate) fn watches(&self) -> bool {
+        self.options.watch.unwrap_or(false)
+    }
+
+    /// The gate, looking on after a pass unless it says itself that it does not.
+    pub(crate) fn watching(mut self) -> Self {
+        self.options.watch.get_or_insert(true);
+        self
     }
 
     /// Tells this specification from any other.
@@ -159,6 +169,25 @@ impl GateSpecBuilder {
         self
     }
 
+    /// Whether the gate looks on after it has passed, until it is [terminated](super::Gate::terminate). Default false, and
+    /// true for the background analysis of a rollout and for templates without a count.
+    ///
+    /// Every look judges anew: the verdict stays a pass, is inconclusive while something stands in the way, such as silence, and
+    /// becomes a failure, which ends the gate, by what fails any gate or if the counts change for the worse. For that, ratios,
+    /// quantiles and comparisons by a factor have a change detector ([`false_alarm_ms`](Self::false_alarm_ms)). A deadline is
+    /// one for passing.
+    pub fn watch(mut self, watch: bool) -> Self {
+        self.options.watch = Some(watch);
+        self
+    }
+
+    /// How long, in milliseconds, a good canary that has passed is watched on average, at least, until it is taken for one that has
+    /// changed. Default a week; at least one interval. Smaller changes are found sooner the shorter it is.
+    pub fn false_alarm_ms(mut self, false_alarm_ms: i64) -> Self {
+        self.options.false_alarm_ms = false_alarm_ms;
+        self
+    }
+
     /// How many failures of the source in a row a check tolerates. Default 4.
     pub fn source_error_limit(mut self, limit: u32) -> Self {
         self.options.source_error_limit = limit;
@@ -193,6 +222,7 @@ impl GateSpecBuilder {
             (options.min_duration_ms, 0, "least duration"),
             (options.deadline_ms.unwrap_or(1), 1, "deadline"),
             (options.settle_ms.unwrap_or(0), 0, "settle time"),
+            (options.false_alarm_ms, options.interval_ms, "time to a false alarm"),
         ] {
             if value < least {
                 return Err(invalid(format!("the {what} is {value} ms, at least {least} ms are allowed")));
@@ -340,19 +370,6 @@ mod tests {
         assert!(build(30_000, 60_000, 89_999).is_err());
         assert!(build(30_000, 60_000, 90_000).is_ok());
         assert!(build(i64::MAX, i64::MAX, i64::MAX).is_ok());
-    }
-
-    #[test]
-    fn checks_that_can_fail_by_statistics_share_the_error_probability() {
-        let ratio = |name: &str| Check::ratio(name, "bad", "all").below(0.05);
-        let spec = GateSpec::builder("g")
-            .check(ratio("a"))
-            .check(ratio("b"))
-            .check(ratio("trial").dry_run())
-            .check(Check::volume("v", "all").at_least(1.0))
-            .build()
-            .unwrap();
-        assert!((spec.alpha_fail_each() - 0.025).abs() < 1e-12);
     }
 
     #[test]

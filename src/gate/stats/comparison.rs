@@ -26,7 +26,7 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    fn plus(self, other: Self) -> Self {
+    pub(crate) fn plus(self, other: Self) -> Self {
         Self {
             events: self.events + other.events,
             trials: self.trials + other.trials,
@@ -35,8 +35,18 @@ impl Pair {
         }
     }
 
+    /// What came to these counts since `earlier` ones.
+    pub(crate) fn minus(self, earlier: Self) -> Self {
+        Self {
+            events: self.events - earlier.events,
+            trials: self.trials - earlier.trials,
+            baseline_events: self.baseline_events - earlier.baseline_events,
+            baseline_trials: self.baseline_trials - earlier.baseline_trials,
+        }
+    }
+
     /// Counts that can be such.
-    fn usable(self) -> bool {
+    pub(super) fn usable(self) -> bool {
         (0.0..=self.trials).contains(&self.events)
             && (0.0..=self.baseline_trials).contains(&self.baseline_events)
             && self.trials <= MAX_COUNT
@@ -62,21 +72,17 @@ impl Mixture {
         if !self.pending.usable() {
             self.pending = Pair::default();
         }
-        let Pair { events: k, trials: n, baseline_events: l, baseline_trials: m } = self.pending;
-        if !(n > 0.0 && m > 0.0) {
+        let counts = self.pending;
+        if !(counts.trials > 0.0 && counts.baseline_trials > 0.0) {
             return;
         }
         self.pending = Pair::default();
-        // k ln(q/q0) + l ln((1-q)/(1-q0)), written so that neither share is rounded to nothing.
-        let gain = |theta: f64, limit: f64| {
-            k * libm::log(theta / limit) + (k + l) * libm::log(limit.mul_add(n, m) / theta.mul_add(n, m))
-        };
         for (index, (passing, failing)) in self.pass.iter_mut().zip(&mut self.fail).enumerate() {
             let distance = NEAREST * libm::pow(FARTHEST / NEAREST, index as f64 / (GRID - 1) as f64);
-            *passing += gain(pass / distance, pass);
+            *passing += gain(counts, pass / distance, pass);
             // Without a limit nothing is too much.
             if fail.is_finite() {
-                *failing += gain(fail * distance, fail);
+                *failing += gain(counts, fail * distance, fail);
             }
         }
     }
@@ -90,6 +96,13 @@ impl Mixture {
     pub(crate) fn ln_e_fail(&self) -> f64 {
         mean(&self.fail)
     }
+}
+
+/// ln of the likelihood ratio of `theta` against `limit`, for counts in which both sides have requests:
+/// k ln(q/q0) + l ln((1-q)/(1-q0)), written so that neither share is rounded to nothing.
+pub(super) fn gain(counts: Pair, theta: f64, limit: f64) -> f64 {
+    let Pair { events: k, trials: n, baseline_events: l, baseline_trials: m } = counts;
+    k * libm::log(theta / limit) + (k + l) * libm::log(limit.mul_add(n, m) / theta.mul_add(n, m))
 }
 
 /// ln of the mean of the exponentials.

@@ -2,6 +2,7 @@
 
 pub(crate) mod beta;
 pub(crate) mod binomial;
+pub(crate) mod change;
 pub(crate) mod comparison;
 pub(crate) mod quantile;
 pub(crate) mod sequential;

@@ -28,7 +28,7 @@ fn usable(events: f64, trials: f64, threshold: f64) -> bool {
 ///
 /// Scaling by c < 1 turns every likelihood ratio L into L^c, and the mean of L^c is at most the mean of L, to the
 /// power of c (Jensen). So scaled counts never reach 1/α where the counts themselves would not.
-fn scaled(events: f64, trials: f64) -> (f64, f64) {
+pub(super) fn scaled(events: f64, trials: f64) -> (f64, f64) {
     if trials <= MAX_EXACT { (events, trials) } else { (events * (MAX_EXACT / trials), MAX_EXACT) }
 }
 

@@ -3,10 +3,14 @@
 use super::sequential::{ln_e_fail, ln_e_pass};
 
 /// SplitMix64, enough for coin tosses that are the same on every machine.
-struct Coins(u64);
+pub(super) struct Coins(u64);
 
 impl Coins {
-    fn uniform(&mut self) -> f64 {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(super) fn uniform(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -23,7 +27,7 @@ struct Outcome {
 /// Looks every `every` requests up to `until`; records where each of `runs` first passed and first failed.
 fn simulate(threshold: f64, ratio: f64, every: u32, until: u32, runs: u32) -> Outcome {
     let limit = 20_f64.ln();
-    let mut coins = Coins(7);
+    let mut coins = Coins::new(7);
     let mut outcome = Outcome { passed: Vec::new(), failed: Vec::new() };
     for _ in 0..runs {
         let (mut events, mut trials) = (0.0, 0.0);

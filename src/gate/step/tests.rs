@@ -1,3 +1,5 @@
+mod watch;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -9,10 +11,15 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn spec() -> GateSpec {
+    spec_that_watches(false)
+}
+
+fn spec_that_watches(watch: bool) -> GateSpec {
     GateSpec::builder("g")
         .check(Check::volume("traffic", "all_total").at_least(0.05))
         .check(Check::ratio("errors", r#"all_total{code="500"}"#, "all_total").below(0.05))
         .deadline_ms(600_000)
+        .watch(watch)
         .build()
         .unwrap()
 }
@@ -188,9 +195,12 @@ proptest! {
         gaps in prop::collection::vec(1_i64..60, 1..25),
         stops in prop::collection::vec(any::<bool>(), 25),
         bad in prop_oneof![Just(5_i64), Just(20), Just(i64::MAX)],
+        (watch, turning) in (any::<bool>(), 1_000_i64..1_800),
     ) {
-        let source = traffic(bad);
-        let (mut steady, mut stopping) = (started(), started());
+        let source = if watch { watch::turning(turning) } else { traffic(bad) };
+        let mut steady = NativeGate::new(spec_that_watches(watch));
+        steady.start(at(1_000));
+        let mut stopping = steady.clone();
         let mut now = 1_000;
         for (gap, stop) in gaps.into_iter().zip(stops) {
             now += gap;
@@ -200,17 +210,49 @@ proptest! {
                 let state = stopping.state();
                 #[cfg(feature = "serde")]
                 let state = GateState::from_json(&state.to_json().unwrap()).unwrap();
-                stopping = NativeGate::resume(spec(), state).unwrap();
+                stopping = NativeGate::resume(spec_that_watches(watch), state).unwrap();
             }
         }
         prop_assert_eq!(steady.state(), stopping.state());
     }
 
+    /// A tick that is not due, the second at one instant and those after the end change nothing, watched on or not.
+    #[test]
+    fn only_ticks_that_are_due_change_anything(
+        gaps in prop::collection::vec(0_i64..40, 1..60),
+        (watch, turning) in (any::<bool>(), 1_000_i64..1_600),
+    ) {
+        let source = watch::turning(turning);
+        let mut gate = NativeGate::new(spec_that_watches(watch));
+        gate.start(at(1_000));
+        let mut now = 1_000;
+        for gap in gaps {
+            now += gap;
+            let (before, due) = (gate.state(), gate.next_due());
+            let tick = gate.tick(at(now), &source).unwrap();
+            prop_assert_eq!(tick.measured, due.is_some_and(|due| due <= at(now)));
+            let report = gate.report();
+            prop_assert_eq!((tick.verdict, tick.settled, tick.next_due), (report.verdict, report.settled, report.next_due));
+            prop_assert_eq!(tick.settled, tick.next_due.is_none());
+            let after = gate.state();
+            if !tick.measured {
+                prop_assert_eq!(&after, &before);
+            }
+            prop_assert!(!gate.tick(at(now), &source).unwrap().measured);
+            prop_assert_eq!(gate.state(), after);
+        }
+    }
+
     /// What is counted depends on the last tick only, and a late tick looks once.
     #[test]
-    fn counts_do_not_depend_on_when_one_looked(times in prop::collection::btree_set(1_001_i64..1_400, 1..12)) {
+    fn counts_do_not_depend_on_when_one_looked(
+        times in prop::collection::btree_set(1_001_i64..1_400, 1..12),
+        watch in any::<bool>(),
+    ) {
         let source = traffic(20);
-        let (mut often, mut once) = (started(), started());
+        let mut often = NativeGate::new(spec_that_watches(watch));
+        often.start(at(1_000));
+        let mut once = often.clone();
         for time in &times {
             often.tick(at(*time), &source).unwrap();
         }

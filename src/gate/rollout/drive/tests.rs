@@ -6,6 +6,7 @@ use crate::gate::failures::{Failing, every_kind};
 use crate::gate::fixture::Fixture;
 use crate::gate::rollout::{ArgumentValue, CanaryStep, RolloutArgument, RolloutPhase};
 use crate::gate::spec::{Check, GateSpec};
+use crate::gate::verdict::Verdict;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_secs(seconds)
@@ -126,6 +127,93 @@ fn a_run_that_is_left_has_not_passed_in_native_mode() {
         assert_eq!((run.terminate, run.phase), (true, phase));
         assert!(rollout.report("checkout-v2-2-1").is_some_and(|report| !report.settled));
     }
+}
+
+/// As [`traffic`], of which a share fails that is another one from an instant on.
+fn turning(before: f64, turns: i64, after: f64) -> Fixture {
+    let requests = |second: i64| 10.0 * (second + 120) as f64;
+    let failed = move |second: i64| {
+        10.0 * (before * (second.min(turns) + 120) as f64 + after * (second - turns).max(0) as f64)
+    };
+    let every = || (-120..3_000).step_by(5);
+    Fixture::default()
+        .series(&[("__name__", "requests_total"), ("hash", "v2")], every().map(|time| (time, requests(time))))
+        .series(&[("__name__", "errors_total"), ("hash", "v2")], every().map(|time| (time, failed(time))))
+}
+
+#[test]
+fn the_gate_beside_the_steps_looks_on_until_they_are_done() {
+    // The step takes its time; meanwhile nobody but the gate beside it looks.
+    let mut spec = spec();
+    spec.canary.steps.push(CanaryStep::Pause(Some(900)));
+    let run = |source: &Fixture| {
+        let mut rollout = GatedRollout::new(spec.clone(), Mode::Native, gates(Mode::Native)).unwrap();
+        let mut told = Vec::new();
+        let each = |now: Timestamp, _: &GatedRollout, events: &[RolloutEvent]| {
+            told.extend(events.iter().map(|event| (now, event.clone())));
+        };
+        rollout.replay(source, ("v1", "v2"), at(0), at(2_000), each).unwrap();
+        (rollout, told)
+    };
+    let name = "checkout-v2-2";
+    let passes = |event: &RolloutEvent, wanted: bool| matches!(event, RolloutEvent::RunPasses { run, passes, .. } if run == name && *passes == wanted);
+
+    let (bad, told) = run(&turning(0.01, 600, 0.9));
+    let machine = bad.rollout();
+    assert_eq!((machine.stable(), machine.is_aborted()), (Some("v1"), true), "{told:?}");
+    let first = told.iter().find(|(_, event)| passes(event, true)).unwrap();
+    assert!(first.0 < at(300), "it had passed before: {told:?}");
+    let aborted = machine.last_abort().unwrap();
+    assert!(aborted.at > at(600) && aborted.at < at(700), "{aborted:?}");
+    assert!(
+        aborted.message.contains("Background analysis phase error/failed: background-errors: it had passed"),
+        "{aborted:?}"
+    );
+
+    let (good, told) = run(&turning(0.01, 3_000, 0.0));
+    let machine = good.rollout();
+    assert_eq!((machine.stable(), machine.phase()), (Some("v2"), RolloutPhase::Healthy), "{told:?}");
+    let background = machine.runs().iter().find(|run| run.name == name).unwrap();
+    assert_eq!((background.phase, background.passes), (Phase::Successful, false));
+    assert!(!told.iter().any(|(_, event)| matches!(event, RolloutEvent::NotJudged { .. })), "{told:?}");
+    // What is promoted is what passed at the look before.
+    assert_eq!(good.report(name).unwrap().verdict, Verdict::Pass);
+}
+
+#[test]
+fn a_gate_beside_the_steps_that_passes_no_longer_holds_the_promotion_back() {
+    // The canary answers nothing from some time after its gates have passed.
+    let silent = |time: i64| if time > 200 { 200 } else { time };
+    let count =
+        |each: f64| (-120..900).step_by(5).map(move |second| (second, each * (silent(second) + 120) as f64));
+    let away = Fixture::default()
+        .series(
+            &[("__name__", "requests_total"), ("hash", "v2")],
+            count(10.0).filter(|(time, _)| *time <= 200),
+        )
+        .series(&[("__name__", "errors_total"), ("hash", "v2")], count(0.0).filter(|(time, _)| *time <= 200));
+    let mut spec = spec();
+    spec.canary.steps.push(CanaryStep::Pause(Some(400)));
+    let mut rollout = GatedRollout::new(spec, Mode::Native, gates(Mode::Native)).unwrap();
+    rollout.replay(&away, ("v1", "v2"), at(0), at(800), |_, _, _| ()).unwrap();
+    let machine = rollout.rollout();
+    assert_eq!((machine.stable(), machine.is_aborted()), (Some("v1"), false));
+    let background = machine.runs().iter().find(|run| run.name == "checkout-v2-2").unwrap();
+    assert_eq!((background.phase, background.passes), (Phase::Running, false));
+    assert_eq!(rollout.report("checkout-v2-2").unwrap().reasons[0].code(), "stale");
+}
+
+#[test]
+fn a_template_may_say_that_its_gate_beside_the_steps_ends_with_its_pass() {
+    let text = MANIFEST.replace(
+        "metadata: {name: background}",
+        "metadata: {name: background, annotations: {promgate.dev/native: 'watch: off'}}",
+    );
+    let gates = RolloutGates::native(AnalysisTemplate::from_yaml(&text).unwrap());
+    let mut rollout = GatedRollout::new(spec(), Mode::Native, gates).unwrap();
+    rollout.replay(&traffic(0.01), ("v1", "v2"), at(0), at(100), |_, _, _| ()).unwrap();
+    let background = rollout.rollout().runs().iter().find(|run| run.name == "checkout-v2-2").unwrap();
+    assert_eq!(background.phase, Phase::Successful);
 }
 
 #[test]
