@@ -1,15 +1,20 @@
 //! A gate's tick and the sequential tests behind it.
 //!
 //! Limits (one core of the machine that the budgets were set on): a tick of three native checks on a store of 10,000
-//! series 1 ms; a strict tick of the walkthrough's three queries 60 µs on 50,000 series.
+//! series 1 ms; a strict tick of the walkthrough's three queries 60 µs on 50,000 series; a round of a thousand native gates with
+//! three checks each over 100,000 series 100 ms.
 #![expect(missing_docs, reason = "criterion's macro makes a public function")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot be set up is to stop")]
 
+#[path = "workload/clock.rs"]
+mod clock;
+
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use promgate::argo::{AnalysisTemplate, Profile};
-use promgate::{Gate, GateFile, Labels, Sample, Snapshot, Store, StoreOptions, Timestamp};
+use promgate::{Gate, GateFile, GateSet, Labels, Sample, Snapshot, Store, StoreOptions, Timestamp};
 
 const GATE: &str = include_str!("../examples/data/user-requests.gate.yaml");
 const TEMPLATE: &str = include_str!("../examples/data/walkthrough.yaml");
@@ -130,5 +135,46 @@ fn ticks(c: &mut Criterion) {
     c.bench_function("state to JSON", |b| b.iter(|| black_box(gate.state().to_json())));
 }
 
-criterion_group!(benches, ticks);
+/// A fleet of canaries, all due at one instant: one round, by the time on a core.
+fn rounds(c: &mut Criterion) {
+    let source = store(100_000);
+    let start = Timestamp::from_secs(START + 100);
+    let round = |gates: usize| {
+        let mut set = GateSet::new();
+        for pod in 0..gates {
+            let hash = format!("hash{pod}");
+            let args = [("namespace", "shop"), ("canary-hash", hash.as_str())];
+            let id = set.insert(Gate::new(GateFile::from_yaml(GATE).unwrap().build(&args).unwrap()));
+            set.start(id, start);
+        }
+        set.tick_due(start.plus_millis(20_000), &source).unwrap();
+        set
+    };
+    let mut group = c.benchmark_group("round, 3 checks a gate, 100k series");
+    group.sample_size(10);
+    for gates in [1, 1_000] {
+        let set = round(gates);
+        let now = start.plus_millis(30_000);
+        assert!(set.clone().tick_due(now, &source).is_ok_and(|ticks| ticks.len() == gates));
+        if gates > 1 {
+            let bytes = set.state().to_json().unwrap().len() / gates;
+            println!("state of a gate in a set as JSON: {bytes} bytes");
+        }
+        group.bench_function(format!("{gates} gates"), |b| {
+            b.iter_custom(|times| {
+                let mut spent = 0.0;
+                for _ in 0..times {
+                    let mut set = set.clone();
+                    let before = clock::on_core();
+                    black_box(set.tick_due(now, &source).unwrap());
+                    spent += clock::on_core() - before;
+                }
+                Duration::from_secs_f64(spent)
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, ticks, rounds);
 criterion_main!(benches);

@@ -7,11 +7,11 @@ use super::explain;
 use super::judge::{Alphas, Decision, judge};
 use super::reason::{Finding, Reason, Severity, Trace};
 use super::report::{CheckReport, Evidence};
+use super::round::Round;
 use super::spec::{CheckKind, CheckSpec, Grouping};
 use super::verdict::Verdict;
 use crate::error::Result;
 use crate::model::{Labels, Timestamp};
-use crate::source::Source;
 
 /// More elements than this are no check.
 const MAX_ELEMENTS: usize = 1_000;
@@ -60,7 +60,7 @@ impl Elements {
         &mut self,
         check: &CheckSpec,
         span: Span,
-        source: &dyn Source,
+        source: &Round<'_>,
         (alphas, trace_link): (Alphas, &str),
     ) -> Result<(CheckReport, Vec<Labels>)> {
         let hindered = |obstacle: Finding| {
@@ -96,7 +96,7 @@ impl Elements {
     /// Takes in what has had a sample since the evidence began. All that come together share half of what is left of the
     /// probability to fail a good canary: the parts never add up to more than the whole, however many come later. Answers
     /// how many there are if those are too many; none is taken in then.
-    fn learn(&mut self, check: &CheckSpec, span: Span, source: &dyn Source) -> Result<Option<usize>> {
+    fn learn(&mut self, check: &CheckSpec, span: Span, source: &Round<'_>) -> Result<Option<usize>> {
         let with_bounds = matches!(check.kind, CheckKind::Quantile { .. });
         let mut seen: BTreeSet<Vec<(String, String)>> = BTreeSet::new();
         // A scrape may come a little later than its time.

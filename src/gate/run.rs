@@ -2,6 +2,7 @@
 
 use super::argo::{AnalysisTemplate, Phase, Profile};
 use super::report::Report;
+use super::round::Round;
 use super::spec::GateSpec;
 use super::state::GateState;
 use super::step::NativeGate;
@@ -121,9 +122,14 @@ impl Gate {
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) before the start, or if `now` is earlier
     /// than the last look; the gate is as it was.
     pub fn tick(&mut self, now: Timestamp, source: &dyn Source) -> Result<Tick> {
+        self.tick_in(&Round::new(source, now), now)
+    }
+
+    /// The same as part of a round of looks at `now`.
+    pub(super) fn tick_in(&mut self, round: &Round<'_>, now: Timestamp) -> Result<Tick> {
         match &mut self.run {
-            Run::Native(run) => run.tick(now, source),
-            Run::Strict(run) => run.tick(now, source),
+            Run::Native(run) => run.tick(now, round),
+            Run::Strict(run) => run.tick(now, round),
         }
     }
 

@@ -5,6 +5,7 @@ use super::evidence::{Health, Observation, Span, observe, observe_health, traces
 use super::judge::{Alphas, judge};
 use super::reason::{Finding, Reason, Severity};
 use super::report::{CheckReport, Evidence, Mode, Report};
+use super::round::Round;
 use super::run::{Tick, in_order};
 use super::spec::{CheckSpec, GateSpec, Grouping, Selector};
 use super::state::{CheckState, GateFields, GateState, STATE_VERSION};
@@ -12,7 +13,6 @@ use super::strict::Doubts;
 use super::verdict::Verdict;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Labels, Timestamp};
-use crate::source::Source;
 
 /// After a failure of the source the next look comes this soon, if the interval is longer.
 const RETRY_MS: i64 = 10_000;
@@ -60,7 +60,7 @@ impl NativeGate {
         self.report.next_due
     }
 
-    pub(crate) fn tick(&mut self, now: Timestamp, source: &dyn Source) -> Result<Tick> {
+    pub(crate) fn tick(&mut self, now: Timestamp, source: &Round<'_>) -> Result<Tick> {
         let started = in_order(self.started, self.last_tick, now)?;
         if self.report.next_due.is_none_or(|due| now < due) {
             return Ok(self.answer(false, false));
@@ -145,7 +145,7 @@ impl NativeGate {
         &mut self,
         started: Timestamp,
         now: Timestamp,
-        source: &dyn Source,
+        source: &Round<'_>,
     ) -> (Vec<CheckReport>, Health, bool) {
         let origin = started.plus_millis(self.spec.options.warm_up_ms);
         let alphas = Alphas::of(&self.spec);
@@ -270,7 +270,7 @@ fn look_at(
     check: &CheckSpec,
     state: &mut CheckState,
     span: Span,
-    source: &dyn Source,
+    source: &Round<'_>,
     (alphas, trace_link): (Alphas, &str),
 ) -> Result<(CheckReport, Vec<Labels>)> {
     if check.by != Grouping::Whole {

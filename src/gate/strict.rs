@@ -6,9 +6,9 @@ use super::argo::{
     AnalysisRun, AnalysisTemplate, Argument, MetricResult, Phase, Profile, QueryAnswer, QueryValue,
 };
 use super::argo::{MeasurementRequest, Metric};
-use super::doubt::Watched;
 use super::reason::{Finding, Reason, Severity};
 use super::report::{CheckReport, Evidence, Mode, Report};
+use super::round::{At, Evaluated, Round};
 use super::run::{Tick, in_order};
 use super::spec::fingerprint;
 use super::state::{GateFields, GateState, STATE_VERSION};
@@ -16,7 +16,6 @@ use super::verdict::Verdict;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Timestamp;
 use crate::promql::{Engine, Query};
-use crate::source::Source;
 
 /// One run of a gate that decides as Argo Rollouts does.
 #[derive(Clone, Debug)]
@@ -91,7 +90,7 @@ impl StrictGate {
         self.run.next_due()
     }
 
-    pub(crate) fn tick(&mut self, now: Timestamp, source: &dyn Source) -> Result<Tick> {
+    pub(crate) fn tick(&mut self, now: Timestamp, source: &Round<'_>) -> Result<Tick> {
         in_order(self.started, self.last_tick, now)?;
         let before = self.run.status().phase;
         let (engine, queries, doubts) = (&self.engine, &mut self.queries, &mut self.doubts);
@@ -184,19 +183,19 @@ fn ask(
     engine: &Engine,
     queries: &mut BTreeMap<String, std::result::Result<Query, String>>,
     doubts: &mut Doubts,
-    source: &dyn Source,
+    source: &Round<'_>,
     request: &MeasurementRequest,
 ) -> std::result::Result<QueryAnswer, String> {
     let query = queries
         .entry(request.query.clone())
         .or_insert_with(|| engine.prepare(&request.query).map_err(|error| format!("bad_data: {error}")));
     let query = query.as_ref().map_err(Clone::clone)?;
-    let watched = Watched::new(source);
-    let evaluation = match &request.range {
-        None => engine.instant(&watched, query, request.at),
-        Some(range) => engine.range(&watched, query, range.start, range.end, range.step_ms),
+    let at = match &request.range {
+        None => At::Instant(request.at),
+        Some(range) => At::Steps { start: range.start, end: range.end, step_ms: range.step_ms },
     };
-    let losses: Vec<Finding> = watched.into_losses().iter().map(Finding::of_loss).collect();
+    let Evaluated { evaluation, losses } = source.evaluate(engine, query, at);
+    let losses: Vec<Finding> = losses.iter().map(Finding::of_loss).collect();
     let doubt = losses.first().map(|finding| format!("{}: {finding}", finding.code()));
     if !losses.is_empty() {
         // What is known of a loss grows: its newest form is told.
@@ -206,7 +205,8 @@ fn ask(
     if let Some(doubt) = doubt {
         return Err(doubt);
     }
-    Ok(QueryAnswer { value: QueryValue::from(&evaluation.value), warnings: evaluation.annotations.warnings })
+    let warnings = evaluation.annotations.warnings.clone();
+    Ok(QueryAnswer { value: QueryValue::from(&evaluation.value), warnings })
 }
 
 /// `[10.281818181818181]` as `[10.3]`: a list of one number with three digits; anything else as it is.

@@ -1,6 +1,7 @@
 //! Matchers: conditions on one label.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::Labels;
@@ -107,6 +108,12 @@ impl PartialEq for Matcher {
 }
 
 impl Eq for Matcher {}
+
+impl Hash for Matcher {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.name, self.op, &self.value).hash(state);
+    }
+}
 
 impl fmt::Display for Matcher {
     /// `job=~"a.*"`, as Prometheus prints it.

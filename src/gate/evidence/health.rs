@@ -3,11 +3,14 @@
 //! A canary that dies answers no request, so every ratio over requests stays clean while its users get nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::increase::{PROCESS_START, SAME_START_MS, is_synthetic, seconds_to_millis};
 use super::series::{LoadedSeries, load, select};
+use super::targets::Targets;
 use crate::error::Result;
 use crate::gate::reason::Finding;
+use crate::gate::round::Round;
 use crate::gate::spec::Selector;
 use crate::model::{Labels, MatchOp, Matcher, Timestamp, Window};
 use crate::source::Source;
@@ -61,18 +64,16 @@ pub(crate) fn observe_health(
     selected: &[(&Selector, &[Labels])],
     origin: Timestamp,
     now: Timestamp,
-    source: &dyn Source,
+    source: &Round<'_>,
 ) -> Result<Health> {
     let mut health = Health::default();
-    let ups = select(source, &Selector::of(vec![Matcher::equal("__name__", "up")]), now)?;
-    let ups: Vec<&Labels> = ups.iter().map(|series| series.labels()).collect();
-    let names = Names::new(&ups);
+    let targets = source.targets()?;
     let mut canaries: BTreeSet<String> = BTreeSet::new();
     let mut exporters: BTreeSet<String> = BTreeSet::new();
     for (selector, series) in selected {
         let instances: BTreeSet<&str> = series.iter().filter_map(|labels| labels.get("instance")).collect();
         for instance in instances {
-            match reports_for(selector, instance, &ups, &names, now, source)? {
+            match reports_for(selector, instance, targets, now, source)? {
                 Some(named) => {
                     exporters.insert(instance.to_owned());
                     canaries.extend(named);
@@ -84,7 +85,7 @@ pub(crate) fn observe_health(
         }
         let own = series.iter().filter_map(|labels| labels.get("instance"));
         let own: BTreeSet<&str> = own.filter(|instance| !exporters.contains(*instance)).collect();
-        canaries.extend(silent_pods(selector, &own, &ups, origin, now, source)?);
+        canaries.extend(silent_pods(selector, &own, targets, origin, now, source)?);
     }
     if canaries.is_empty() && !selected.iter().all(|(_, series)| series.is_empty()) {
         health.notes.push(Finding::TargetUnknown {
@@ -158,14 +159,13 @@ pub(crate) fn observe_health(
 fn silent_pods(
     selector: &Selector,
     own: &BTreeSet<&str>,
-    ups: &[&Labels],
+    targets: &Targets,
     origin: Timestamp,
     now: Timestamp,
     source: &dyn Source,
 ) -> Result<BTreeSet<String>> {
     let Some(metric) = selector.metric() else { return Ok(BTreeSet::new()) };
-    let of = |instance: &str| ups.iter().find(|labels| labels.get("instance") == Some(instance)).copied();
-    let selected: Vec<&Labels> = own.iter().filter_map(|instance| of(instance)).collect();
+    let selected: Vec<&Labels> = own.iter().filter_map(|instance| targets.of(instance).next()).collect();
     let fits = |matcher: &Matcher, labels: &Labels| {
         labels.get(matcher.name()).is_some_and(|value| matcher.matches(value))
     };
@@ -184,8 +184,17 @@ fn silent_pods(
                 .iter()
                 .all(|name| selected.iter().any(|own| own.get(name) == labels.get(name)))
     };
+    // A value that a matcher asks for stands among the labels of all that it fits.
+    let asked =
+        telling.iter().filter(|matcher| matcher.op() == MatchOp::Equal && !matcher.value().is_empty());
+    let asked = asked.filter_map(|matcher| std::str::from_utf8(matcher.value()).ok());
+    let candidates: Vec<&Labels> =
+        match asked.map(|value| targets.carrying(value)).min_by_key(|list| list.len()) {
+            Some(carrying) => carrying.iter().flat_map(|(_, instance)| targets.of(instance)).collect(),
+            None => targets.all().collect(),
+        };
     let mut silent = BTreeSet::new();
-    for labels in ups.iter().copied().filter(kin) {
+    for labels in candidates.into_iter().filter(kin) {
         let Some(instance) = labels.get("instance").filter(|instance| !own.contains(instance)) else {
             continue;
         };
@@ -215,32 +224,11 @@ fn scrapes_of(
     Ok(scrapes.into_iter().max_by_key(|series| series.newest))
 }
 
-/// Which targets carry a value among their own labels.
-struct Names<'a> {
-    /// Value and target, sorted, each pair once.
-    pairs: Vec<(&'a str, &'a str)>,
-}
-
-impl<'a> Names<'a> {
-    fn new(ups: &[&'a Labels]) -> Self {
-        let mut pairs = Vec::with_capacity(ups.len().saturating_mul(6));
-        for up in ups {
-            let Some(instance) = up.get("instance") else { continue };
-            let own = up.iter().filter(|label| &*label.name != "__name__");
-            pairs.extend(own.map(|label| (&*label.value, instance)));
-        }
-        pairs.sort_unstable();
-        pairs.dedup();
-        Self { pairs }
-    }
-
-    /// The targets that a value names, if this one is not among them.
-    fn targets(&self, value: &str, instance: &str) -> Option<Vec<&'a str>> {
-        let first = self.pairs.partition_point(|(other, _)| *other < value);
-        let named = self.pairs.iter().skip(first).take_while(|(other, _)| *other == value);
-        let targets: Vec<&str> = named.map(|(_, target)| *target).collect();
-        (!targets.is_empty() && !targets.contains(&instance)).then_some(targets)
-    }
+/// The targets that a value names, if this one is not among them.
+fn named<'t>(targets: &'t Targets, value: &str, instance: &str) -> Option<&'t [(Arc<str>, Arc<str>)]> {
+    let carrying = targets.carrying(value);
+    let own = carrying.binary_search_by(|(_, target)| (**target).cmp(instance));
+    (!carrying.is_empty() && own.is_err()).then_some(carrying)
 }
 
 /// Which other targets the selected series of this one speak for; none if they speak for the target itself.
@@ -252,13 +240,11 @@ impl<'a> Names<'a> {
 fn reports_for(
     selector: &Selector,
     instance: &str,
-    ups: &[&Labels],
-    names: &Names<'_>,
+    targets: &Targets,
     now: Timestamp,
-    source: &dyn Source,
+    source: &Round<'_>,
 ) -> Result<Option<BTreeSet<String>>> {
-    let own: Vec<&Labels> =
-        ups.iter().copied().filter(|labels| labels.get("instance") == Some(instance)).collect();
+    let own: Vec<&Labels> = targets.of(instance).collect();
     if own.is_empty() {
         return Ok(None);
     }
@@ -275,7 +261,7 @@ fn reports_for(
         labels.get(matcher.name()).is_some_and(|value| matcher.matches(value))
     };
     let speaks_for_itself = fixed.iter().any(|matcher| {
-        own.iter().any(|labels| agrees(matcher, labels)) && !ups.iter().all(|up| agrees(matcher, up))
+        own.iter().any(|labels| agrees(matcher, labels)) && !targets.all().all(|up| agrees(matcher, up))
     });
     if speaks_for_itself {
         return Ok(None);
@@ -287,26 +273,29 @@ fn reports_for(
         on_target.push(Matcher::equal("le", "+Inf"));
     }
     // Values come from an index; the series of all pods behind a messenger would have to be put together.
-    let values_of = |label: &str| source.label_values(label, &on_target, Window::new(Timestamp::MIN, now));
-    let mut named: Option<BTreeSet<String>> = None;
+    let values_of = |label: &str| source.values(label, &on_target, Window::new(Timestamp::MIN, now));
+    let mut found: Option<BTreeSet<String>> = None;
     for matcher in fixed {
-        let wanted = names.targets(&String::from_utf8_lossy(matcher.value()), instance);
-        if wanted.is_none() {
+        let Some(wanted) = named(targets, &String::from_utf8_lossy(matcher.value()), instance) else {
             continue;
-        }
+        };
         let values = values_of(matcher.name())?;
-        let mut others = values.iter().filter_map(|value| names.targets(value, instance));
-        let first = others.next();
-        if first.is_some() && others.any(|targets| Some(&targets) != first.as_ref()) {
-            let wanted = wanted.into_iter().flatten().map(str::to_owned).collect();
-            named = Some(match named {
+        let mut others = values.iter().filter_map(|value| named(targets, value, instance));
+        let same = |a: &[(Arc<str>, Arc<str>)], b: &[(Arc<str>, Arc<str>)]| {
+            a.iter().map(|(_, target)| target).eq(b.iter().map(|(_, target)| target))
+        };
+        if let Some(first) = others.next()
+            && others.any(|other| !same(first, other))
+        {
+            let wanted: BTreeSet<String> = wanted.iter().map(|(_, target)| target.to_string()).collect();
+            found = Some(match found {
                 Some(before) => before.intersection(&wanted).cloned().collect(),
                 None => wanted,
             });
         }
     }
-    if named.as_ref().is_some_and(|targets| !targets.is_empty()) {
-        return Ok(named);
+    if found.as_ref().is_some_and(|targets| !targets.is_empty()) {
+        return Ok(found);
     }
     let jobs = values_of("job")?;
     let foreign = jobs.iter().all(|job| own.iter().all(|labels| labels.get("job") != Some(&**job)));

@@ -6,6 +6,7 @@ mod histogram;
 mod increase;
 mod series;
 mod share;
+mod targets;
 mod traces;
 mod value;
 
@@ -16,8 +17,10 @@ pub(crate) use self::value::{Answer, Values};
 pub(crate) use self::health::{Health, HealthState, observe_health};
 use self::increase::{Births, Counted, count};
 use self::series::{Loaded, load};
+pub(crate) use self::targets::Targets;
 use super::explain;
 use super::reason::Finding;
+use super::round::Round;
 use super::spec::{CheckKind, CheckSpec, Selector};
 use super::stats::comparison::Mixture;
 use crate::error::Result;
@@ -122,7 +125,7 @@ pub(crate) fn observe(
     check: &CheckSpec,
     tally: &mut Tally,
     span: Span,
-    source: &dyn Source,
+    source: &Round<'_>,
 ) -> Result<Observation> {
     let mut next = tally.clone();
     let mut observation = match &check.kind {

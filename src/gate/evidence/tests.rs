@@ -1,6 +1,7 @@
 use super::*;
 use crate::gate::fixture::Fixture;
 use crate::gate::judge::{Alphas, Decision, judge};
+use crate::gate::round::Round;
 use crate::gate::spec::{Check, GateSpec, Grouping, Share};
 use crate::gate::verdict::Verdict;
 use crate::model::{Lost, stale_marker};
@@ -9,6 +10,9 @@ fn check(check: Check) -> CheckSpec {
     GateSpec::builder("g").check(check).build().unwrap().checks.remove(0)
 }
 
+/// No test here asks for the targets, which are those of the instant of a round.
+const AT: Timestamp = Timestamp::MAX;
+
 fn span(origin: i64, now: i64) -> Span {
     let origin = Timestamp::from_secs(origin);
     Span { origin, after: origin, now: Timestamp::from_secs(now), settle_ms: Some(0) }
@@ -16,7 +20,8 @@ fn span(origin: i64, now: i64) -> Span {
 
 fn seen(spec: Check, fixture: &Fixture) -> (Tally, Observation) {
     let mut tally = Tally::default();
-    let observation = observe(&check(spec), &mut tally, span(1_000, 1_100), fixture).unwrap();
+    let observation =
+        observe(&check(spec), &mut tally, span(1_000, 1_100), &Round::new(fixture, AT)).unwrap();
     (tally, observation)
 }
 
@@ -120,7 +125,7 @@ fn a_failing_source_leaves_the_counts_as_they_were() {
     let mut tally = Tally { trials: 7.0, ..Tally::default() };
     let broken = requests().broken();
     let spec = check(ratio(r#"all_total{pod="a",code="500"}"#));
-    assert!(observe(&spec, &mut tally, span(1_000, 1_100), &broken).is_err());
+    assert!(observe(&spec, &mut tally, span(1_000, 1_100), &Round::new(&broken, AT)).is_err());
     assert_eq!(tally, Tally { trials: 7.0, ..Tally::default() });
 }
 
@@ -129,7 +134,7 @@ fn without_an_answer_about_settling_one_scrape_interval_is_left_out() {
     let mut tally = Tally::default();
     let spec = check(ratio(r#"all_total{pod="a",code="500"}"#));
     let span = Span { settle_ms: None, ..span(1_000, 1_100) };
-    let observation = observe(&spec, &mut tally, span, &requests()).unwrap();
+    let observation = observe(&spec, &mut tally, span, &Round::new(&requests(), AT)).unwrap();
     assert_eq!((observation.until, tally.trials), (Timestamp::from_secs(1_090), 90.0));
 }
 
@@ -203,7 +208,7 @@ fn what_is_counted_never_goes_back() {
     let span = Span { settle_ms: Some(60_000), ..span(1_050, 1_060) };
     let mut tally = Tally::default();
     let volume = check(Check::volume("traffic", "all_total").at_least(0.1));
-    let observation = observe(&volume, &mut tally, span, &requests()).unwrap();
+    let observation = observe(&volume, &mut tally, span, &Round::new(&requests(), AT)).unwrap();
     assert_eq!((observation.until, tally.trials), (Timestamp::from_secs(1_050), 0.0));
 }
 
@@ -255,7 +260,7 @@ fn both_sides_of_a_comparison_are_counted_up_to_the_same_instant() {
         let mut after = 1_000;
         for now in (1_000 + step..=1_100).step_by(step as usize) {
             let span = Span { after: Timestamp::from_secs(after), settle_ms: None, ..span(1_000, now) };
-            let observation = observe(&spec, &mut tally, span, &two_pods()).unwrap();
+            let observation = observe(&spec, &mut tally, span, &Round::new(&two_pods(), AT)).unwrap();
             after = observation.until.as_millis() / 1_000;
             assert_eq!((code(&observation), note(&observation)), ("", "missing-numerator-is-zero"));
         }
@@ -294,7 +299,7 @@ fn weighted_events_count_in_part() {
     let kind = CheckKind::Ratio { share, threshold: 0.2, fail_threshold: 0.2 };
     let spec = CheckSpec { name: "apdex".to_owned(), dry_run: false, kind, by: Grouping::Whole };
     let mut tally = Tally::default();
-    observe(&spec, &mut tally, span(1_000, 1_100), &two_pods()).unwrap();
+    observe(&spec, &mut tally, span(1_000, 1_100), &Round::new(&two_pods(), AT)).unwrap();
     assert_eq!((tally.most, tally.trials), (500.0, 1_000.0));
 }
 
@@ -358,7 +363,7 @@ fn pods_that_are_scraped_in_turn_are_not_asked_for_one_by_one() {
     let asked = |query: &str| {
         let mut tally = Tally::default();
         let spec = check(Check::value("m", query).below(5.0));
-        observe(&spec, &mut tally, span(1_000, 1_360), &source).unwrap();
+        observe(&spec, &mut tally, span(1_000, 1_360), &Round::new(&source, AT)).unwrap();
         (tally.values.good + tally.values.failed, tally.values.failed > 0)
     };
     assert_eq!(asked("max(memory)"), (6, true));

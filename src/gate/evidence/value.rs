@@ -7,8 +7,8 @@ use super::series::{Loaded, load};
 use super::{Observation, Span, Tally, labels_of, traffic_obstacle};
 use crate::error::{ErrorKind, Result};
 use crate::gate::argo::{Phase, QueryValue};
-use crate::gate::doubt::Watched;
 use crate::gate::reason::Finding;
+use crate::gate::round::{At, Evaluated, Round};
 use crate::gate::spec::ValueSpec;
 use crate::model::{SampleValue, Timestamp};
 use crate::promql::{Engine, Value};
@@ -63,7 +63,7 @@ pub(super) fn observe_value(
     value: &ValueSpec,
     tally: &mut Tally,
     span: Span,
-    source: &dyn Source,
+    source: &Round<'_>,
 ) -> Result<Observation> {
     let loaded = load(source, &value.traffic, span.after, span.now)?;
     let mut observation = Observation {
@@ -82,8 +82,8 @@ pub(super) fn observe_value(
     }
     let engine = Engine::new();
     for at in instants(&loaded, span) {
-        let watched = Watched::new(source);
-        let answer = match engine.instant(&watched, &value.query, at) {
+        let Evaluated { evaluation, losses } = source.evaluate(&engine, &value.query, At::Instant(at));
+        let answer = match evaluation {
             Ok(evaluation) => judged(value, &evaluation.value, at),
             // The source did answer.
             Err(error)
@@ -93,7 +93,6 @@ pub(super) fn observe_value(
             }
             Err(error) => return Err(error),
         };
-        let losses = watched.into_losses();
         let is_whole = losses.is_empty();
         for loss in losses {
             if !observation.losses.contains(&loss) {

@@ -82,15 +82,15 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use crate::gate::fixture::Fixture;
+    use crate::gate::run::Gate;
     use crate::gate::spec::{Check, GateSpec};
-    use crate::gate::step::NativeGate;
     use crate::model::Timestamp;
 
     #[test]
     fn a_name_ends_no_cell_and_makes_no_link() {
         let hostile = "a|b](http://x)<script>\n# c\u{1b}[31m&amp;";
         let spec = GateSpec::builder(hostile).check(Check::volume(hostile, "requests").at_least(1.0));
-        let mut gate = NativeGate::new(spec.min_duration_ms(0).build().unwrap());
+        let mut gate = Gate::new(spec.min_duration_ms(0).build().unwrap());
         gate.start(Timestamp::from_secs(0));
         let source = Fixture::default().series(&[("__name__", "requests")], [(0, 1.0)]);
         gate.tick(Timestamp::from_secs(0), &source).unwrap();

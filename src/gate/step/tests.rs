@@ -5,6 +5,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::gate::fixture::Fixture;
 use crate::gate::spec::Check;
+use crate::source::Source;
+
+impl NativeGate {
+    /// A look in a round of its own.
+    fn tick_on(&mut self, now: Timestamp, source: &dyn Source) -> Result<Tick> {
+        self.tick(now, &Round::new(source, now))
+    }
+}
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_secs(seconds)
@@ -49,7 +57,7 @@ fn started() -> NativeGate {
 /// Ticks when due until the gate is settled.
 fn run(gate: &mut NativeGate, source: &Fixture) -> Verdict {
     while let Some(due) = gate.next_due() {
-        assert!(gate.tick(due, source).unwrap().measured);
+        assert!(gate.tick_on(due, source).unwrap().measured);
     }
     gate.report().verdict
 }
@@ -73,15 +81,15 @@ fn a_canary_at_the_threshold_is_inconclusive_at_the_deadline() {
 #[test]
 fn a_tick_before_its_time_or_after_the_end_changes_nothing() {
     let (mut gate, source) = (started(), traffic(i64::MAX));
-    gate.tick(at(1_000), &source).unwrap();
+    gate.tick_on(at(1_000), &source).unwrap();
     let before = gate.state();
     for early in [1_000, 1_009] {
-        assert!(!gate.tick(at(early), &source).unwrap().measured);
+        assert!(!gate.tick_on(at(early), &source).unwrap().measured);
         assert_eq!(gate.state(), before);
     }
     run(&mut gate, &source);
     let ended = gate.state();
-    assert!(!gate.tick(at(9_000), &traffic(2)).unwrap().measured);
+    assert!(!gate.tick_on(at(9_000), &traffic(2)).unwrap().measured);
     assert!(!gate.terminate(at(9_000)).measured);
     assert_eq!(gate.state(), ended);
 }
@@ -89,11 +97,11 @@ fn a_tick_before_its_time_or_after_the_end_changes_nothing() {
 #[test]
 fn time_that_goes_back_is_an_error_and_so_is_a_tick_before_the_start() {
     let source = traffic(i64::MAX);
-    assert!(NativeGate::new(spec()).tick(at(1_000), &source).is_err());
+    assert!(NativeGate::new(spec()).tick_on(at(1_000), &source).is_err());
     let mut gate = started();
-    gate.tick(at(1_050), &source).unwrap();
+    gate.tick_on(at(1_050), &source).unwrap();
     let before = gate.state();
-    assert!(gate.tick(at(1_049), &source).unwrap_err().to_string().starts_with("time went back"));
+    assert!(gate.tick_on(at(1_049), &source).unwrap_err().to_string().starts_with("time went back"));
     assert_eq!(gate.state(), before);
 }
 
@@ -102,11 +110,11 @@ fn failures_of_the_source_are_tolerated_up_to_the_limit() {
     let (mut gate, source) = (started(), traffic(i64::MAX));
     let broken = source.clone().broken();
     for second in [1_010, 1_020, 1_030, 1_040] {
-        let tick = gate.tick(at(second), &broken).unwrap();
+        let tick = gate.tick_on(at(second), &broken).unwrap();
         assert!(!tick.settled && tick.next_due == Some(at(second + 10)));
     }
     let mut lasting = gate.clone();
-    let tick = lasting.tick(at(1_050), &broken).unwrap();
+    let tick = lasting.tick_on(at(1_050), &broken).unwrap();
     assert!(tick.settled && tick.verdict == Verdict::Inconclusive);
     assert_eq!(lasting.report().reasons[0].code(), "source-error");
     // What was missed is counted when the source is back.
@@ -116,7 +124,7 @@ fn failures_of_the_source_are_tolerated_up_to_the_limit() {
 #[test]
 fn a_gate_that_is_ended_stays_inconclusive() {
     let mut gate = started();
-    gate.tick(at(1_030), &traffic(i64::MAX)).unwrap();
+    gate.tick_on(at(1_030), &traffic(i64::MAX)).unwrap();
     let tick = gate.terminate(at(1_031));
     assert!(tick.settled && tick.verdict == Verdict::Inconclusive && tick.next_due.is_none());
     assert!(gate.report().reasons.iter().any(|reason| reason.code() == "terminated"));
@@ -154,7 +162,7 @@ fn a_check_that_decides_nothing_does_not_end_the_gate_either() {
     let (mut gate, source) = (NativeGate::new(build()), Partly(traffic(i64::MAX)));
     gate.start(at(1_000));
     while let Some(due) = gate.next_due() {
-        gate.tick(due, &source).unwrap();
+        gate.tick_on(due, &source).unwrap();
     }
     assert_eq!(gate.report().verdict, Verdict::Pass);
 }
@@ -170,9 +178,9 @@ fn the_warm_up_is_no_evidence() {
     };
     let mut gate = NativeGate::new(build(500_000));
     gate.start(at(1_000));
-    gate.tick(at(1_400), &traffic(2)).unwrap();
+    gate.tick_on(at(1_400), &traffic(2)).unwrap();
     assert_eq!(gate.report().reasons[0].code(), "warming-up");
-    gate.tick(at(1_510), &traffic(2)).unwrap();
+    gate.tick_on(at(1_510), &traffic(2)).unwrap();
     assert_eq!(gate.report().verdict, Verdict::Inconclusive);
 }
 
@@ -204,7 +212,7 @@ proptest! {
         let mut now = 1_000;
         for (gap, stop) in gaps.into_iter().zip(stops) {
             now += gap;
-            let ticks = (steady.tick(at(now), &source).unwrap(), stopping.tick(at(now), &source).unwrap());
+            let ticks = (steady.tick_on(at(now), &source).unwrap(), stopping.tick_on(at(now), &source).unwrap());
             prop_assert_eq!(ticks.0, ticks.1);
             if stop {
                 let state = stopping.state();
@@ -229,7 +237,7 @@ proptest! {
         for gap in gaps {
             now += gap;
             let (before, due) = (gate.state(), gate.next_due());
-            let tick = gate.tick(at(now), &source).unwrap();
+            let tick = gate.tick_on(at(now), &source).unwrap();
             prop_assert_eq!(tick.measured, due.is_some_and(|due| due <= at(now)));
             let report = gate.report();
             prop_assert_eq!((tick.verdict, tick.settled, tick.next_due), (report.verdict, report.settled, report.next_due));
@@ -238,7 +246,7 @@ proptest! {
             if !tick.measured {
                 prop_assert_eq!(&after, &before);
             }
-            prop_assert!(!gate.tick(at(now), &source).unwrap().measured);
+            prop_assert!(!gate.tick_on(at(now), &source).unwrap().measured);
             prop_assert_eq!(gate.state(), after);
         }
     }
@@ -254,10 +262,10 @@ proptest! {
         often.start(at(1_000));
         let mut once = often.clone();
         for time in &times {
-            often.tick(at(*time), &source).unwrap();
+            often.tick_on(at(*time), &source).unwrap();
         }
         let last = *often.last_tick.as_ref().unwrap();
-        once.tick(last, &source).unwrap();
+        once.tick_on(last, &source).unwrap();
         for (a, b) in often.checks.iter().zip(&once.checks) {
             prop_assert_eq!((a.until, a.tally.most, a.tally.trials), (b.until, b.tally.most, b.tally.trials));
         }
@@ -332,8 +340,8 @@ fn more_elements_than_are_judged_are_a_reason_of_their_own_that_says_the_limit()
         )
     });
     let mut gate = each_pod();
-    gate.tick(at(1_000), &crowd).unwrap();
-    let tick = gate.tick(at(1_010), &crowd).unwrap();
+    gate.tick_on(at(1_000), &crowd).unwrap();
+    let tick = gate.tick_on(at(1_010), &crowd).unwrap();
     assert_eq!((tick.verdict, tick.settled), (Verdict::Inconclusive, false));
     let report = gate.report();
     assert_eq!(report.reasons[0].code(), "too-many-elements");
@@ -368,6 +376,31 @@ fn an_element_that_comes_later_is_judged_and_shares_what_is_left_of_the_error_pr
 
 #[cfg(feature = "serde")]
 #[test]
+fn the_state_of_a_gate_stays_small_however_long_it_looks() {
+    let spec = GateSpec::builder("checkout")
+        .check(Check::volume("traffic", "all_total").at_least(0.05))
+        .check(Check::ratio("errors", r#"all_total{code="500"}"#, "all_total").below(0.05))
+        .check(Check::ratio("good", r#"all_total{code="200"}"#, "all_total").above(0.5))
+        .health(false)
+        .watch(true)
+        .build()
+        .unwrap();
+    let mut gate = NativeGate::new(spec);
+    gate.start(at(1_000));
+    let source = watch::turning(8_000);
+    let mut sizes = Vec::new();
+    while let Some(due) = gate.next_due().filter(|due| *due < at(7_000)) {
+        gate.tick_on(due, &source).unwrap();
+        let GateState(fields) = gate.state();
+        // What was learned, without what was told of it.
+        sizes.push(serde_json::to_string(&fields.checks).unwrap().len());
+    }
+    assert!(gate.report().verdict == Verdict::Pass && sizes.len() == 600);
+    assert!(sizes.iter().all(|size| *size <= 4_096), "{:?}", sizes.iter().max());
+}
+
+#[cfg(feature = "serde")]
+#[test]
 fn checks_of_every_kind_go_on_where_they_stopped() {
     let pair =
         |pod: &str| (format!("all_total{{pod={pod:?},code=\"500\"}}"), format!("all_total{{pod={pod:?}}}"));
@@ -386,7 +419,7 @@ fn checks_of_every_kind_go_on_where_they_stopped() {
         let mut gate = NativeGate::new(spec.clone());
         gate.start(at(1_000));
         while let Some(due) = gate.next_due() {
-            gate.tick(due, &source).unwrap();
+            gate.tick_on(due, &source).unwrap();
             if stops {
                 let state = GateState::from_json(&gate.state().to_json().unwrap()).unwrap();
                 assert_eq!(state, gate.state());

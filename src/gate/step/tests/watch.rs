@@ -29,7 +29,7 @@ fn watched() -> NativeGate {
 /// Ticks when due up to an instant, or to the end of the gate.
 fn run_to(gate: &mut NativeGate, until: i64, source: &dyn Source) -> Verdict {
     while let Some(due) = gate.next_due().filter(|due| *due <= at(until)) {
-        gate.tick(due, source).unwrap();
+        gate.tick_on(due, source).unwrap();
     }
     gate.report().verdict
 }
@@ -82,7 +82,7 @@ fn a_canary_that_stays_good_passes_however_long_it_is_watched() {
     assert!(tick.settled && tick.changed && !tick.measured && tick.next_due.is_none());
     assert_eq!((tick.verdict, gate.report().at), (Verdict::Pass, last));
     let ended = gate.state();
-    assert!(!gate.tick(at(END + 10), &turning(1_000)).unwrap().measured);
+    assert!(!gate.tick_on(at(END + 10), &turning(1_000)).unwrap().measured);
     assert!(!gate.terminate(at(END + 10)).changed);
     assert_eq!(gate.state(), ended);
 }
@@ -95,8 +95,8 @@ fn a_deadline_is_one_for_passing() {
     assert_eq!((gate.report().settled, gate.report().at), (true, Some(at(1_600))));
     // A first pass at the deadline itself is one in time.
     let mut gate = watched();
-    gate.tick(at(1_010), &turning(END)).unwrap();
-    let tick = gate.tick(at(1_600), &turning(END)).unwrap();
+    gate.tick_on(at(1_010), &turning(END)).unwrap();
+    let tick = gate.tick_on(at(1_600), &turning(END)).unwrap();
     assert_eq!((tick.verdict, tick.settled), (Verdict::Pass, false));
     assert_eq!(tick.next_due, Some(at(1_610)));
 }

@@ -1,0 +1,57 @@
+//! The scrape targets that a source knows, by their series `up`.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+
+use super::series::select;
+use crate::error::Result;
+use crate::gate::spec::Selector;
+use crate::model::{Labels, Matcher, Timestamp};
+use crate::source::Source;
+
+/// All targets, read once for all gates that look at one instant.
+#[derive(Debug, Default)]
+pub(crate) struct Targets {
+    /// The labels of every series `up`, in their order.
+    ups: Vec<Labels>,
+    /// By the label `instance`, which of them.
+    instances: HashMap<Arc<str>, Vec<usize>>,
+    /// What the labels of a target carry, and the target: sorted, each pair once.
+    carried: Vec<(Arc<str>, Arc<str>)>,
+}
+
+impl Targets {
+    pub(crate) fn read(source: &dyn Source, until: Timestamp) -> Result<Self> {
+        let ups = select(source, &Selector::of(vec![Matcher::equal("__name__", "up")]), until)?;
+        let mut targets = Self { ups: ups.iter().map(|up| up.labels().clone()).collect(), ..Self::default() };
+        for (index, up) in targets.ups.iter().enumerate() {
+            let Some(instance) = up.label("instance").map(|label| &label.value) else { continue };
+            targets.instances.entry(instance.clone()).or_default().push(index);
+            let own = up.iter().filter(|label| &*label.name != "__name__");
+            targets.carried.extend(own.map(|label| (label.value.clone(), instance.clone())));
+        }
+        targets.carried.sort_unstable();
+        targets.carried.dedup();
+        Ok(targets)
+    }
+
+    /// The labels of every series `up`.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Labels> {
+        self.ups.iter()
+    }
+
+    /// Those of one target.
+    pub(super) fn of(&self, instance: &str) -> impl Iterator<Item = &Labels> {
+        let own = self.instances.get(instance).into_iter().flatten();
+        own.filter_map(|index| self.ups.get(*index))
+    }
+
+    /// The targets that carry a value in some label, in order.
+    pub(super) fn carrying(&self, value: &str) -> &[(Arc<str>, Arc<str>)] {
+        let first = self.carried.partition_point(|(other, _)| **other < *value);
+        let rest = self.carried.get(first..).unwrap_or_default();
+        let count = rest.partition_point(|(other, _)| **other == *value);
+        rest.get(..count).unwrap_or_default()
+    }
+}
