@@ -146,7 +146,7 @@ pub struct Series {
 #[derive(Clone, Debug)]
 pub(crate) struct SeriesChunk {
     /// The chunk; a family's chunk is shared by its series.
-    pub(crate) chunk: Arc<Chunk>,
+    pub(crate) chunk: Chunk,
     /// Which of the chunk's columns; 0 in a chunk of a single series.
     pub(crate) column: usize,
 }
@@ -154,7 +154,7 @@ pub(crate) struct SeriesChunk {
 impl Series {
     /// A series with all its samples in memory: what a fixture or a remote source builds.
     pub fn from_samples(labels: Labels, samples: SampleBuffer) -> Self {
-        let chunk = SeriesChunk { chunk: Arc::new(Chunk::Columns(Box::new(samples))), column: 0 };
+        let chunk = SeriesChunk { chunk: Chunk::Columns(Arc::new(samples)), column: 0 };
         Self { labels, chunks: SmallVec::from_iter([chunk]) }
     }
 
@@ -211,7 +211,7 @@ pub struct Family {
     bucket_name: Arc<str>,
     /// Made when they are asked for, which most queries do not.
     labels: OnceLock<Labels>,
-    chunks: SmallVec<[Arc<Chunk>; 2]>,
+    chunks: SmallVec<[Chunk; 2]>,
     layout: Arc<Layout>,
 }
 
@@ -221,7 +221,7 @@ impl Family {
         shared: Labels,
         bucket_name: Arc<str>,
         layout: Arc<Layout>,
-        chunks: SmallVec<[Arc<Chunk>; 2]>,
+        chunks: SmallVec<[Chunk; 2]>,
     ) -> Self {
         Self { shared, bucket_name, labels: OnceLock::new(), chunks, layout }
     }

@@ -52,26 +52,26 @@ impl Hidden {
 /// A chunk, and what of it is hidden.
 #[derive(Debug)]
 pub(crate) struct Masked {
-    chunk: Arc<Chunk>,
+    chunk: Chunk,
     hidden: SmallVec<[Hidden; 1]>,
 }
 
 impl Masked {
     /// The chunk without what is hidden; `None` if nothing is left.
-    pub(crate) fn without(chunk: Arc<Chunk>, hidden: SmallVec<[Hidden; 1]>) -> Option<Arc<Chunk>> {
+    pub(crate) fn without(chunk: Chunk, hidden: SmallVec<[Hidden; 1]>) -> Option<Chunk> {
         let range = chunk.time_range()?;
         let hidden: SmallVec<[Hidden; 1]> =
             hidden.into_iter().filter(|hidden| hidden.touches(range)).collect();
         if hidden.is_empty() {
             return Some(chunk);
         }
-        let (chunk, all) = match &*chunk {
+        let (chunk, all) = match &chunk {
             // A mask over a mask is one mask: deletions must not make chunks ever deeper.
             Chunk::Masked(masked) => (masked.chunk.clone(), joined(masked.hidden.clone(), hidden)),
             _ => (chunk, hidden),
         };
         let is_gone = all.iter().any(|hidden| hidden.covers_all(range));
-        (!is_gone).then(|| Arc::new(Chunk::Masked(Self { chunk, hidden: all })))
+        (!is_gone).then(|| Chunk::Masked(Arc::new(Self { chunk, hidden: all })))
     }
 
     pub(super) fn read(&self, column: usize, window: Window, into: &mut SampleBuffer) -> Result<()> {
@@ -116,7 +116,7 @@ impl Masked {
     }
 
     pub(super) fn byte_size(&self) -> usize {
-        self.chunk.byte_size().saturating_add(size_of_val(&*self.hidden))
+        self.chunk.byte_size().saturating_add(size_of_val(&*self.hidden)).saturating_add(size_of::<Self>())
     }
 
     /// First and last time, those of hidden samples included.

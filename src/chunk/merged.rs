@@ -13,28 +13,28 @@ use crate::model::{SampleBuffer, Window};
 #[derive(Debug)]
 pub(crate) struct Merged {
     /// The chunks, and which column of each the series is.
-    parts: Vec<(Arc<Chunk>, usize)>,
+    parts: Vec<(Chunk, usize)>,
     /// Of a histogram: all columns that the chunks have.
     layout: Option<Arc<Layout>>,
     range: Option<(i64, i64)>,
 }
 
-fn range_of<'a>(chunks: impl Iterator<Item = &'a Arc<Chunk>>) -> Option<(i64, i64)> {
+fn range_of<'a>(chunks: impl Iterator<Item = &'a Chunk>) -> Option<(i64, i64)> {
     chunks.filter_map(|chunk| chunk.time_range()).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
 }
 
 impl Merged {
     /// A series whose samples are columns of these chunks.
-    pub(crate) fn series(parts: Vec<(Arc<Chunk>, usize)>) -> Arc<Chunk> {
+    pub(crate) fn series(parts: Vec<(Chunk, usize)>) -> Chunk {
         let range = range_of(parts.iter().map(|(chunk, _)| chunk));
-        Arc::new(Chunk::Merged(Self { parts, layout: None, range }))
+        Chunk::Merged(Arc::new(Self { parts, layout: None, range }))
     }
 
     /// A histogram whose rows these chunks hold; `layout` has all their columns.
-    pub(crate) fn rows(chunks: impl IntoIterator<Item = Arc<Chunk>>, layout: Arc<Layout>) -> Arc<Chunk> {
-        let parts: Vec<(Arc<Chunk>, usize)> = chunks.into_iter().map(|chunk| (chunk, 0)).collect();
+    pub(crate) fn rows(chunks: impl IntoIterator<Item = Chunk>, layout: Arc<Layout>) -> Chunk {
+        let parts: Vec<(Chunk, usize)> = chunks.into_iter().map(|chunk| (chunk, 0)).collect();
         let range = range_of(parts.iter().map(|(chunk, _)| chunk));
-        Arc::new(Chunk::Merged(Self { parts, layout: Some(layout), range }))
+        Chunk::Merged(Arc::new(Self { parts, layout: Some(layout), range }))
     }
 
     pub(super) fn read(&self, column: usize, window: Window, into: &mut SampleBuffer) -> Result<()> {
@@ -103,7 +103,9 @@ impl Merged {
     }
 
     pub(super) fn byte_size(&self) -> usize {
-        self.parts.iter().map(|(chunk, _)| chunk.byte_size()).fold(0, usize::saturating_add)
+        let parts = self.parts.iter().map(|(chunk, _)| chunk.byte_size());
+        let own = size_of_val(&*self.parts).saturating_add(size_of::<Self>());
+        parts.fold(own, usize::saturating_add)
     }
 
     pub(super) fn time_range(&self) -> Option<(i64, i64)> {
@@ -129,7 +131,7 @@ fn merge_samples(all: SampleBuffer, into: &mut SampleBuffer) {
 }
 
 /// Whether the chunks come one behind the other in time.
-pub(crate) fn is_rising<'a>(chunks: impl IntoIterator<Item = &'a Arc<Chunk>>) -> bool {
+pub(crate) fn is_rising<'a>(chunks: impl IntoIterator<Item = &'a Chunk>) -> bool {
     let mut end = None;
     chunks.into_iter().filter_map(|chunk| chunk.time_range()).all(|(first, last)| {
         let rises = end.is_none_or(|end| first > end);

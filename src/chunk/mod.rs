@@ -64,23 +64,6 @@ pub(crate) trait OpenRows: Debug + Send + Sync {
     fn rows(&self, place: u32) -> Option<&FamilyRows>;
 }
 
-/// The newest rows of one classic histogram, as they were at one moment.
-#[derive(Clone, Debug)]
-pub(crate) struct OpenChunk {
-    pub(crate) held: Arc<dyn OpenRows>,
-    pub(crate) place: u32,
-}
-
-impl OpenChunk {
-    fn rows(&self) -> Option<&FamilyRows> {
-        self.held.rows(self.place)
-    }
-
-    fn checked(&self) -> Result<&FamilyRows> {
-        self.rows().ok_or_else(|| corrupt("there are no such rows"))
-    }
-}
-
 /// Where a sealed chunk lies in its file, and which times it spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -131,28 +114,32 @@ impl Loaded<'_> {
     }
 }
 
-/// A stretch of samples, immutable.
-#[derive(Debug)]
+/// A stretch of samples, immutable. A clone is of the same samples: what finds chunks hands them on by value, and allocates
+/// nothing for those that are there already.
+#[derive(Clone, Debug)]
 pub(crate) enum Chunk {
     /// Uncompressed columns of one series: what no codec takes, and what a fixture or a remote source hands over.
-    Columns(Box<SampleBuffer>),
+    Columns(Arc<SampleBuffer>),
     /// The recent past of one series of floats.
     Samples(Arc<SeriesRows>),
     /// Before that, sealed in memory.
-    Packed(PackedSamples),
+    Packed(Arc<PackedSamples>),
     /// The recent past of one classic histogram.
     Rows(Arc<FamilyRows>),
-    /// The same, among others.
-    Open(OpenChunk),
+    /// The newest rows of one classic histogram among others, as they were at one moment.
+    Open { held: Arc<dyn OpenRows>, place: u32 },
     /// Sealed, in a file.
-    Sealed(SealedChunk),
+    Sealed(Arc<SealedChunk>),
     /// Of another chunk, what is later than a time.
-    Later(Arc<Chunk>, Timestamp),
+    Later(Arc<(Self, Timestamp)>),
     /// Several that overlap in time.
-    Merged(Merged),
+    Merged(Arc<Merged>),
     /// Of another chunk, what is not hidden.
-    Masked(Masked),
+    Masked(Arc<Masked>),
 }
+
+// Selections and heads hold many.
+const _: () = assert!(size_of::<Chunk>() <= 24);
 
 impl Chunk {
     /// Appends the samples of one column that lie inside the window; a chunk of a single series has column 0 only.
@@ -165,9 +152,10 @@ impl Chunk {
             Self::Samples(samples) => samples.read(window, into),
             Self::Packed(samples) => samples.read(window, into),
             Self::Rows(rows) => rows.read_column(column, window, into),
-            Self::Open(open) => open.checked()?.read_column(column, window, into),
+            Self::Open { held, place } => checked(held.rows(*place))?.read_column(column, window, into),
             Self::Sealed(chunk) => chunk.read_column(column, window, into),
-            Self::Later(chunk, after) => {
+            Self::Later(later) => {
+                let (chunk, after) = &**later;
                 chunk.read(column, Window::new(window.after.max(*after), window.until), into)
             }
             Self::Merged(merged) => merged.read(column, window, into),
@@ -180,9 +168,9 @@ impl Chunk {
         match self {
             Self::Columns(_) | Self::Samples(_) | Self::Packed(_) => None,
             Self::Rows(rows) => Some(rows.layout()),
-            Self::Open(open) => Some(open.rows()?.layout()),
+            Self::Open { held, place } => Some(held.rows(*place)?.layout()),
             Self::Sealed(chunk) => chunk.layout.as_ref(),
-            Self::Later(chunk, _) => chunk.layout(),
+            Self::Later(later) => later.0.layout(),
             Self::Merged(merged) => merged.layout(),
             Self::Masked(masked) => masked.layout(),
         }
@@ -192,9 +180,10 @@ impl Chunk {
     pub(crate) fn read_rows(&self, window: Window, wanted: Wanted, into: &mut FamilyBuffer) -> Result<()> {
         match self {
             Self::Rows(rows) => rows.read(window, into),
-            Self::Open(open) => open.checked()?.read(window, into),
+            Self::Open { held, place } => checked(held.rows(*place))?.read(window, into),
             Self::Sealed(chunk) => chunk.read_rows(window, wanted, into),
-            Self::Later(chunk, after) => {
+            Self::Later(later) => {
+                let (chunk, after) = &**later;
                 chunk.read_rows(Window::new(window.after.max(*after), window.until), wanted, into)
             }
             Self::Columns(_) | Self::Samples(_) | Self::Packed(_) => {
@@ -209,7 +198,7 @@ impl Chunk {
     pub(crate) fn touch(&self) -> u64 {
         match self {
             Self::Rows(rows) => rows.touch_to_read(),
-            Self::Open(open) => open.rows().map_or(0, FamilyRows::touch_to_read),
+            Self::Open { held, place } => held.rows(*place).map_or(0, FamilyRows::touch_to_read),
             _ => 0,
         }
     }
@@ -218,7 +207,7 @@ impl Chunk {
     pub(crate) fn read_ends(&self, window: Window, into: &mut FamilyEnds) -> Result<bool> {
         match self {
             Self::Rows(rows) => rows.read_ends(window, into),
-            Self::Open(open) => open.checked()?.read_ends(window, into),
+            Self::Open { held, place } => checked(held.rows(*place))?.read_ends(window, into),
             _ => Ok(false),
         }
     }
@@ -231,20 +220,21 @@ impl Chunk {
         }
     }
 
-    /// Bytes of memory that the chunk holds.
+    /// Bytes of memory that the chunk holds, counters of its `Arc` included, those of the reference itself left out.
     pub(crate) fn byte_size(&self) -> usize {
-        match self {
+        let held = match self {
             Self::Columns(samples) => columns_size(samples).saturating_add(size_of::<SampleBuffer>()),
             Self::Samples(samples) => samples.byte_size(),
-            Self::Packed(samples) => samples.heap_size(),
+            Self::Packed(samples) => samples.byte_size(),
             Self::Rows(rows) => rows.byte_size(),
-            Self::Open(open) => open.rows().map_or(0, FamilyRows::byte_size),
+            Self::Open { held, place } => held.rows(*place).map_or(0, FamilyRows::byte_size),
             // Its bytes are the file's.
-            Self::Sealed(_) => 0,
-            Self::Later(chunk, _) => chunk.byte_size(),
+            Self::Sealed(sealed) => size_of_val(&**sealed),
+            Self::Later(later) => later.0.byte_size().saturating_add(size_of_val(&**later)),
             Self::Merged(merged) => merged.byte_size(),
             Self::Masked(masked) => masked.byte_size(),
-        }
+        };
+        held.saturating_add(2 * size_of::<usize>())
     }
 
     /// First and last time; `None` without a sample.
@@ -254,9 +244,10 @@ impl Chunk {
             Self::Samples(samples) => samples.time_range(),
             Self::Packed(samples) => Some(samples.time_range()),
             Self::Rows(rows) => rows.time_range(),
-            Self::Open(open) => open.rows()?.time_range(),
+            Self::Open { held, place } => held.rows(*place)?.time_range(),
             Self::Sealed(chunk) => Some((chunk.place.first, chunk.place.last)),
-            Self::Later(chunk, after) => {
+            Self::Later(later) => {
+                let (chunk, after) = &**later;
                 let (first, last) = chunk.time_range()?;
                 Some((first.max(after.as_millis().saturating_add(1)), last))
             }
@@ -264,6 +255,10 @@ impl Chunk {
             Self::Masked(masked) => masked.time_range(),
         }
     }
+}
+
+fn checked(rows: Option<&FamilyRows>) -> Result<&FamilyRows> {
+    rows.ok_or_else(|| corrupt("there are no such rows"))
 }
 
 /// Whether a stretch of samples from a first to a last time may have one inside the window.
@@ -332,7 +327,7 @@ mod tests {
         for time in 0..10_i32 {
             samples.push_float(i64::from(time), f64::from(time), 0);
         }
-        let chunk = Chunk::Columns(Box::new(samples));
+        let chunk = Chunk::Columns(Arc::new(samples));
         let mut read = SampleBuffer::default();
         let window = Window::new(Timestamp::from_millis(3), Timestamp::from_millis(6));
         chunk.read(0, window, &mut read).unwrap();

@@ -46,9 +46,9 @@ impl PackedSamples {
         (self.first, self.last)
     }
 
-    /// Bytes outside of the value itself.
-    pub(crate) fn heap_size(&self) -> usize {
-        self.bytes.len()
+    /// Bytes of memory, those of the value itself included.
+    pub(crate) fn byte_size(&self) -> usize {
+        self.bytes.len().saturating_add(size_of::<Self>())
     }
 }
 

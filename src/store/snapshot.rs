@@ -131,7 +131,7 @@ impl View {
         for late in self.heads.late.get(series.item).into_iter().chain(sealing) {
             let own = late.series(Window::ALL).filter(|(own, _)| *own == series.column);
             newest = newest.max(own.filter_map(|(_, chunk)| chunk.time_range()).map(|(_, last)| last).max());
-            let rows: Vec<Arc<Chunk>> = late.rows(Window::ALL).collect();
+            let rows: Vec<Chunk> = late.rows(Window::ALL).collect();
             newest = newest.max(newest_in(&rows, column)?);
         }
         let touched = self.segments.iter().filter(|segment| segment.entry.last_time >= time.as_millis());
@@ -189,9 +189,9 @@ impl Snapshot {
 #[derive(Default)]
 pub(super) struct Found {
     /// Chunks of a single series, or of whole rows of a family.
-    pub(super) chunks: SmallVec<[Arc<Chunk>; 2]>,
+    pub(super) chunks: SmallVec<[Chunk; 2]>,
     /// Chunks of single columns of a family.
-    columns: Vec<(u32, Arc<Chunk>)>,
+    columns: Vec<(u32, Chunk)>,
     /// Whether rows of different columns overlap in time.
     mixed: bool,
 }
@@ -329,7 +329,7 @@ impl View {
                     }
                     let sealed = own;
                     let chunks = head.chunks(window).filter_map(|chunk| later(chunk, sealed));
-                    let chunks: SmallVec<[Arc<Chunk>; 2]> = chunks.collect();
+                    let chunks: SmallVec<[Chunk; 2]> = chunks.collect();
                     found.columns.extend(chunks.into_iter().map(|chunk| (number, chunk)));
                 }
             }
@@ -383,17 +383,17 @@ impl View {
     }
 }
 
-fn last_of<'a>(chunks: impl Iterator<Item = &'a Arc<Chunk>>) -> Option<i64> {
+fn last_of<'a>(chunks: impl Iterator<Item = &'a Chunk>) -> Option<i64> {
     chunks.filter_map(|chunk| chunk.time_range()).map(|(_, last)| last).max()
 }
 
 /// What of a head's chunk is later than what is sealed.
-pub(super) fn later(chunk: Arc<Chunk>, sealed: Option<i64>) -> Option<Arc<Chunk>> {
+pub(super) fn later(chunk: Chunk, sealed: Option<i64>) -> Option<Chunk> {
     let (first, last) = chunk.time_range()?;
     match sealed {
         Some(sealed) if last <= sealed => None,
         Some(sealed) if first <= sealed => {
-            Some(Arc::new(Chunk::Later(chunk, Timestamp::from_millis(sealed))))
+            Some(Chunk::Later(Arc::new((chunk, Timestamp::from_millis(sealed)))))
         }
         _ => Some(chunk),
     }

@@ -164,11 +164,7 @@ impl Tombstone {
 }
 
 /// What is left of a sealed chunk of an item with these labels under tombstones that accept them; `None`: nothing.
-pub(crate) fn masked_labels(
-    chunk: Arc<Chunk>,
-    labels: &Labels,
-    tombstones: &[&Arc<Tombstone>],
-) -> Option<Arc<Chunk>> {
+pub(crate) fn masked_labels(chunk: Chunk, labels: &Labels, tombstones: &[&Arc<Tombstone>]) -> Option<Chunk> {
     let layout = chunk.layout().map(|layout| &**layout);
     let hidden = tombstones.iter().filter_map(|tombstone| tombstone.hidden_labels(labels, layout));
     let hidden: SmallVec<[Hidden; 1]> =
@@ -178,11 +174,11 @@ pub(crate) fn masked_labels(
 
 /// What is left of a sealed chunk of an item under tombstones that accept the item; `None`: nothing.
 pub(crate) fn masked(
-    chunk: Arc<Chunk>,
+    chunk: Chunk,
     item: &Item,
     column: u32,
     tombstones: &[&Arc<Tombstone>],
-) -> Option<Arc<Chunk>> {
+) -> Option<Chunk> {
     let hidden: SmallVec<[Hidden; 1]> =
         tombstones.iter().filter_map(|tombstone| tombstone.hidden(item, column, &chunk)).collect();
     if hidden.is_empty() { Some(chunk) } else { Masked::without(chunk, hidden) }

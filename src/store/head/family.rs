@@ -10,7 +10,7 @@ use crate::model::{Sample, SampleBuffer, SampleValue, Timestamp, Window};
 
 use super::super::index::ColumnList;
 use super::CHUNK_ROWS;
-use super::series::{SeriesHead, full_size, full_sizes};
+use super::series::{SeriesHead, full_sizes};
 
 /// Rows that are no increments stay together for as long, whatever comes.
 const FEW_ROWS: u32 = 16;
@@ -18,7 +18,7 @@ const FEW_ROWS: u32 = 16;
 /// A classic histogram's samples.
 #[derive(Clone, Debug)]
 pub(crate) struct FamilyHead {
-    full: Vec<Arc<Chunk>>,
+    full: Vec<Chunk>,
     full_bytes: usize,
     tail: FamilyRows,
 }
@@ -97,8 +97,8 @@ impl FamilyHead {
     fn finish_tail(&mut self) {
         if self.tail.count() > 0 {
             let chunk = Chunk::Rows(Arc::new(self.tail.take_rows()));
-            self.full_bytes = self.full_bytes.saturating_add(full_size(&chunk));
-            self.full.push(Arc::new(chunk));
+            self.full_bytes = self.full_bytes.saturating_add(chunk.byte_size());
+            self.full.push(chunk);
         }
     }
 
@@ -113,7 +113,7 @@ impl FamilyHead {
     }
 
     /// The chunks of rows that touch the window in time order, the tail left out.
-    pub(super) fn full_chunks(&self, window: Window) -> impl Iterator<Item = Arc<Chunk>> + '_ {
+    pub(super) fn full_chunks(&self, window: Window) -> impl Iterator<Item = Chunk> + '_ {
         let full = if self.tail_begins_by(window.after.as_millis()) { &[][..] } else { &self.full };
         full.iter().filter(move |chunk| touches(chunk.time_range(), window)).cloned()
     }
@@ -194,8 +194,7 @@ impl FamilyHead {
 
     /// Bytes of memory, those of the head itself included.
     pub(crate) fn byte_size(&self) -> usize {
-        let full =
-            self.full.capacity().saturating_mul(size_of::<Arc<Chunk>>()).saturating_add(self.full_bytes);
+        let full = self.full.capacity().saturating_mul(size_of::<Chunk>()).saturating_add(self.full_bytes);
         let around = const { size_of::<Self>().saturating_sub(size_of::<FamilyRows>()) };
         full.saturating_add(self.tail.byte_size()).saturating_add(around)
     }

@@ -27,18 +27,18 @@ pub(crate) struct LateHead {
 
 #[derive(Clone, Debug)]
 struct LateRows {
-    full: Vec<Arc<Chunk>>,
+    full: Vec<Chunk>,
     layout: Arc<Layout>,
     buffer: BTreeMap<i64, Box<[Option<f64>]>>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct LateSeries {
-    full: Vec<Arc<Chunk>>,
+    full: Vec<Chunk>,
     buffer: BTreeMap<i64, Sample>,
 }
 
-fn chunks_size(chunks: &[Arc<Chunk>]) -> usize {
+fn chunks_size(chunks: &[Chunk]) -> usize {
     full_sizes(chunks).saturating_add(size_of_val(chunks))
 }
 
@@ -68,14 +68,14 @@ impl LateRows {
     }
 
     /// The buffer as chunks.
-    fn buffered(&self) -> Vec<Arc<Chunk>> {
+    fn buffered(&self) -> Vec<Chunk> {
         let mut chunks = Vec::new();
         let mut rows = FamilyRows::new(self.layout.clone(), None);
         for (time, row) in &self.buffer {
             let mut body = Vec::new();
             let told = rows.last().clone().put_sparse(&self.layout, row, &mut body);
             if !rows.can_follow(told) {
-                chunks.push(Arc::new(Chunk::Rows(Arc::new(rows))));
+                chunks.push(Chunk::Rows(Arc::new(rows)));
                 rows = FamilyRows::new(self.layout.clone(), None);
                 body.clear();
                 LastRow::default().put_sparse(&self.layout, row, &mut body);
@@ -84,7 +84,7 @@ impl LateRows {
             let _told = rows.push(*time, &mut body.as_slice(), 0);
         }
         if rows.count() > 0 {
-            chunks.push(Arc::new(Chunk::Rows(Arc::new(rows))));
+            chunks.push(Chunk::Rows(Arc::new(rows)));
         }
         chunks
     }
@@ -105,7 +105,7 @@ impl LateSeries {
     }
 
     /// The buffer as a chunk; `None` if it is empty.
-    fn buffered(&self) -> Option<Arc<Chunk>> {
+    fn buffered(&self) -> Option<Chunk> {
         if self.buffer.is_empty() {
             return None;
         }
@@ -118,11 +118,11 @@ impl LateSeries {
                     rows.push(sample.timestamp.as_millis(), value);
                 }
             }
-            return Some(Arc::new(Chunk::Samples(Arc::new(rows))));
+            return Some(Chunk::Samples(Arc::new(rows)));
         }
         let mut columns = SampleBuffer::default();
         self.buffer.values().for_each(|sample| push(&mut columns, sample));
-        Some(Arc::new(Chunk::Columns(Box::new(columns))))
+        Some(Chunk::Columns(Arc::new(columns)))
     }
 
     fn byte_size(&self) -> usize {
@@ -151,7 +151,7 @@ impl LateHead {
     }
 
     /// The chunks of rows that touch the window, in no order.
-    pub(crate) fn rows(&self, window: Window) -> impl Iterator<Item = Arc<Chunk>> + '_ {
+    pub(crate) fn rows(&self, window: Window) -> impl Iterator<Item = Chunk> + '_ {
         let rows = self.rows.iter().flat_map(|rows| {
             let buffered = rows.buffered();
             rows.full.iter().cloned().chain(buffered)
@@ -160,7 +160,7 @@ impl LateHead {
     }
 
     /// The chunks of single columns that touch the window, in no order.
-    pub(crate) fn series(&self, window: Window) -> impl Iterator<Item = (u32, Arc<Chunk>)> + '_ {
+    pub(crate) fn series(&self, window: Window) -> impl Iterator<Item = (u32, Chunk)> + '_ {
         let chunks = self.series.iter().flat_map(|(column, series)| {
             let chunks = series.full.iter().cloned().chain(series.buffered());
             chunks.map(|chunk| (*column, chunk))

@@ -9,7 +9,7 @@ mod series;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::chunk::{Chunk, Layout, OpenChunk, touches};
+use crate::chunk::{Chunk, Layout, touches};
 use crate::error::{Error, ErrorKind};
 use crate::model::{Timestamp, Window};
 
@@ -119,10 +119,10 @@ pub(crate) struct HeldFamily<'a> {
 
 impl<'a> HeldFamily<'a> {
     /// The chunks of rows that touch the window in time order, the tail as it is.
-    pub(crate) fn chunks(self, window: Window) -> impl Iterator<Item = Arc<Chunk>> + 'a {
+    pub(crate) fn chunks(self, window: Window) -> impl Iterator<Item = Chunk> + 'a {
         let tail = touches(self.head.tail().time_range(), window).then(|| {
-            let open = OpenChunk { held: self.page.clone(), place: u32::from(self.place) };
-            Arc::new(Chunk::Open(open))
+            let held: Arc<Page> = self.page.clone();
+            Chunk::Open { held, place: u32::from(self.place) }
         });
         self.head.full_chunks(window).chain(tail)
     }
@@ -330,7 +330,7 @@ fn first_item(shard: usize, slot: usize) -> Option<u32> {
 }
 
 /// The layout that all chunks have, if it is one.
-pub(crate) fn common_layout(chunks: &[Arc<Chunk>]) -> Option<Arc<Layout>> {
+pub(crate) fn common_layout(chunks: &[Chunk]) -> Option<Arc<Layout>> {
     let (first, others) = chunks.split_first()?;
     let first = first.layout()?;
     let same = |layout: &Arc<Layout>| Arc::ptr_eq(layout, first) || **layout == **first;

@@ -24,7 +24,7 @@ pub(crate) struct SeriesHead {
 
 #[derive(Clone, Debug, Default)]
 struct More {
-    full: Vec<Arc<Chunk>>,
+    full: Vec<Chunk>,
     full_bytes: usize,
     /// The newest samples, if they may be anything.
     columns: Option<Box<SampleBuffer>>,
@@ -155,7 +155,7 @@ impl SeriesHead {
         self.more.as_ref()?.columns.as_deref()
     }
 
-    fn full(&self) -> &[Arc<Chunk>] {
+    fn full(&self) -> &[Chunk] {
         self.more.as_ref().map_or(&[], |more| &more.full)
     }
 
@@ -166,7 +166,7 @@ impl SeriesHead {
     fn finish_tail(&mut self) {
         let columns = self.more.as_mut().and_then(|more| more.columns.take());
         let chunk = match columns {
-            Some(columns) => Chunk::Columns(columns),
+            Some(columns) => Chunk::Columns(Arc::new(*columns)),
             None if self.tail.count() == 0 => return,
             None => Chunk::Samples(Arc::new(self.tail.take_samples())),
         };
@@ -174,14 +174,14 @@ impl SeriesHead {
     }
 
     /// The chunks that touch the window in time order, the tail as it is.
-    pub(crate) fn chunks(&self, window: Window) -> impl Iterator<Item = Arc<Chunk>> + '_ {
+    pub(crate) fn chunks(&self, window: Window) -> impl Iterator<Item = Chunk> + '_ {
         let tail = match self.columns() {
             _ if !touches(self.tail_range(), window) => None,
             None => Some(Chunk::Samples(Arc::new(self.tail.clone()))),
-            Some(columns) => Some(Chunk::Columns(Box::new(columns.clone()))),
+            Some(columns) => Some(Chunk::Columns(Arc::new(columns.clone()))),
         };
         let full = self.full().iter().filter(move |chunk| touches(chunk.time_range(), window));
-        full.cloned().chain(tail.map(Arc::new))
+        full.cloned().chain(tail)
     }
 
     /// First and last time of what is held here.
@@ -248,18 +248,18 @@ impl More {
     /// The chunk before stays for long, as nobody has sealed it: it is packed.
     fn add_full(&mut self, chunk: Chunk) {
         if let Some(before) = self.full.last_mut()
-            && let Chunk::Samples(rows) = &**before
+            && let Chunk::Samples(rows) = before
             && let Some(packed) = PackedSamples::of(rows)
         {
-            self.full_bytes = self.full_bytes.saturating_sub(full_size(before));
-            *before = Arc::new(Chunk::Packed(packed));
-            self.full_bytes = self.full_bytes.saturating_add(full_size(before));
+            self.full_bytes = self.full_bytes.saturating_sub(before.byte_size());
+            *before = Chunk::Packed(Arc::new(packed));
+            self.full_bytes = self.full_bytes.saturating_add(before.byte_size());
         }
-        self.full_bytes = self.full_bytes.saturating_add(full_size(&chunk));
+        self.full_bytes = self.full_bytes.saturating_add(chunk.byte_size());
         if self.full.is_empty() {
             self.full.reserve_exact(1);
         }
-        self.full.push(Arc::new(chunk));
+        self.full.push(chunk);
     }
 
     fn byte_size(&self) -> usize {
@@ -268,19 +268,14 @@ impl More {
             columns.map_or(0, |columns| columns_size(columns).saturating_add(size_of::<SampleBuffer>()));
         let newest =
             self.newest.as_ref().map_or(0, |_| size_of::<Newest>().saturating_add(size_of::<Sample>()));
-        let full =
-            self.full.capacity().saturating_mul(size_of::<Arc<Chunk>>()).saturating_add(self.full_bytes);
+        let full = self.full.capacity().saturating_mul(size_of::<Chunk>()).saturating_add(self.full_bytes);
         columns.saturating_add(newest).saturating_add(full).saturating_add(size_of::<Self>())
     }
 }
 
-/// Bytes that a full chunk takes, counters of its `Arc` and the enum included.
-pub(super) fn full_size(chunk: &Chunk) -> usize {
-    chunk.byte_size().saturating_add(size_of::<Chunk>()).saturating_add(16)
-}
-
-pub(super) fn full_sizes(chunks: &[Arc<Chunk>]) -> usize {
-    chunks.iter().map(|chunk| full_size(chunk)).fold(0, usize::saturating_add)
+/// Bytes that full chunks hold.
+pub(super) fn full_sizes(chunks: &[Chunk]) -> usize {
+    chunks.iter().map(Chunk::byte_size).fold(0, usize::saturating_add)
 }
 
 pub(super) fn push(columns: &mut SampleBuffer, sample: &Sample) {

@@ -175,7 +175,7 @@ impl Inner {
     /// What of an item's series is not sealed yet, in the order of time.
     fn sealed_runs(&self, heads: &Heads, planned: &Planned, segments: &[Arc<Segment>]) -> Result<Vec<Run>> {
         let (item, column) = (planned.series.item, planned.series.column);
-        let mut chunks: Vec<Arc<Chunk>> = Vec::new();
+        let mut chunks: Vec<Chunk> = Vec::new();
         let mut until = Timestamp::MAX;
         if let Some(head) = heads.get(item) {
             // What a segment has already stays in the head to be read quickly.
@@ -184,7 +184,7 @@ impl Inner {
                 ItemHead::Series(_) | ItemHead::Family(_) => newest_of(segments, item)?,
             };
             let window = Window::new(sealed.map_or(Timestamp::MIN, Timestamp::from_millis), Timestamp::MAX);
-            let mut add = |chunk: Arc<Chunk>| chunks.extend(later(chunk, sealed));
+            let mut add = |chunk: Chunk| chunks.extend(later(chunk, sealed));
             match (head, planned.kind == PartKind::Family) {
                 (ItemHead::Series(head), false) => head.chunks(window).for_each(&mut add),
                 (ItemHead::Family(head), true) => head.chunks(window).for_each(&mut add),

@@ -75,7 +75,7 @@ impl MergeSource {
     }
 
     /// Takes the chunks of the next item.
-    fn take(&mut self, index: &RwLock<Index>, into: &mut Vec<Arc<Chunk>>) -> Result<()> {
+    fn take(&mut self, index: &RwLock<Index>, into: &mut Vec<Chunk>) -> Result<()> {
         self.segment.chunks_of(index, self.number, |chunk| into.push(chunk))?;
         self.number = self.number.saturating_add(1);
         self.head = self.segment.item(index, self.number)?;
@@ -169,7 +169,7 @@ impl Inner {
                 chunks.extend(whole.into_iter().filter_map(|chunk| masked_labels(chunk, labels, &own)));
             }
         }
-        let is_plain = chunks.iter().all(|chunk: &Arc<Chunk>| matches!(**chunk, Chunk::Sealed(_)));
+        let is_plain = chunks.iter().all(|chunk: &Chunk| matches!(chunk, Chunk::Sealed(_)));
         if is_plain && is_rising(&chunks) {
             return Ok((merged_runs(&chunks, &between, job.most_rows)?, series));
         }

@@ -38,11 +38,7 @@ impl Planned {
 }
 
 /// Chunks of one item as runs in the order of time, whatever the order in which they come and whether they overlap.
-pub(super) fn ordered_runs(
-    chunks: Vec<Arc<Chunk>>,
-    window: Window,
-    index: &RwLock<Index>,
-) -> Result<Vec<Run>> {
+pub(super) fn ordered_runs(chunks: Vec<Chunk>, window: Window, index: &RwLock<Index>) -> Result<Vec<Run>> {
     if is_rising(&chunks) {
         return runs_of(&chunks, window);
     }
@@ -78,7 +74,7 @@ pub(super) fn split(run: Run, most_rows: usize) -> Result<Vec<Run>> {
         parts.push(match &run {
             Run::Samples(samples) => {
                 let mut inside = SampleBuffer::default();
-                Chunk::Columns(Box::new(samples.clone())).read(0, window, &mut inside)?;
+                Chunk::Columns(Arc::new(samples.clone())).read(0, window, &mut inside)?;
                 Run::Samples(inside)
             }
             Run::Rows(layout, rows) => {
@@ -94,11 +90,7 @@ pub(super) fn split(run: Run, most_rows: usize) -> Result<Vec<Run>> {
 /// The chunks of one item as runs of at most so many rows. Chunks are put together only where that takes fewer bytes: at a
 /// change of what a series does it takes more. Nor are they where one of the times in `between` may lie between them: there
 /// the item has samples as rows and as columns by turns, and the chunks of a column must follow each other.
-pub(super) fn merged_runs(
-    chunks: &[Arc<Chunk>],
-    between: &[(i64, i64)],
-    most_rows: usize,
-) -> Result<Vec<Run>> {
+pub(super) fn merged_runs(chunks: &[Chunk], between: &[(i64, i64)], most_rows: usize) -> Result<Vec<Run>> {
     let mut runs = Vec::new();
     let mut group: Option<(Run, usize)> = None;
     let mut since = None;
@@ -110,7 +102,7 @@ pub(super) fn merged_runs(
             since = Some(first);
         }
         let Some(own) = runs_of(std::slice::from_ref(chunk), Window::ALL)?.pop() else { continue };
-        let Chunk::Sealed(sealed) = &**chunk else { continue };
+        let Chunk::Sealed(sealed) = chunk else { continue };
         let own_bytes = sealed.place.length as usize;
         group = Some(match group.take() {
             None => (own, own_bytes),
@@ -131,9 +123,9 @@ pub(super) fn merged_runs(
 }
 
 /// Chunks of one item that come one behind the other as runs: of a histogram one for each stretch of one layout.
-fn runs_of(chunks: &[Arc<Chunk>], window: Window) -> Result<Vec<Run>> {
+fn runs_of(chunks: &[Chunk], window: Window) -> Result<Vec<Run>> {
     let mut runs = Vec::new();
-    let same = |a: &Arc<Chunk>, b: &Arc<Chunk>| match (a.layout(), b.layout()) {
+    let same = |a: &Chunk, b: &Chunk| match (a.layout(), b.layout()) {
         (Some(a), Some(b)) => Arc::ptr_eq(a, b),
         (None, None) => true,
         _ => false,

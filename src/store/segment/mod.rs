@@ -246,7 +246,7 @@ impl Segment {
         self: &Arc<Self>,
         item: u32,
         window: Window,
-        mut each: impl FnMut(SeriesRef, bool, Arc<Chunk>),
+        mut each: impl FnMut(SeriesRef, bool, Chunk),
     ) -> Result<()> {
         let Some(contents) = self.contents.get() else { return Ok(()) };
         for part in self.parts_of(item) {
@@ -265,7 +265,7 @@ impl Segment {
         self: &Arc<Self>,
         index: &RwLock<Index>,
         number: u32,
-        mut each: impl FnMut(Arc<Chunk>),
+        mut each: impl FnMut(Chunk),
     ) -> Result<()> {
         let contents = self.contents(index)?;
         let record = contents.items.get(number).ok_or_else(|| self.damaged())?;
@@ -276,16 +276,11 @@ impl Segment {
     }
 
     /// A chunk, if it touches the window.
-    fn chunk(
-        self: &Arc<Self>,
-        place: Place,
-        layout: Option<&Arc<Layout>>,
-        window: Window,
-    ) -> Option<Arc<Chunk>> {
+    fn chunk(self: &Arc<Self>, place: Place, layout: Option<&Arc<Layout>>, window: Window) -> Option<Chunk> {
         let touches = place.last > window.after.as_millis() && place.first <= window.until.as_millis();
         touches.then(|| {
             let file: Arc<dyn SealedChunks> = self.clone();
-            Arc::new(Chunk::Sealed(SealedChunk { file, place, layout: layout.cloned() }))
+            Chunk::Sealed(Arc::new(SealedChunk { file, place, layout: layout.cloned() }))
         })
     }
 
@@ -382,7 +377,7 @@ pub(crate) fn newest_of_column(
     series: SeriesRef,
     column: &Column,
 ) -> Result<Option<i64>> {
-    let mut rows: Vec<Arc<Chunk>> = Vec::new();
+    let mut rows: Vec<Chunk> = Vec::new();
     let mut newest = None;
     for segment in segments {
         segment.chunks(series.item, Window::ALL, |part, is_rows, chunk| {
@@ -399,9 +394,9 @@ pub(crate) fn newest_of_column(
 }
 
 /// The newest time at which a column has a value in these rows.
-pub(crate) fn newest_in(rows: &[Arc<Chunk>], column: &Column) -> Result<Option<i64>> {
-    let last = |chunk: &Arc<Chunk>| chunk.time_range().map(|(_, last)| last);
-    let mut rows: SmallVec<[&Arc<Chunk>; 4]> = rows.iter().collect();
+pub(crate) fn newest_in(rows: &[Chunk], column: &Column) -> Result<Option<i64>> {
+    let last = |chunk: &Chunk| chunk.time_range().map(|(_, last)| last);
+    let mut rows: SmallVec<[&Chunk; 4]> = rows.iter().collect();
     rows.sort_by_key(|chunk| std::cmp::Reverse(last(chunk)));
     let mut newest = None;
     for chunk in rows {
