@@ -151,6 +151,30 @@ pub(crate) fn skip(bytes: &mut &[u8], mut count: u32) -> Option<()> {
     Some(())
 }
 
+/// The next `count` values, 1 to 8, as the bytes of a word, low ones first. `None`: one of them is 0 or longer than a byte,
+/// or the bytes come to their end; nothing was taken.
+#[inline]
+pub(crate) fn take_small(bytes: &mut &[u8], count: u32) -> Option<u64> {
+    let word = bytes.first_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes))?;
+    let taken = u64::MAX.wrapping_shr(64_u32.wrapping_sub(count.wrapping_mul(8)));
+    let word = word & taken;
+    // What is not taken counts as 1.
+    let full = word | (EACH & !taken);
+    if (full | full.wrapping_sub(EACH)) & MORE != 0 {
+        return None;
+    }
+    *bytes = bytes.get(count as usize..)?;
+    Some(word)
+}
+
+/// The sum of the bytes of a word, none of which has bit 7.
+#[inline]
+pub(crate) fn sum_of_bytes(word: u64) -> u64 {
+    const EVEN: u64 = 0x00ff_00ff_00ff_00ff;
+    let pairs = (word & EVEN).wrapping_add((word >> 8) & EVEN);
+    pairs.wrapping_mul(0x0001_0001_0001_0001) >> 48
+}
+
 /// Reads a value that [`put_signed`] wrote.
 #[inline]
 pub(crate) fn take_signed(bytes: &mut &[u8]) -> Option<i64> {
@@ -228,6 +252,20 @@ mod tests {
                 prop_assert_eq!(taken, skipped);
             }
             prop_assert_eq!(skip(&mut bytes.as_slice(), (values.len() as u32).wrapping_add(1)), None);
+        }
+
+        #[test]
+        fn small_values_are_taken_together(bytes in prop::collection::vec(prop_oneof![1..0x80_u8, 0_u8..], 0..12), count in 1..=8_u32) {
+            let mut rest = bytes.as_slice();
+            let word = take_small(&mut rest, count);
+            let length = count as usize;
+            let small = bytes.len() >= 8 && bytes[..length].iter().all(|byte| (1..0x80).contains(byte));
+            prop_assert_eq!(word.is_some(), small);
+            prop_assert_eq!(rest.len(), if small { bytes.len() - length } else { bytes.len() });
+            if let Some(word) = word {
+                prop_assert_eq!(&word.to_le_bytes()[..length], &bytes[..length]);
+                prop_assert_eq!(sum_of_bytes(word), bytes[..length].iter().copied().map(u64::from).sum::<u64>());
+            }
         }
 
         #[test]

@@ -67,17 +67,62 @@ pub(super) fn take_counts(
     each(bucket, left)
 }
 
-/// Moves past what [`take_counts`] reads.
+/// Adds what [`take_counts`] reads to a number for each bucket, several increments at once where they are small.
 #[inline]
-pub(super) fn skip_counts(total: u64, buckets: usize, bytes: &mut &[u8]) -> Option<()> {
+pub(super) fn add_counts(total: u64, bytes: &mut &[u8], into: &mut [u64]) -> Option<()> {
+    let buckets = into.len();
+    let mut add = |bucket: usize, more: u64| {
+        let count = into.get_mut(bucket)?;
+        *count = count.wrapping_add(more);
+        Some(())
+    };
+    if total == 1 || buckets > 64 {
+        return take_counts(total, buckets, bytes, add);
+    }
+    let mut rest = varint::take(bytes)?;
+    if buckets < 64 && rest >> buckets != 0 {
+        return None;
+    }
+    let mut left = total;
+    // The last increment is what is left.
+    let mut told = rest.count_ones().checked_sub(1)?;
+    while told > 0 {
+        let some = told.min(8);
+        told = told.wrapping_sub(some);
+        if let Some(mut word) = varint::take_small(bytes, some) {
+            left = left.checked_sub(varint::sum_of_bytes(word))?;
+            for _ in 0..some {
+                add(rest.trailing_zeros() as usize, word & 0xff)?;
+                rest &= rest.wrapping_sub(1);
+                word >>= 8;
+            }
+            continue;
+        }
+        for _ in 0..some {
+            let more = varint::take(bytes).filter(|more| *more > 0)?;
+            left = left.checked_sub(more)?;
+            add(rest.trailing_zeros() as usize, more)?;
+            rest &= rest.wrapping_sub(1);
+        }
+    }
+    if left == 0 {
+        return None;
+    }
+    add(rest.trailing_zeros() as usize, left)
+}
+
+/// Moves past what [`take_counts`] reads, and `more` values behind it.
+#[inline]
+pub(super) fn skip_counts(total: u64, buckets: usize, more: u32, bytes: &mut &[u8]) -> Option<()> {
     if total == 1 {
-        return varint::skip(bytes, 1);
+        return varint::skip(bytes, more.saturating_add(1));
     }
     if buckets > 64 {
-        return take_wide_counts(total, buckets, bytes, &mut |_, _| Some(()));
+        take_wide_counts(total, buckets, bytes, &mut |_, _| Some(()))?;
+        return varint::skip(bytes, more);
     }
     let mask = varint::take(bytes)?;
-    varint::skip(bytes, mask.count_ones().checked_sub(1)?)
+    varint::skip(bytes, mask.count_ones().checked_sub(1)?.saturating_add(more))
 }
 
 /// The same for more buckets than a mask has bits.
@@ -108,4 +153,71 @@ fn take_wide_counts(
         }
     }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Increments, mostly small, of which many are 0.
+    fn increments() -> impl Strategy<Value = Vec<u64>> {
+        let one = prop_oneof![4 => Just(0), 6 => 1..0x80_u64, 1 => 0x80..100_000_u64];
+        prop::collection::vec(one, 1..80)
+    }
+
+    fn told(increments: &[u64]) -> (u64, Vec<u8>) {
+        let masks: Vec<u64> = increments
+            .chunks(64)
+            .map(|word| word.iter().rev().fold(0, |mask, more| mask << 1 | u64::from(*more > 0)))
+            .collect();
+        let (total, mut bytes) = (increments.iter().sum(), Vec::new());
+        put_counts(total, increments, &masks, &mut bytes).unwrap();
+        (total, bytes)
+    }
+
+    /// What two ways of reading make of the same bytes.
+    fn read(total: u64, buckets: usize, bytes: &[u8]) -> [Option<(Vec<u64>, usize)>; 2] {
+        let (mut taken, mut added) = (vec![0; buckets], vec![0; buckets]);
+        let (mut behind_taken, mut behind_added) = (bytes, bytes);
+        let take = take_counts(total, buckets, &mut behind_taken, |bucket, more| {
+            taken[bucket] += more;
+            Some(())
+        });
+        let add = add_counts(total, &mut behind_added, &mut added);
+        [take.map(|()| (taken, behind_taken.len())), add.map(|()| (added, behind_added.len()))]
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_told_is_taken_added_and_skipped(
+            increments in increments().prop_filter("none", |all| all.iter().any(|more| *more > 0)),
+            behind in prop::collection::vec(0..0x80_u8, 0..12),
+        ) {
+            let (total, bytes) = told(&increments);
+            let bytes = [bytes, behind.clone()].concat();
+            for read in read(total, increments.len(), &bytes) {
+                prop_assert_eq!(read, Some((increments.clone(), behind.len())));
+            }
+            for more in 0..=behind.len() {
+                let mut rest = bytes.as_slice();
+                prop_assert_eq!(skip_counts(total, increments.len(), more as u32, &mut rest), Some(()));
+                prop_assert_eq!(rest, &behind[more..]);
+            }
+        }
+
+        #[test]
+        fn damaged_bytes_are_read_alike(
+            increments in increments().prop_filter("none", |all| all.iter().any(|more| *more > 0)),
+            place: usize,
+            byte: u8,
+            total in prop_oneof![Just(None), (1..500_u64).prop_map(Some)],
+        ) {
+            let (known, mut bytes) = told(&increments);
+            let place = place % bytes.len();
+            bytes[place] = byte;
+            let [taken, added] = read(total.unwrap_or(known), increments.len(), &bytes);
+            prop_assert_eq!(taken, added);
+        }
+    }
 }

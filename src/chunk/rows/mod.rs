@@ -264,11 +264,12 @@ impl FamilyRows {
     fn find_ends(&self, group: usize, (after, until): (i64, i64), into: &mut FamilyEnds) -> Option<bool> {
         let (mark, rows) = self.rows_after(group)?;
         let buckets = self.layout.bounds().len();
-        let has_sum = self.layout.sum_column().is_some();
+        let of_sum = if self.layout.sum_column().is_some() { 2 } else { 0 };
         let newest = self.last.whole_words().get(..buckets)?;
         let (mut behind_first, mut behind_last) = (Counts::new(), Counts::new());
         behind_first.resize(buckets, 0);
         behind_last.resize(buckets, 0);
+        let (behind_first, behind_last) = (behind_first.as_mut_slice(), behind_last.as_mut_slice());
         let mut rest = self.bytes.get(mark.offset as usize..)?;
         let (mut time, mut step) = (mark.time, 0_i64);
         into.count = 0;
@@ -280,17 +281,11 @@ impl FamilyRows {
                 if head > 1 {
                     // What is before the first row of the window, or leads to it, matters to neither.
                     if into.count == 0 {
-                        counts::skip_counts(head.wrapping_sub(1), buckets, &mut rest)?;
+                        counts::skip_counts(head.wrapping_sub(1), buckets, of_sum, &mut rest)?;
                     } else {
-                        let behind = if time > until { &mut behind_last } else { &mut behind_first };
-                        take_increments(head, buckets, &mut rest, |bucket, more| {
-                            let word = behind.get_mut(bucket)?;
-                            *word = word.wrapping_add(more);
-                            Some(())
-                        })?;
-                    }
-                    if has_sum {
-                        varint::skip(&mut rest, 2)?;
+                        let behind = if time > until { &mut *behind_last } else { &mut *behind_first };
+                        counts::add_counts(head.wrapping_sub(1), &mut rest, behind)?;
+                        varint::skip(&mut rest, of_sum)?;
                     }
                 }
                 if index.is_multiple_of(GROUP) {
@@ -313,7 +308,7 @@ impl FamilyRows {
         into.first.clear();
         into.last.clear();
         let (mut first_total, mut last_total) = (0_u64, 0_u64);
-        for ((newest, own), behind) in newest.iter().zip(&behind_first).zip(&behind_last) {
+        for ((newest, own), behind) in newest.iter().zip(behind_first).zip(behind_last) {
             let end = newest.wrapping_sub(*behind);
             last_total = last_total.wrapping_add(end);
             first_total = first_total.wrapping_add(end.wrapping_sub(*own));
@@ -350,31 +345,30 @@ impl FamilyRows {
     ) -> Option<()> {
         let (mark, rows) = self.rows_after(group)?;
         let buckets = self.layout.bounds().len();
-        let has_sum = self.layout.sum_column().is_some();
+        let of_sum = if self.layout.sum_column().is_some() { 2 } else { 0 };
         let mut words: SmallVec<[u64; 24]> = SmallVec::from_slice(self.last.whole_words());
+        let words = words.as_mut_slice();
+        let mut behind = Counts::new();
+        behind.resize(buckets, 0);
         let start = self.bytes.get(mark.offset as usize..)?;
         let mut rest = start;
         for _ in 0..rows {
             varint::take(&mut rest)?;
             let head = varint::take(&mut rest)?;
             if head > 1 {
-                take_increments(head, buckets, &mut rest, |bucket, more| {
-                    let word = words.get_mut(bucket)?;
-                    *word = word.wrapping_sub(more);
-                    Some(())
-                })?;
-                if has_sum {
-                    varint::take(&mut rest)?;
-                    varint::take(&mut rest)?;
-                }
+                counts::add_counts(head.wrapping_sub(1), &mut rest, &mut behind)?;
+                varint::skip(&mut rest, of_sum)?;
             }
+        }
+        for (word, behind) in words.iter_mut().zip(&behind) {
+            *word = word.wrapping_sub(*behind);
         }
         if let Some(sum) = words.get_mut(buckets) {
             *sum = mark.sum;
         }
         let (mut rest, mut time, mut step) = (start, mark.time, 0_i64);
         let mut row = SmallVec::new();
-        last::put_whole_values(&self.layout, &words, &mut row);
+        last::put_whole_values(&self.layout, words, &mut row);
         let scale = self.layout.sum_scale();
         for index in 0..=rows {
             if index > 0 {
@@ -382,17 +376,13 @@ impl FamilyRows {
                 time = time.wrapping_add(step);
                 let head = varint::take(&mut rest)?;
                 if head > 1 {
-                    take_increments(head, buckets, &mut rest, |bucket, more| {
-                        let word = words.get_mut(bucket)?;
-                        *word = word.wrapping_add(more);
-                        Some(())
-                    })?;
+                    counts::add_counts(head.wrapping_sub(1), &mut rest, words.get_mut(..buckets)?)?;
                     if let Some(sum) = words.get_mut(buckets) {
                         let parts = (varint::take_signed(&mut rest)?, varint::take_signed(&mut rest)?);
                         *sum = last::join_sum(f64::from_bits(*sum), parts, scale).to_bits();
                     }
                     row.clear();
-                    last::put_whole_values(&self.layout, &words, &mut row);
+                    last::put_whole_values(&self.layout, words, &mut row);
                 }
                 if index.is_multiple_of(GROUP) {
                     step = 0;
@@ -451,16 +441,6 @@ fn put_body(bytes: &[u8], length: usize, into: &mut Vec<u8>) {
         }
         _ => into.extend_from_slice(bytes.get(..length).unwrap_or_default()),
     }
-}
-
-#[inline]
-fn take_increments(
-    head: u64,
-    buckets: usize,
-    rest: &mut &[u8],
-    each: impl FnMut(usize, u64) -> Option<()>,
-) -> Option<()> {
-    counts::take_counts(head.checked_sub(1)?, buckets, rest, each)
 }
 
 #[cfg(test)]
