@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::evidence::{MAX_SETTLE_MS, Observation, Span, Tally, observe, select_between, traces};
+use super::evidence::{MAX_SETTLE_MS, Observation, Pace, Span, Tally, observe, select_between, traces};
 use super::explain;
 use super::judge::{Alphas, Decision, judge};
 use super::reason::{Finding, Reason, Severity, Trace};
@@ -17,6 +17,14 @@ use crate::model::{Labels, Timestamp};
 const MAX_ELEMENTS: usize = 1_000;
 /// A report repeats the reasons of so many elements.
 const TOLD: usize = 3;
+
+/// What a look at one check saw.
+pub(crate) struct Seen {
+    pub(crate) report: CheckReport,
+    /// The labels of the series that stand for the canary.
+    pub(crate) selected: Vec<Labels>,
+    pub(crate) pace: Pace,
+}
 
 /// What a check has learned of its elements.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,7 +70,7 @@ impl Elements {
         span: Span,
         source: &Round<'_>,
         (alphas, trace_link): (Alphas, &str),
-    ) -> Result<(CheckReport, Vec<Labels>)> {
+    ) -> Result<Seen> {
         let hindered = |obstacle: Finding| {
             let silent = Observation { obstacle: Some(obstacle), until: span.now, ..Observation::default() };
             judge(check, &Tally::default(), &silent, span.origin, &mut Decision::default(), alphas)
@@ -70,9 +78,9 @@ impl Elements {
         if let Some(elements) = self.learn(check, span, source)? {
             // None is judged: the worst of them may be among those that would be left out.
             let obstacle = Finding::TooManyElements { elements, limit: MAX_ELEMENTS };
-            return Ok((hindered(obstacle), Vec::new()));
+            return Ok(Seen { report: hindered(obstacle), selected: Vec::new(), pace: Pace::default() });
         }
-        let mut selected = Vec::new();
+        let (mut selected, mut pace) = (Vec::new(), Pace::default());
         let mut reports = Vec::with_capacity(self.known.len());
         for element in &mut self.known {
             let narrowed = CheckSpec { name: element.text(), ..check.narrowed(&element.labels) };
@@ -85,12 +93,13 @@ impl Elements {
             report.name_traces(&mut element.traces, || traces(&narrowed, span, source, trace_link));
             reports.push(report);
             selected.extend(observation.selected);
+            pace = pace.slower(observation.pace);
         }
         if reports.is_empty() {
             let obstacle = explain::diagnose_selector(source, check.traffic(), span.now)?;
-            return Ok((hindered(obstacle), selected));
+            return Ok(Seen { report: hindered(obstacle), selected, pace });
         }
-        Ok((combined(check, reports), selected))
+        Ok(Seen { report: combined(check, reports), selected, pace })
     }
 
     /// Takes in what has had a sample since the evidence began. All that come together share half of what is left of the

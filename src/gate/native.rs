@@ -20,7 +20,8 @@ impl GateSpec {
     /// becomes a volume check; an `increase` that must not be exceeded a count; a ratio divided by, or less, another one a
     /// comparison. What has no events behind it, or none that can be told from its form, becomes a value check: its conditions
     /// judge every answer as Argo would, but silence and NaN never pass, and a mean needs 30 requests. `interval` is the time between looks; the largest `initialDelay` is the warm-up; where
-    /// every metric has a `count`, the deadline is over when the last of them would have been measured;
+    /// every metric has a `count`, the deadline is over when the last of them would have been measured, or later where counters change
+    /// too rarely for it (after the warm-up and two times between their changes);
     /// `consecutiveErrorLimit` bounds failures of the source. Failure and inconclusive limits have no meaning here. Where a metric
     /// has no `count`, the gate looks on after a pass ([`watch`](super::GateSpecBuilder::watch)).
     ///
@@ -59,10 +60,16 @@ impl GateSpec {
         #[cfg(feature = "argo")]
         let annotation = annotation::Annotation::of(template)?;
         #[cfg(feature = "argo")]
-        let counted_ms = annotation.deadline_ms()?.or(counted_ms);
-        if let Some(deadline_ms) = counted_ms {
+        let asked_ms = annotation.deadline_ms()?;
+        #[cfg(not(feature = "argo"))]
+        let asked_ms: Option<i64> = None;
+        if let Some(deadline_ms) = asked_ms.or(counted_ms) {
             let left = deadline_ms.saturating_sub(warm_up_ms).max(0);
-            builder = builder.deadline_ms(deadline_ms).min_duration_ms(left.min(DEFAULT_MIN_DURATION_MS));
+            builder = match asked_ms {
+                Some(asked_ms) => builder.deadline_ms(asked_ms),
+                None => builder.derived_deadline_ms(deadline_ms),
+            };
+            builder = builder.min_duration_ms(left.min(DEFAULT_MIN_DURATION_MS));
         }
         let limits = metrics.iter().filter_map(|metric| metric.consecutive_error_limit.as_ref());
         if let Some(limit) = limits.map(IntOrText::wide).min() {

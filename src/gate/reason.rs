@@ -501,6 +501,15 @@ findings! {
         /// How long the gate ran, in seconds.
         seconds: f64,
     }
+    /// The counters change too rarely for the deadline that the counts of a template make, which is moved.
+    DeadlineExtended = "deadline-extended" {
+        /// The deadline as it was, in seconds after the start.
+        from_seconds: f64,
+        /// The deadline as it is.
+        to_seconds: f64,
+        /// The time between changes of the counters, in seconds.
+        update_seconds: f64,
+    }
     /// The gate was ended before it was settled.
     Terminated = "terminated" {
         /// The checks that were not settled.

@@ -31,6 +31,9 @@ pub(crate) struct GateFields {
     pub(crate) spec: String,
     pub(crate) started: Option<Timestamp>,
     pub(crate) last_tick: Option<Timestamp>,
+    /// The time between changes of the counters for which the deadline was moved, and the deadline since, in milliseconds.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(crate) extended: Option<(i64, i64)>,
     /// When a gate that is watched on first passed.
     #[cfg_attr(feature = "serde", serde(default))]
     pub(crate) passed: Option<Timestamp>,

@@ -1,7 +1,8 @@
 //! The gate as a step function: time and data are arguments, nothing waits.
 
 use super::combine::{End, combine};
-use super::evidence::{Health, Observation, Span, observe, observe_health, traces};
+use super::elements::Seen;
+use super::evidence::{Health, MAX_SETTLE_MS, Observation, Pace, Span, observe, observe_health, traces};
 use super::judge::{Alphas, judge};
 use super::reason::{Finding, Reason, Severity};
 use super::report::{CheckReport, Evidence, Mode, Report};
@@ -25,6 +26,8 @@ pub(crate) struct NativeGate {
     spec: GateSpec,
     started: Option<Timestamp>,
     last_tick: Option<Timestamp>,
+    /// The time between changes of the counters for which the deadline was moved, and the deadline since.
+    extended: Option<(i64, i64)>,
     /// When it first passed, if it is watched on.
     passed: Option<Timestamp>,
     checks: Vec<CheckState>,
@@ -45,7 +48,7 @@ impl NativeGate {
             next_due: None,
         };
         let checks = vec![CheckState::default(); spec.checks.len()];
-        Self { spec, started: None, last_tick: None, passed: None, checks, report }
+        Self { spec, started: None, last_tick: None, extended: None, passed: None, checks, report }
     }
 
     pub(crate) fn start(&mut self, now: Timestamp) {
@@ -65,9 +68,10 @@ impl NativeGate {
         if self.report.next_due.is_none_or(|due| now < due) {
             return Ok(self.answer(false, false));
         }
+        let (checks, health, failed) = self.look(started, now, source);
+        // The look may have moved the deadline.
         let age_ms = now.millis_since(started);
         let end = self.deadline_ms().filter(|deadline| age_ms >= *deadline).map(|_| End::Deadline);
-        let (checks, health, failed) = self.look(started, now, source);
         self.last_tick = Some(now);
         Ok(self.conclude(checks, &health, started, now, end, failed))
     }
@@ -92,8 +96,12 @@ impl NativeGate {
             // Only a look at the data passes a gate.
             self.report.verdict = Verdict::Inconclusive;
         }
-        let is_old =
-            |reason: &Reason| matches!(reason.finding, Finding::WarmingUp { .. } | Finding::Watching { .. });
+        let is_old = |reason: &Reason| {
+            matches!(
+                reason.finding,
+                Finding::WarmingUp { .. } | Finding::Watching { .. } | Finding::DeadlineExtended { .. }
+            )
+        };
         let kept = kept.into_iter().filter(|reason| !is_old(reason));
         self.report.reasons.extend(kept);
         self.report.reasons.sort_by_key(|reason| match reason.severity {
@@ -120,6 +128,7 @@ impl NativeGate {
             spec: self.spec.fingerprint(),
             started: self.started,
             last_tick: self.last_tick,
+            extended: self.extended,
             passed: self.passed,
             checks: self.checks.clone(),
             strict: None,
@@ -136,8 +145,8 @@ impl NativeGate {
                 "the state is not that of a native gate with these checks",
             ));
         }
-        let GateFields { started, last_tick, passed, checks, report, .. } = state;
-        Ok(Self { spec, started, last_tick, passed, checks, report })
+        let GateFields { started, last_tick, extended, passed, checks, report, .. } = state;
+        Ok(Self { spec, started, last_tick, extended, passed, checks, report })
     }
 
     /// Counts and judges every check; says whether some source failed.
@@ -153,6 +162,7 @@ impl NativeGate {
         let mut failed = false;
         let mut reports = Vec::with_capacity(self.spec.checks.len());
         let mut selected: Vec<(&Selector, Vec<Labels>)> = Vec::new();
+        let mut pace = Pace::default();
         for (check, state) in self.spec.checks.iter().zip(&mut self.checks) {
             if now <= origin {
                 reports.push(waiting(check, origin, now));
@@ -161,11 +171,12 @@ impl NativeGate {
             let after = state.until.unwrap_or(origin);
             let span = Span { origin, after, now, settle_ms: options.settle_ms };
             match look_at(check, state, span, source, (alphas, &self.spec.trace_link)) {
-                Ok((report, labels)) => {
+                Ok(seen) => {
                     state.source_errors = 0;
-                    reports.push(report);
+                    reports.push(seen.report);
                     if !check.dry_run {
-                        selected.push((check.traffic(), labels));
+                        selected.push((check.traffic(), seen.selected));
+                        pace = pace.slower(seen.pace);
                     }
                 }
                 Err(error) => {
@@ -200,7 +211,20 @@ impl NativeGate {
                 }
             }
         }
+        self.extend(pace);
         (reports, health, failed)
+    }
+
+    /// Moves a deadline that nobody asked for where counters change so rarely that two of their changes do not fit before it.
+    fn extend(&mut self, pace: Pace) {
+        let options = &self.spec.options;
+        let (Some(deadline), true) = (self.deadline_ms(), options.deadline_is_derived) else { return };
+        let settle = options.settle_ms.unwrap_or(pace.scrape_ms).min(MAX_SETTLE_MS);
+        let two = pace.update_ms.saturating_mul(2);
+        let needed = options.warm_up_ms.saturating_add(two).saturating_add(settle);
+        if pace.update_ms > 0 && needed > deadline {
+            self.extended = Some((pace.update_ms, needed));
+        }
     }
 
     fn conclude(
@@ -227,6 +251,12 @@ impl NativeGate {
         if combined.verdict == Verdict::Pass && !combined.settled {
             self.passed.get_or_insert(now);
         }
+        if let (Some((update, to)), Some(from)) = (self.extended, self.spec.options.deadline_ms) {
+            let [from_seconds, to_seconds, update_seconds] =
+                [from, to, update].map(|millis| millis as f64 / 1000.0);
+            let finding = Finding::DeadlineExtended { from_seconds, to_seconds, update_seconds };
+            self.report.reasons.push(Reason::new(Severity::Information, None, finding));
+        }
         if let Some(since) = self.passed {
             let finding = Finding::Watching { since, seconds: since.millis_since(started) as f64 / 1000.0 };
             self.report.reasons.push(Reason::new(Severity::Information, None, finding));
@@ -237,7 +267,8 @@ impl NativeGate {
 
     /// The age at which it ends if it has not passed by then.
     fn deadline_ms(&self) -> Option<i64> {
-        self.spec.options.deadline_ms.filter(|_| self.passed.is_none())
+        let deadline = self.spec.options.deadline_ms.filter(|_| self.passed.is_none());
+        deadline.map(|deadline| self.extended.map_or(deadline, |(_, extended)| extended))
     }
 
     /// The next time on the grid of the interval; sooner after a failure of the source, and at the deadline.
@@ -272,7 +303,7 @@ fn look_at(
     span: Span,
     source: &Round<'_>,
     (alphas, trace_link): (Alphas, &str),
-) -> Result<(CheckReport, Vec<Labels>)> {
+) -> Result<Seen> {
     if check.by != Grouping::Whole {
         return state.elements.look(check, span, source, (alphas, trace_link));
     }
@@ -280,7 +311,7 @@ fn look_at(
     state.until = Some(observation.until);
     let mut report = judge(check, &state.tally, &observation, span.origin, &mut state.decision, alphas);
     report.name_traces(&mut state.traces, || traces(check, span, source, trace_link));
-    Ok((report, observation.selected))
+    Ok(Seen { report, selected: observation.selected, pace: observation.pace })
 }
 
 /// A check whose evidence has not begun.

@@ -169,6 +169,7 @@ impl StrictGate {
             spec: self.spec.clone(),
             started: self.started,
             last_tick: self.last_tick,
+            extended: None,
             passed: None,
             checks: Vec::new(),
             strict: Some(self.run.state()),

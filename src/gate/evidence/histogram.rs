@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::increase::{Births, Counted, increase, resets};
 use super::series::{LoadedSeries, load};
-use super::{Observation, Span, Tally, labels_of, not_floats, settled, traffic_obstacle};
+use super::{Observation, Pace, Span, Tally, labels_of, not_floats, settled, traffic_obstacle};
 use crate::error::Result;
 use crate::gate::reason::Finding;
 use crate::gate::spec::Selector;
@@ -63,8 +63,13 @@ pub(super) fn observe_quantile(
         };
         add_group(buckets, limit, tally);
     }
-    let mut observation =
-        Observation { series: groups.len(), until, selected: labels_of(&loaded), ..Observation::default() };
+    let mut observation = Observation {
+        series: groups.len(),
+        until,
+        selected: labels_of(&loaded),
+        pace: Pace::of(&loaded),
+        ..Observation::default()
+    };
     observation.obstacle = not_floats(buckets, &loaded)
         .or(traffic_obstacle(buckets, &loaded, span, source)?)
         .or(problem.map(|problem| Finding::NotAClassicHistogram {

@@ -105,6 +105,32 @@ pub(crate) struct Observation {
     pub(crate) selected: Vec<Labels>,
     /// What may be missing among the data that the check judges.
     pub(crate) losses: Vec<Loss>,
+    /// How often the traffic's counters are scraped, and change.
+    pub(crate) pace: Pace,
+}
+
+/// How often counters are scraped, and how often they change, in milliseconds; 0 where that is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pace {
+    pub(crate) scrape_ms: i64,
+    pub(crate) update_ms: i64,
+}
+
+impl Pace {
+    fn of(loaded: &Loaded) -> Self {
+        Self {
+            scrape_ms: loaded.interval_ms.unwrap_or(0).min(MAX_SETTLE_MS),
+            update_ms: loaded.update_ms.unwrap_or(0).min(STALE_MS),
+        }
+    }
+
+    /// The slower of two.
+    pub(crate) fn slower(self, other: Self) -> Self {
+        Self {
+            scrape_ms: self.scrape_ms.max(other.scrape_ms),
+            update_ms: self.update_ms.max(other.update_ms),
+        }
+    }
 }
 
 /// When and from where a check counts.
@@ -218,6 +244,7 @@ fn observe_volume(
         series: loaded.series.len(),
         until,
         selected: labels_of(&loaded),
+        pace: Pace::of(&loaded),
         ..Observation::default()
     })
 }

@@ -36,6 +36,9 @@ pub(crate) struct Loaded {
     pub(crate) histograms: bool,
     /// The time between samples, as the newest ones show it.
     pub(crate) interval_ms: Option<i64>,
+    /// The time between changes of the counters, as the newest ones show it: that of whoever flushes them, where that is rarer
+    /// than scrapes.
+    pub(crate) update_ms: Option<i64>,
 }
 
 /// The series that every matcher accepts, as single series, whatever their age up to `until`.
@@ -81,6 +84,7 @@ pub(crate) fn load(
 ) -> Result<Loaded> {
     let mut loaded = Loaded::default();
     let mut gaps = Vec::new();
+    let mut changes = Vec::new();
     let mut buffer = SampleBuffer::default();
     for series in select(source, selector, now)? {
         buffer.clear();
@@ -92,6 +96,9 @@ pub(crate) fn load(
                 [earlier, later] => later.checked_sub(*earlier).filter(|gap| *gap > 0),
                 _ => None,
             }));
+        }
+        if changes.len() < 64 {
+            changes.extend(changed(&buffer).take(8));
         }
         if one.base.is_none() {
             buffer.clear();
@@ -105,9 +112,29 @@ pub(crate) fn load(
             loaded.series.push(one);
         }
     }
-    gaps.sort_unstable();
-    loaded.interval_ms = gaps.get(gaps.len() / 2).copied();
+    changes.sort_unstable();
+    changes.dedup();
+    let between = changes.windows(2).filter_map(|pair| match pair {
+        [earlier, later] => later.checked_sub(*earlier),
+        _ => None,
+    });
+    loaded.update_ms = median(between.collect());
+    loaded.interval_ms = median(gaps);
     Ok(loaded)
+}
+
+fn median(mut times: Vec<i64>) -> Option<i64> {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied()
+}
+
+/// When a series had another value than before, newest first.
+fn changed(samples: &SampleBuffer) -> impl Iterator<Item = i64> + '_ {
+    let values = samples.times.windows(2).zip(samples.values.windows(2)).rev();
+    values.filter_map(|(times, values)| match (times, values) {
+        ([_, time], [before, value]) if value > before && !is_stale(*before) => Some(*time),
+        _ => None,
+    })
 }
 
 impl LoadedSeries {

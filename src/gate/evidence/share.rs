@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::increase::{Births, count};
 use super::series::{Loaded, load, select};
-use super::{Observation, Span, Tally, labels_of, not_floats, settled_by, traffic_obstacle};
+use super::{Observation, Pace, Span, Tally, labels_of, not_floats, settled_by, traffic_obstacle};
 use crate::error::Result;
 use crate::gate::explain;
 use crate::gate::reason::Finding;
@@ -66,6 +66,7 @@ impl<'a> LoadedShare<'a> {
             series: self.trials.series.len(),
             until,
             selected: labels_of(&self.trials),
+            pace: Pace::of(&self.trials),
             ..Observation::default()
         };
         observation.obstacle = not_floats(trials, &self.trials)
@@ -130,6 +131,7 @@ pub(super) fn observe_comparison(
         tally.mixture.get_or_insert_with(Box::<Mixture>::default).add(counts, pass, fail);
     }
     observation.notes.extend(seen.notes);
+    observation.pace = observation.pace.slower(seen.pace);
     observation.obstacle = observation.obstacle.or(seen.obstacle.map(|finding| Finding::BaselineNoTraffic {
         selector: baseline.trials.text.clone(),
         problem: finding.to_string(),

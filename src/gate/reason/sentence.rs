@@ -324,6 +324,13 @@ impl fmt::Display for Finding {
                 write!(f, "not settled at the deadline after {} s: ", Short(*seconds))?;
                 list(f, unsettled)
             }
+            Self::DeadlineExtended { from_seconds, to_seconds, update_seconds } => write!(
+                f,
+                "the deadline is moved from {} s to {} s, as the counters change every {} s only",
+                Short(*from_seconds),
+                Short(*to_seconds),
+                Short(*update_seconds)
+            ),
             Self::Terminated { unsettled, seconds } => {
                 write!(f, "ended after {} s before it was settled: ", Short(*seconds))?;
                 list(f, unsettled)

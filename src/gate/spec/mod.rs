@@ -31,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) warm_up_ms: i64,
     pub(crate) min_duration_ms: i64,
     pub(crate) deadline_ms: Option<i64>,
+    /// Whether nobody asked for the deadline, so that it may be moved.
+    pub(crate) deadline_is_derived: bool,
     pub(crate) settle_ms: Option<i64>,
     pub(crate) alpha_pass: f64,
     pub(crate) alpha_fail: f64,
@@ -67,6 +69,7 @@ impl GateSpec {
                 warm_up_ms: 0,
                 min_duration_ms: 60_000,
                 deadline_ms: None,
+                deadline_is_derived: false,
                 settle_ms: None,
                 alpha_pass: 0.05,
                 alpha_fail: 0.05,
@@ -140,6 +143,12 @@ impl GateSpecBuilder {
     pub fn deadline_ms(mut self, deadline_ms: i64) -> Self {
         self.options.deadline_ms = Some(deadline_ms);
         self
+    }
+
+    /// The same where nobody asked for it: it is moved where counters change too rarely for it.
+    pub(crate) fn derived_deadline_ms(mut self, deadline_ms: i64) -> Self {
+        self.options.deadline_is_derived = true;
+        self.deadline_ms(deadline_ms)
     }
 
     /// How old, in milliseconds, a scrape must be to count, so that counters scraped at different moments agree.

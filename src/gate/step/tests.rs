@@ -1,3 +1,4 @@
+mod deadline;
 mod watch;
 
 use proptest::prelude::*;
