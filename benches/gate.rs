@@ -2,7 +2,7 @@
 //!
 //! Limits (one core of the machine that the budgets were set on): a tick of three native checks on a store of 10,000
 //! series 1 ms; a strict tick of the walkthrough's three queries 60 µs on 50,000 series; a round of a thousand native gates with
-//! three checks each over 100,000 series 100 ms.
+//! three checks each over 100,000 series 100 ms; the replay of an hour with a look every 10 s 50 ms.
 #![expect(missing_docs, reason = "criterion's macro makes a public function")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot be set up is to stop")]
 
@@ -26,11 +26,11 @@ const BOUNDS: [&str; 16] = [
 const FAST: [&str; 8] = ["2.0", "4.0", "6.0", "8.0", "10.0", "50.0", "100.0", "200.0"];
 const ARGS: [(&str, &str); 2] = [("namespace", "shop"), ("canary-hash", "hash7")];
 
-/// Pods of the walkthrough until there are `series` series, scraped every 10 s for five minutes.
-fn store(series: usize) -> Snapshot {
+/// Pods of the walkthrough until there are `series` series, scraped so often, every 10 s.
+fn store(series: usize, scrapes: i32) -> Snapshot {
     let store = Store::in_memory(StoreOptions::new());
     let mut appender = store.appender();
-    for scrape in 0..30 {
+    for scrape in 0..i64::from(scrapes) {
         let collector = [("instance", "10.1.0.1:8889"), ("job", "pods"), ("namespace", "observability")];
         let time = Timestamp::from_secs(START + scrape * 10);
         appender.append(&labels("up", &collector, &[]), Sample::float(time, 1.0)).unwrap();
@@ -84,7 +84,7 @@ fn store(series: usize) -> Snapshot {
         let mut appender = store.appender();
         for (labels, rate) in &all {
             let handle = appender.handle(labels).unwrap();
-            for scrape in 0..30 {
+            for scrape in 0..scrapes {
                 let value = if *rate == 0.0 { 1.0 } else { rate * f64::from(scrape) };
                 let time = Timestamp::from_secs(START + i64::from(scrape) * 10);
                 appender.append_to(&handle, Sample::float(time, value)).unwrap();
@@ -103,7 +103,7 @@ fn labels(name: &str, target: &[(&str, &str)], own: &[(&str, &str)]) -> Labels {
 }
 
 fn ticks(c: &mut Criterion) {
-    let source = store(10_000);
+    let source = store(10_000, 30);
     let start = Timestamp::from_secs(START + 100);
     let spec = GateFile::from_yaml(GATE).unwrap().build(&ARGS).unwrap();
     let mut gate = Gate::new(spec);
@@ -135,9 +135,29 @@ fn ticks(c: &mut Criterion) {
     c.bench_function("state to JSON", |b| b.iter(|| black_box(gate.state().to_json())));
 }
 
+/// An hour of looks every ten seconds, over what was recorded, by the time on a core.
+fn replay(c: &mut Criterion) {
+    let source = store(400, 365);
+    let (start, end) = (Timestamp::from_secs(START), Timestamp::from_secs(START + 3_600));
+    // A gate that would be settled at once watches on.
+    let text = GATE.replace("checks:", "watch: on\nchecks:");
+    let spec = GateFile::from_yaml(&text).unwrap().build(&ARGS).unwrap();
+    c.bench_function("replay of an hour, 360 looks, 3 checks", |b| {
+        b.iter_custom(|times| {
+            let before = clock::on_core();
+            for _ in 0..times {
+                let mut looks = 0;
+                let report = Gate::new(spec.clone()).replay(&source, start, end, |_| looks += 1).unwrap();
+                assert!(looks == 361 && report.settled);
+            }
+            Duration::from_secs_f64(clock::on_core() - before)
+        });
+    });
+}
+
 /// A fleet of canaries, all due at one instant: one round, by the time on a core.
 fn rounds(c: &mut Criterion) {
-    let source = store(100_000);
+    let source = store(100_000, 30);
     let start = Timestamp::from_secs(START + 100);
     let round = |gates: usize| {
         let mut set = GateSet::new();
@@ -176,5 +196,5 @@ fn rounds(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, ticks, rounds);
+criterion_group!(benches, ticks, replay, rounds);
 criterion_main!(benches);

@@ -150,6 +150,7 @@ pub(crate) fn difference_bounds(counts: Pair, alpha: f64) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::stats::simulation::Coins;
     use proptest::prelude::*;
 
     fn pair(events: f64, trials: f64, baseline_events: f64, baseline_trials: f64) -> Pair {
@@ -236,6 +237,59 @@ mod tests {
         assert!(passes >= 350 && fails <= 2, "{passes} {fails}");
         let (passes, fails) = count(0.16);
         assert!(passes <= 2 && fails >= 380, "{passes} {fails}");
+    }
+
+    /// The looks until passing, and until failing, of a canary that takes a share of 200 requests a tick.
+    fn first(
+        ratio: f64,
+        baseline: f64,
+        share: impl Fn(i32) -> f64,
+        coins: &mut Coins,
+    ) -> (Option<i32>, Option<i32>) {
+        let limit = libm::log(20.0);
+        let mut mixture = Mixture::default();
+        let (mut passed, mut failed) = (None, None);
+        for tick in 1..=200 {
+            let trials = (200.0 * share(tick)).round();
+            let mut draw = |trials: f64, ratio: f64| {
+                (0..trials as u32).map(|_| f64::from(u8::from(coins.uniform() < ratio))).sum::<f64>()
+            };
+            let (events, baseline_events) = (draw(trials, ratio * baseline), draw(200.0 - trials, baseline));
+            mixture.add(pair(events, trials, baseline_events, 200.0 - trials), 1.5, 1.5);
+            passed = passed.or((mixture.ln_e_pass() >= limit).then_some(tick));
+            failed = failed.or((mixture.ln_e_fail() >= limit).then_some(tick));
+        }
+        (passed, failed)
+    }
+
+    #[test]
+    fn a_canary_at_the_factor_rarely_passes_or_fails_whatever_its_share_of_the_traffic() {
+        let runs = 60;
+        let mut coins = Coins::new(17);
+        let shares: [fn(i32) -> f64; 3] = [|_| 0.1, |_| 0.5, |tick| 0.1 + 0.4 * f64::from(tick) / 200.0];
+        for baseline in [0.01, 0.05] {
+            for share in shares {
+                let all: Vec<_> = (0..runs).map(|_| first(1.5, baseline, share, &mut coins)).collect();
+                let passed = all.iter().filter(|(passed, _)| passed.is_some()).count();
+                let failed = all.iter().filter(|(_, failed)| failed.is_some()).count();
+                // 5 % and three standard errors.
+                assert!(passed <= 8 && failed <= 8, "{baseline}: {passed} pass, {failed} fail");
+            }
+        }
+    }
+
+    #[test]
+    fn a_canary_as_good_as_its_baseline_passes_soon_and_one_three_times_worse_fails_soon() {
+        let mut coins = Coins::new(19);
+        let mut median = |ratio: f64, of: fn((Option<i32>, Option<i32>)) -> Option<i32>| {
+            let mut ticks: Vec<i32> =
+                (0..60).filter_map(|_| of(first(ratio, 0.05, |_| 0.5, &mut coins))).collect();
+            assert!(ticks.len() >= 59, "{ratio}: {}", ticks.len());
+            ticks.sort_unstable();
+            ticks[ticks.len() / 2]
+        };
+        let (pass, fail) = (median(1.0, |all| all.0), median(3.0, |all| all.1));
+        assert!(pass <= 30 && fail <= 7, "{pass} {fail}");
     }
 
     proptest! {
