@@ -72,8 +72,8 @@ mod tests {
     use crate::error::{Error, ErrorKind, Result};
     use crate::gate::fixture::Fixture;
     use crate::gate::report::CheckReport;
+    use crate::gate::run::Gate;
     use crate::gate::spec::{Check, GateSpec};
-    use crate::gate::step::NativeGate;
     use crate::model::{Matcher, SeriesExemplars, Timestamp};
     use crate::source::{SelectRequest, SeriesSet};
 
@@ -103,7 +103,7 @@ mod tests {
 
     fn judged(check: Check, source: &dyn Source) -> CheckReport {
         let spec = GateSpec::builder("g").check(check).trace_link("https://traces/{trace_id}/x");
-        let mut gate = NativeGate::new(spec.build().unwrap());
+        let mut gate = Gate::new(spec.build().unwrap());
         gate.start(Timestamp::from_secs(0));
         while let Some(due) = gate.next_due().filter(|due| *due <= Timestamp::from_secs(300)) {
             gate.tick(due, source).unwrap();
