@@ -12,7 +12,7 @@ use super::batch::Rows;
 use super::cohort::Learning;
 use super::exemplars;
 use super::handle::{FamilyHandle, SeriesHandle};
-use super::index::{Index, ItemRef, SeriesRef, histogram_column, shared_labels};
+use super::index::{Index, ItemRef, SeriesRef, histogram_column, is_shared, shared_labels};
 use super::pin::Pin;
 use super::{Inner, Store};
 
@@ -429,14 +429,17 @@ impl Inner {
     /// Before any of these series is made: those that look like a histogram's may be in segments that nobody has asked for them
     /// yet, as a part of one or on their own, and must not become the other.
     fn know_columns<'a>(&self, labels: impl Iterator<Item = &'a Labels>) {
+        let segments = self.view.read().segments.clone();
+        if segments.is_empty() {
+            return;
+        }
         let mut before = Labels::empty();
         for labels in labels {
             let Some((_, base)) = histogram_column(labels) else { continue };
-            let shared = shared_labels(labels, base);
-            if shared == before {
+            if is_shared(&before, labels, base) {
                 continue;
             }
-            let segments = self.view.read().segments.clone();
+            let shared = shared_labels(labels, base);
             for segment in segments.iter() {
                 // What cannot be read is not there for queries either.
                 let _joined = segment.join_histogram(&self.index, &shared);

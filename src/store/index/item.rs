@@ -116,7 +116,7 @@ pub(crate) fn shared_labels(labels: &Labels, base: &str) -> Labels {
 }
 
 /// Whether a family with the labels `own` is the one of a series with these labels, whose name splits into `base` and a suffix.
-pub(super) fn is_shared(own: &Labels, labels: &Labels, base: &str) -> bool {
+pub(crate) fn is_shared(own: &Labels, labels: &Labels, base: &str) -> bool {
     let mut own = own.iter();
     let mut rest = labels.iter().filter(|label| *label.name != *BUCKET_BOUND);
     let same = rest.all(|label| {

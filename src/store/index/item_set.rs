@@ -59,6 +59,16 @@ impl ItemSet {
         match self {
             Self::Few(few) => {
                 let mut list: SmallVec<[u32; FEW]> = items(few).collect();
+                if more.start() == more.end()
+                    && list.len() < FEW
+                    && list.last().is_none_or(|last| last < more.start())
+                {
+                    // Items come in the order of their numbers, mostly.
+                    let last = list.last().copied().unwrap_or(0);
+                    let (bytes, length) = varint::bytes(u64::from(more.start().wrapping_sub(last)));
+                    *few = [few, bytes.get(..length).unwrap_or_default()].concat().into();
+                    return;
+                }
                 let before = list.partition_point(|item| item < more.start());
                 let behind = list.partition_point(|item| item <= more.end());
                 let known = behind.saturating_sub(before);

@@ -28,8 +28,8 @@ use crate::model::{Label, Labels};
 use super::options::Limits;
 pub(crate) use columns::ColumnList;
 use columns::ColumnLists;
-pub(crate) use item::{Item, ItemRef, SeriesRef, column_name, histogram_column, shared_labels};
-use item::{is_shared, split_name};
+use item::split_name;
+pub(crate) use item::{Item, ItemRef, SeriesRef, column_name, histogram_column, is_shared, shared_labels};
 pub(crate) use leave::ItemBits;
 use leave::Leaving;
 use limits::check_labels;
@@ -256,12 +256,16 @@ impl Index {
         }
         let position = u32::try_from(columns.len()).unwrap_or(u32::MAX);
         let columns = columns.clone();
+        // Buckets share a name, and the item is told once by each.
+        let is_told = columns.iter().any(|own| own.suffix() == column.suffix());
         let column = self.interned_column(column);
-        let name = self.symbols.intern(&column_name(base, &column));
+        let name = (!is_told).then(|| column_name(base, &column));
         let longer = self.columns.longer(&columns, column);
         self.set_columns(item, &longer);
-        let metric_name = self.symbols.intern(METRIC_NAME);
-        self.post(&metric_name, &name, item);
+        if let Some(name) = name {
+            let (metric_name, name) = (self.symbols.intern(METRIC_NAME), self.symbols.intern(&name));
+            self.post(&metric_name, &name, item);
+        }
         Ok(Some(SeriesRef { item, column: position }))
     }
 
