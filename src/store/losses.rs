@@ -15,6 +15,8 @@ use crate::model::{Loss, Lost, Timestamp};
 
 /// Losses of one kind this near to one another are one.
 const APART_MS: i64 = 300_000;
+/// Samples that a limit keeps out are in doubt up to the end of such a span.
+const MINUTE_MS: i64 = 60_000;
 /// So many losses stay on record.
 const MOST: usize = 256;
 
@@ -154,17 +156,25 @@ impl Inner {
     pub(super) fn refused_samples(&self, refused: &[Refusal]) {
         let limited = refused.iter().filter(|refusal| refusal.error.kind() == ErrorKind::Limit);
         let times = limited.map(|refusal| refusal.timestamp);
-        if let (Some(first), Some(last)) = (times.clone().min(), times.max()) {
-            self.lose(&Loss::new(Lost::Refused, first.minus_millis(1), last));
+        let (Some(first), Some(last)) = (times.clone().min(), times.max()) else { return };
+        // To the full minute: what is published holds until then.
+        let minute = last.as_millis().saturating_add(MINUTE_MS.saturating_sub(1));
+        let minute = Timestamp::from_millis(minute.saturating_sub(minute.rem_euclid(MINUTE_MS)));
+        let is_news = self.lose(&Loss::new(Lost::Refused, first.minus_millis(1), minute.max(last)));
+        if let (true, Some(disk)) = (is_news, &self.disk) {
+            // Other series go on: no end of this process would put these times in doubt.
+            let published = disk.sync.check().and_then(|()| disk.manifest.lock().publish(&*disk.backing));
+            let _noted = disk.note(published);
         }
     }
 
-    fn lose(&self, loss: &Loss) {
+    /// Answers whether that was not known.
+    fn lose(&self, loss: &Loss) -> bool {
         {
             let mut view = self.view.write();
             let mut losses = view.losses.to_vec();
             if !add(&mut losses, loss.clone()) {
-                return;
+                return false;
             }
             keep_few(&mut losses);
             view.losses = losses.into();
@@ -174,6 +184,7 @@ impl Inner {
             add(losses, loss.clone());
             keep_few(losses);
         }
+        true
     }
 
     /// What a store that has failed does not take.
@@ -258,6 +269,22 @@ mod tests {
         store.acknowledge_losses(at(120)).unwrap();
         assert!(touched(&store, 100, 115).is_empty());
         assert_eq!(touched(&store, 100, 10_000), [Lost::Refused]);
+    }
+
+    #[test]
+    fn samples_that_a_limit_kept_out_stay_a_loss_whatever_becomes_of_the_process() {
+        let disk = Arc::new(SimulatedDisk::new(7));
+        let limits = Limits { series: 1, min_free_bytes: 0, ..Limits::default() };
+        let store = Store::open_on(disk.clone(), StoreOptions::new().limits(limits)).unwrap();
+        append(&store, "a", 100).unwrap();
+        for time in [130, 140, 170] {
+            assert_eq!(append(&store, "b", time).unwrap(), 1);
+            append(&store, "a", time).unwrap();
+        }
+        append(&store, "a", 1_000).unwrap();
+        let next = on_disk(&Arc::new(disk.power_cut(1)));
+        assert!([130, 140, 170].iter().all(|time| touched(&next, time - 1, *time) == [Lost::Refused]));
+        assert!(touched(&next, 0, 129).is_empty() && touched(&next, 180, 998).is_empty());
     }
 
     #[test]
