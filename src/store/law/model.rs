@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::Store;
 use super::{Content, content};
+use crate::model::{Timestamp, Window};
 
 /// What was told to the store, in order, and how much of it is promised to last.
 #[derive(Default)]
@@ -128,6 +129,7 @@ impl Model {
                 self.durable
             )
         });
+        self.assert_loss_is_told(store, there, &found);
         self.forgotten = border;
         self.told.truncate(there);
         self.durable = there;
@@ -135,6 +137,19 @@ impl Model {
         self.newest.clear();
         for told in &self.told {
             see_told(&mut self.newest, told);
+        }
+    }
+
+    /// Samples that were told after what is there are in doubt, but for those that lag behind that: nobody knows how far.
+    fn assert_loss_is_told(&self, store: &Store, there: usize, found: &Content) {
+        let (border, mut newest) = (self.border(), BTreeMap::new());
+        self.told[..there].iter().for_each(|told| see_told(&mut newest, told));
+        let newest = newest.values().copied().max().unwrap_or(i64::MIN).max(border.saturating_add(1));
+        let (losses, wanted) = (store.losses(), self.all(self.told.len()));
+        for (name, time) in wanted.keys().filter(|key| key.1 >= newest && !found.contains_key(*key)) {
+            let own = Window::new(Timestamp::from_millis(time - 1), Timestamp::from_millis(*time));
+            let is_told = losses.iter().any(|loss| loss.touches(own));
+            assert!(is_told, "{name} at {time} is lost without a word: {losses:?}");
         }
     }
 
