@@ -234,7 +234,7 @@ impl Chunk {
             Self::Merged(merged) => merged.byte_size(),
             Self::Masked(masked) => masked.byte_size(),
         };
-        held.saturating_add(2 * size_of::<usize>())
+        held.saturating_add(size_of::<[usize; 2]>())
     }
 
     /// First and last time; `None` without a sample.

@@ -26,10 +26,13 @@ pub(crate) struct Round<'a> {
     targets: OnceLock<Targets>,
 }
 
+/// The values of a label.
+type LabelValues = Arc<[Arc<str>]>;
+
 #[derive(Default)]
 struct Remembered {
     sets: HashMap<(Vec<Matcher>, Window, bool), SeriesSet>,
-    values: HashMap<(String, Vec<Matcher>, Window), Arc<[Arc<str>]>>,
+    values: HashMap<(String, Vec<Matcher>, Window), LabelValues>,
     evaluations: HashMap<(String, At), (Arc<Evaluation>, Vec<Loss>)>,
     size: usize,
 }
@@ -74,12 +77,12 @@ impl<'a> Round<'a> {
     }
 
     /// As [`Source::label_values`].
-    pub(crate) fn values(&self, name: &str, matchers: &[Matcher], window: Window) -> Result<Arc<[Arc<str>]>> {
+    pub(crate) fn values(&self, name: &str, matchers: &[Matcher], window: Window) -> Result<LabelValues> {
         let key = (name.to_owned(), matchers.to_vec(), window);
         if let Some(values) = self.remembered.lock().values.get(&key) {
             return Ok(values.clone());
         }
-        let values: Arc<[Arc<str>]> = self.source.label_values(name, matchers, window)?.into();
+        let values: LabelValues = self.source.label_values(name, matchers, window)?.into();
         let mut remembered = self.remembered.lock();
         if remembered.takes(values.len()) {
             remembered.values.insert(key, values.clone());
@@ -181,7 +184,10 @@ mod tests {
         let up = Matcher::equal("__name__", "up");
         let of_a = [up.clone(), Matcher::equal("instance", "a")];
         for _ in 0..3 {
-            assert_eq!((select(&[up.clone()], 100), select(&of_a, 100), select(&of_a, 50)), (2, 1, 1));
+            assert_eq!(
+                (select(std::slice::from_ref(&up), 100), select(&of_a, 100), select(&of_a, 50)),
+                (2, 1, 1)
+            );
             assert_eq!(asked(), 3);
         }
         let engine = Engine::new();

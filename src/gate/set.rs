@@ -262,5 +262,6 @@ impl GateSetState {
     }
 }
 
-#[cfg(all(test, feature = "argo"))]
+#[cfg(test)]
+#[cfg(feature = "argo")]
 mod tests;
