@@ -142,12 +142,6 @@ fn evidence(check: &CheckSpec, tally: &Tally, ln_pass: f64, ln_fail: f64, alphas
     if !(trials > 0.0 && most <= trials && fewest >= 0.0) {
         return Evidence::None;
     }
-    let (low, _) = confidence_sequence(fewest, trials, alphas.fail);
-    let (_, high) = confidence_sequence(most, trials, alphas.pass);
-    let always = Interval { low, high, confidence: 1.0 - alphas.pass };
-    let (exact_low, _) = clopper_pearson(fewest, trials, alphas.pass);
-    let (_, exact_high) = clopper_pearson(most, trials, alphas.pass);
-    let once = Interval { low: exact_low, high: exact_high, confidence: 1.0 - alphas.pass };
     let finite = |ln: f64| ln.is_finite().then_some(ln);
     match &check.kind {
         CheckKind::Quantile { phi, .. } => {
@@ -165,14 +159,17 @@ fn evidence(check: &CheckSpec, tally: &Tally, ln_pass: f64, ln_fail: f64, alphas
                 ln_e_fail: finite(ln_fail),
             }
         }
+        // Of anything else the fewest events are the most.
         _ => {
-            let (low, high) = wilson(fewest, trials, alphas.pass);
+            let interval = |(low, high)| Interval { low, high, confidence: 1.0 - alphas.pass };
+            let (low, _) = confidence_sequence(fewest, trials, alphas.fail);
+            let (_, high) = confidence_sequence(fewest, trials, alphas.pass);
             Evidence::Ratio {
                 events: fewest,
                 trials,
-                always,
-                once,
-                wilson: Interval { low, high, confidence: 1.0 - alphas.pass },
+                always: interval((low, high)),
+                once: interval(clopper_pearson(fewest, trials, alphas.pass)),
+                wilson: interval(wilson(fewest, trials, alphas.pass)),
                 ln_e_pass: finite(ln_pass),
                 ln_e_fail: finite(ln_fail),
             }

@@ -12,9 +12,15 @@ pub(crate) fn clopper_pearson(events: f64, trials: f64, alpha: f64) -> (f64, f64
         return wilson(events, trials, alpha);
     }
     let misses = trials - events;
-    let low = if events <= 0.0 { 0.0 } else { beta_inc_inverse(alpha, events, misses + 1.0) };
-    let high = if misses <= 0.0 { 1.0 } else { beta_inc_inverse(1.0 - alpha, events + 1.0, misses) };
-    (low, high)
+    // Where all trials end alike the incomplete beta function is a power.
+    let all_alike = libm::log(alpha) / trials;
+    if events <= 0.0 {
+        return (0.0, -libm::expm1(all_alike));
+    }
+    if misses <= 0.0 {
+        return (libm::exp(all_alike), 1.0);
+    }
+    (beta_inc_inverse(alpha, events, misses + 1.0), beta_inc_inverse(1.0 - alpha, events + 1.0, misses))
 }
 
 /// The score interval of a ratio (Wilson 1927), each end missed with probability about `alpha`: narrower than the
