@@ -47,8 +47,8 @@ pub use promql::{
 };
 #[cfg(feature = "rules")]
 pub use rules::{
-    Alert, AlertState, GroupEvaluation, RuleEvaluation, RuleGroups, RuleManager, RuleUnitTest,
-    RuleUnitTestReport, TestGroupReport,
+    Alert, AlertState, GroupEvaluation, RecordedSource, RuleEvaluation, RuleGroups, RuleManager,
+    RuleUnitTest, RuleUnitTestReport, TestGroupReport,
 };
 pub use source::{CustomBuckets, Family, Item, SelectRequest, Series, SeriesSet, Source};
 pub use store::{

@@ -7,6 +7,7 @@
 mod custom_buckets;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod watched;
 
 use std::cmp::Ordering;
 use std::sync::{Arc, OnceLock};
@@ -14,6 +15,7 @@ use std::sync::{Arc, OnceLock};
 use smallvec::SmallVec;
 
 pub use custom_buckets::CustomBuckets;
+pub(crate) use watched::Watched;
 
 use crate::chunk::{Chunk, Column, Wanted};
 pub(crate) use crate::chunk::{FamilyBuffer, FamilyEnds, Layout};
@@ -67,6 +69,12 @@ pub trait Source: Send + Sync {
     fn exemplars(&self, matchers: &[Matcher], window: Window) -> Result<Vec<SeriesExemplars>> {
         let _ = (matchers, window);
         Ok(Vec::new())
+    }
+
+    /// The same of the series that a request asks for; by default everything that is missing within its window. A source may
+    /// know of losses that concern some of its series only.
+    fn losses_of(&self, request: &SelectRequest<'_>) -> Vec<Loss> {
+        self.losses(request.window)
     }
 }
 

@@ -4,14 +4,8 @@
 //! counted has happened, and a sample of a counter that is missing takes nothing back. In strict mode a measurement whose query
 //! looked at such a span is Argo's Error, whatever its value, and Argo's counting of errors applies.
 
-use std::sync::Arc;
-
-use parking_lot::Mutex;
-
 use super::reason::{Finding, MissingSamples};
-use crate::error::Result;
-use crate::model::{Loss, Lost, Matcher, Timestamp, Window};
-use crate::source::{SelectRequest, SeriesSet, Source};
+use crate::model::{Loss, Lost, Timestamp};
 
 impl Finding {
     /// The reason for which a window that this loss touches shows nothing.
@@ -30,50 +24,8 @@ impl Finding {
             Lost::Salvaged | Lost::Segment => Self::DataDamaged(missing),
             Lost::Refused => Self::LimitExceeded(missing),
             Lost::StoreFailed => Self::StoreFailed(missing),
+            Lost::RuleFailed => Self::RuleFailed(missing),
         }
-    }
-}
-
-/// A source that notes what is missing in the windows that it is asked for: whatever offsets, ranges, lookback and
-/// subqueries make of them.
-pub(crate) struct Watched<'a> {
-    source: &'a dyn Source,
-    losses: Mutex<Vec<Loss>>,
-}
-
-impl<'a> Watched<'a> {
-    pub(crate) fn new(source: &'a dyn Source) -> Self {
-        Self { source, losses: Mutex::default() }
-    }
-
-    /// What was missing, each loss once.
-    pub(crate) fn into_losses(self) -> Vec<Loss> {
-        self.losses.into_inner()
-    }
-
-    fn note(&self, window: Window) {
-        let mut losses = self.losses.lock();
-        for loss in self.source.losses(window) {
-            if !losses.contains(&loss) {
-                losses.push(loss);
-            }
-        }
-    }
-}
-
-impl Source for Watched<'_> {
-    fn select(&self, request: &SelectRequest<'_>) -> Result<SeriesSet> {
-        self.note(request.window);
-        self.source.select(request)
-    }
-
-    fn label_values(&self, name: &str, matchers: &[Matcher], window: Window) -> Result<Vec<Arc<str>>> {
-        self.note(window);
-        self.source.label_values(name, matchers, window)
-    }
-
-    fn losses(&self, window: Window) -> Vec<Loss> {
-        self.source.losses(window)
     }
 }
 

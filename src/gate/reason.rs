@@ -86,7 +86,7 @@ pub struct MissingSamples {
     pub from: Option<Timestamp>,
     /// None later than this are missing for this reason; none while that is not known.
     pub until: Option<Timestamp>,
-    /// The store's file that is at fault; empty if none is.
+    /// The store's file that is at fault, or the file, group and name of the rule; empty if none is.
     pub file: String,
     /// Bytes that could not be used.
     pub bytes: u64,
@@ -483,6 +483,8 @@ findings! {
     DataDamaged = "data-damaged" (MissingSamples)
     /// The source's store has failed and takes nothing.
     StoreFailed = "store-failed" (MissingSamples)
+    /// A rule that records the series failed.
+    RuleFailed = "rule-failed" (MissingSamples)
     /// The source's store refused samples: there was no room for them, or a limit was reached.
     LimitExceeded = "limit-exceeded" (MissingSamples)
     /// The source did not answer.

@@ -8,12 +8,11 @@ use std::sync::{Arc, OnceLock};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
-use super::doubt::Watched;
 use super::evidence::Targets;
 use crate::error::Result;
 use crate::model::{Loss, Matcher, SeriesExemplars, Timestamp, Window};
 use crate::promql::{Engine, Evaluation, Query, Value};
-use crate::source::{SelectRequest, SeriesSet, Source};
+use crate::source::{SelectRequest, SeriesSet, Source, Watched};
 
 /// What a round remembers, in series, label values and samples; beyond it questions are asked anew.
 const MAX_REMEMBERED: usize = 200_000;
@@ -141,6 +140,10 @@ impl Source for Round<'_> {
 
     fn losses(&self, window: Window) -> Vec<Loss> {
         self.source.losses(window)
+    }
+
+    fn losses_of(&self, request: &SelectRequest<'_>) -> Vec<Loss> {
+        self.source.losses_of(request)
     }
 
     fn exemplars(&self, matchers: &[Matcher], window: Window) -> Result<Vec<SeriesExemplars>> {

@@ -20,12 +20,21 @@ pub enum Lost {
     Refused,
     /// The store has failed: it takes nothing before it is opened again.
     StoreFailed,
+    /// A rule that records the series could not be evaluated, or the store did not take what it came to.
+    RuleFailed,
 }
 
 impl Lost {
     /// Every kind there is.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::UncleanEnd, Self::TornEnd, Self::Salvaged, Self::Segment, Self::Refused, Self::StoreFailed];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::UncleanEnd,
+        Self::TornEnd,
+        Self::Salvaged,
+        Self::Segment,
+        Self::Refused,
+        Self::StoreFailed,
+        Self::RuleFailed,
+    ];
 
     pub(crate) fn number(self) -> u64 {
         match self {
@@ -35,6 +44,7 @@ impl Lost {
             Self::Segment => 3,
             Self::Refused => 4,
             Self::StoreFailed => 5,
+            Self::RuleFailed => 6,
         }
     }
 
@@ -52,6 +62,7 @@ impl fmt::Display for Lost {
             Self::Segment => "a damaged segment was left out",
             Self::Refused => "samples were refused",
             Self::StoreFailed => "the store has failed and takes nothing",
+            Self::RuleFailed => "a rule that records them failed",
         })
     }
 }
@@ -68,7 +79,7 @@ pub struct Loss {
     pub bytes: u64,
     /// Batches that could not be used, as far as they could be told apart.
     pub frames: u64,
-    /// The file, from the store's folder; empty where the loss is of no file.
+    /// The file, from the store's folder, or the file, group and name of a rule; empty where the loss is of neither.
     pub file: String,
     /// Why.
     pub why: Lost,
@@ -111,8 +122,10 @@ impl fmt::Display for Loss {
         }
         write!(f, " may be missing: {}", self.why)?;
         let Self { bytes, frames, file, .. } = self;
-        if !file.is_empty() {
-            write!(f, " ({file}, {bytes} bytes, {frames} batches)")?;
+        match (*bytes, *frames) {
+            _ if file.is_empty() => {}
+            (0, 0) => write!(f, " ({file})")?,
+            _ => write!(f, " ({file}, {bytes} bytes, {frames} batches)")?,
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use crate::model::{Labels, LabelsBuilder, Sample, SampleValue, Timestamp};
 use super::file::{Alerting, Rule};
 
 /// The metric that tells which alerts are pending and firing.
-const ALERTS: &str = "ALERTS";
+pub(super) const ALERTS: &str = "ALERTS";
 /// The metric that tells since when.
 pub(super) const ALERTS_FOR_STATE: &str = "ALERTS_FOR_STATE";
 pub(super) const ALERT_NAME: &str = "alertname";

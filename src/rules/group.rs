@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::label::METRIC_NAME;
-use crate::model::{Labels, LabelsBuilder, Sample, SampleValue, Timestamp, stale_marker};
+use crate::model::{Labels, LabelsBuilder, Loss, Sample, SampleValue, Timestamp, stale_marker};
 use crate::promql::{Annotations, Engine, Query, Value, VectorSample};
-use crate::source::Source;
+use crate::source::{Source, Watched};
 use crate::store::Store;
 
 use super::alert::{ALERT_NAME, Alert, Alerts, update};
+use super::doubt::{DoubtfulTimes, Doubts};
 use super::file::{Alerting, Rule, RuleGroup, RuleText};
 use super::template::Surroundings;
 
@@ -69,6 +70,8 @@ pub(super) struct RunningRule {
     pub(super) alerts: Alerts,
     /// Whether its alerts have been restored, or need not be: `ALERTS` is written from then on.
     pub(super) restored: bool,
+    /// When what it writes is in doubt.
+    doubtful: DoubtfulTimes,
 }
 
 impl RunningGroup {
@@ -114,18 +117,45 @@ impl RunningGroup {
         self.last.is_none_or(|last| at.millis_since(last) >= self.interval_ms)
     }
 
-    pub(super) fn evaluate(&mut self, shared: &Shared, store: &Store, at: Timestamp) -> GroupEvaluation {
+    /// Tells what is in doubt of what its rules write; it is the group at this place.
+    pub(super) fn tell_doubts(&self, place: usize, doubts: &mut Doubts) {
+        for (number, (rule, running)) in self.group.rules.iter().zip(&self.rules).enumerate() {
+            doubts.set((place, number), running.doubtful.doubts(rule));
+        }
+    }
+
+    /// Evaluates the rules. `doubts`: those of all rules; it is the group at this place.
+    pub(super) fn evaluate(
+        &mut self,
+        shared: &Shared,
+        store: &Store,
+        at: Timestamp,
+        place: usize,
+        doubts: &mut Doubts,
+    ) -> GroupEvaluation {
         let group = &self.group;
-        let rules = group.rules.iter().zip(&mut self.rules).map(|(rule, running)| {
-            let evaluated = running.evaluate(rule, group, shared, store, at);
-            let (samples, error, annotations) = match evaluated {
-                Ok((written, annotations)) => (written.samples, written.refused, annotations),
-                Err(error) => (0, Some(error), Annotations::default()),
+        let when = at.minus_millis(group.query_offset_ms);
+        let mut rules = Vec::with_capacity(group.rules.len());
+        for (number, (rule, running)) in group.rules.iter().zip(&mut self.rules).enumerate() {
+            let evaluated = running.evaluate(rule, group, shared, store, at, doubts);
+            let (samples, error, annotations, missing) = match evaluated {
+                Ok((written, annotations, missing)) => {
+                    (written.samples, written.refused, annotations, missing)
+                }
+                Err(error) => (0, Some(error), Annotations::default(), Vec::new()),
             };
-            RuleEvaluation { name: rule.name.clone(), samples, error, annotations }
-        });
-        let rules = rules.collect();
-        mark_stale(store, &mut self.gone, at.minus_millis(self.group.query_offset_ms));
+            let changed = match &error {
+                None => running.doubtful.succeed(when, missing),
+                Some(_) => running
+                    .doubtful
+                    .fail(|| format!("{}, group {:?}, rule {:?}", self.file, group.name, rule.name)),
+            };
+            if changed {
+                doubts.set((place, number), running.doubtful.doubts(rule));
+            }
+            rules.push(RuleEvaluation { name: rule.name.clone(), samples, error, annotations });
+        }
+        mark_stale(store, &mut self.gone, when);
         self.last = Some(at);
         self.evaluations = self.evaluations.saturating_add(1);
         GroupEvaluation { file: self.file.clone(), group: self.group.name.clone(), rules }
@@ -160,10 +190,12 @@ impl RunningRule {
         shared: &Shared,
         store: &Store,
         at: Timestamp,
-    ) -> Result<(Written, Annotations)> {
-        let source = store.snapshot();
+        doubts: &Doubts,
+    ) -> Result<(Written, Annotations, Vec<Loss>)> {
+        let source = doubts.over(store.snapshot());
         let when = at.minus_millis(group.query_offset_ms);
-        let (vector, annotations) = query(&shared.engine, &source, &rule.query, when)?;
+        let watched = Watched::new(&source);
+        let (vector, annotations) = query(&shared.engine, &watched, &rule.query, when)?;
         let samples = match &rule.alerting {
             None => record(rule, vector, when, group.limit)?,
             Some(alerting) => {
@@ -173,7 +205,7 @@ impl RunningRule {
             }
         };
         let written = self.write(store, samples, when)?;
-        Ok((written, annotations))
+        Ok((written, annotations, watched.into_losses()))
     }
 
     /// What `ALERTS` and `ALERTS_FOR_STATE` say; nothing before the alerts have been restored.

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::Result;
 use crate::model::{Labels, Timestamp};
 use crate::promql::Engine;
+use crate::source::Source;
 use crate::store::Store;
 
 use super::alert::Alert;
+use super::doubt::{Doubts, RecordedSource};
 use super::file::RuleGroups;
 use super::group::{GroupEvaluation, RunningGroup, Shared, mark_stale};
 use super::restore::{Tolerance, restore};
@@ -157,8 +159,7 @@ impl RuleManager {
     /// what those before it have written.
     ///
     /// A rule that fails leaves its series as they were, and the next rules are evaluated. Queries then see its last samples for
-    /// as long as the lookback reaches, so look at [`RuleEvaluation::error`](super::RuleEvaluation::error) where something is
-    /// decided on what it records.
+    /// as long as the lookback reaches; where something is decided on what it records, [`source`](Self::source) tells that.
     pub fn evaluate(&mut self, store: &Store, at: Timestamp) -> Vec<GroupEvaluation> {
         self.run(store, at, |group| group.is_due(at))
     }
@@ -175,17 +176,59 @@ impl RuleManager {
         is_wanted: impl Fn(&RunningGroup) -> bool,
     ) -> Vec<GroupEvaluation> {
         let mut evaluations = Vec::new();
-        for group in &mut self.groups {
+        let mut doubts = self.doubts();
+        for (place, group) in self.groups.iter_mut().enumerate() {
             if !is_wanted(group) {
                 continue;
             }
-            evaluations.push(group.evaluate(&self.shared, store, at));
+            evaluations.push(group.evaluate(&self.shared, store, at, place, &mut doubts));
             if group.evaluations >= 2 {
                 restore_group(group, store, at, self.tolerance, &mut evaluations);
             }
         }
         mark_stale(store, &mut self.gone, at);
         evaluations
+    }
+
+    /// A snapshot of the store as gates should be given it where they ask for recorded series, or for `ALERTS`: it knows what of
+    /// them is in doubt, and doubt does not pass.
+    ///
+    /// In doubt is what a rule should have written, from its last evaluation that went well to the next, if it failed in between
+    /// or the store refused its samples ([`Lost::RuleFailed`](crate::Lost::RuleFailed)); and what it has written while samples
+    /// that its query looked at may have been missing. Series that no such rule writes are not touched by it. This is known since
+    /// the rules were loaded: a manager that is made anew begins anew.
+    ///
+    /// ```
+    /// # use promgate::{Engine, Labels, RuleManager, Sample, SelectRequest, Source, Store, StoreOptions, Timestamp, Window};
+    /// # use promgate::{Lost, Matcher};
+    /// let store = Store::in_memory(StoreOptions::new());
+    /// let mut manager = RuleManager::new(Engine::new());
+    /// let rules = "groups: [{name: g, limit: 1, rules: [{record: twice, expr: 'queue_length * 2'}]}]";
+    /// manager.load("queues.yml", rules)?;
+    /// let mut appender = store.appender();
+    /// for pod in ["a", "b"] {
+    ///     let labels = Labels::from_pairs([("__name__", "queue_length"), ("pod", pod)]);
+    ///     appender.append(&labels, Sample::float(Timestamp::from_secs(60), 3.0))?;
+    /// }
+    /// appender.commit()?;
+    /// manager.evaluate(&store, Timestamp::from_secs(60));
+    ///
+    /// let source = manager.source(store.snapshot());
+    /// let losses = |name| source.losses_of(&SelectRequest::new(&[Matcher::equal("__name__", name)], Window::ALL));
+    /// assert_eq!(losses("twice")[0].why, Lost::RuleFailed);
+    /// assert!(losses("queue_length").is_empty());
+    /// # Ok::<(), promgate::Error>(())
+    /// ```
+    pub fn source<S: Source>(&self, source: S) -> RecordedSource<S> {
+        self.doubts().over(source)
+    }
+
+    fn doubts(&self) -> Doubts {
+        let mut doubts = Doubts::default();
+        for (place, group) in self.groups.iter().enumerate() {
+            group.tell_doubts(place, &mut doubts);
+        }
+        doubts
     }
 
     /// The alerts that are pending or firing, in the order of groups, rules and labels.

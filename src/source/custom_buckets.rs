@@ -216,6 +216,13 @@ impl Source for CustomBuckets<'_> {
         self.source.losses(window)
     }
 
+    fn losses_of(&self, request: &SelectRequest<'_>) -> Vec<Loss> {
+        // A histogram is made of series with other names, and with bounds.
+        let is_kept = |matcher: &&Matcher| !matches!(matcher.name(), METRIC_NAME | BUCKET_BOUND);
+        let matchers: Vec<Matcher> = request.matchers.iter().filter(is_kept).cloned().collect();
+        self.source.losses_of(&SelectRequest::new(&matchers, request.window))
+    }
+
     fn exemplars(&self, matchers: &[Matcher], window: Window) -> Result<Vec<SeriesExemplars>> {
         self.source.exemplars(matchers, window)
     }

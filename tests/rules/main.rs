@@ -170,6 +170,67 @@ fn a_gate_decides_on_series_that_rules_record() {
     assert_eq!(judged(1.0, false), (Verdict::Inconclusive, 0));
 }
 
+/// A gate on `query`, ticked every 15 s beside rules of which one fails from each of these seconds on for the five minutes of
+/// the lookback. `is_told`: the gate learns of it.
+fn judged_beside_failures(query: &str, fails: &[i64], is_told: bool) -> (Verdict, Vec<String>) {
+    const RULES: &str = "groups: [{name: g, interval: 15s, limit: 1, rules: [
+        {record: 'canary:errors', expr: 'requests_total{code=\"500\"} * 0'},
+        {record: 'canary:twice', expr: 'canary:errors * 2'},
+        {record: 'other', expr: 'vector(0)'}]}]";
+    let store = Store::in_memory(StoreOptions::new());
+    let mut manager = RuleManager::new(Engine::new());
+    manager.load("g.yml", RULES).unwrap();
+    let spec = GateSpec::builder("g")
+        .check(Check::value("errors", query).below(0.05).fails_beyond(0.2))
+        .interval_ms(15_000)
+        .deadline_ms(600_000)
+        .build()
+        .unwrap();
+    let mut gate = Gate::new(spec);
+    for second in (0..=1500).step_by(15) {
+        let now = Timestamp::from_secs(second);
+        scrape(&store, second, 1.0);
+        if fails.contains(&second) {
+            // A second series is more than the limit.
+            let pairs = [("__name__", "requests_total"), ("code", "500"), ("canary", "no")];
+            let mut appender = store.appender();
+            appender.append(&Labels::from_pairs(pairs), Sample::float(now, 0.0)).unwrap();
+            appender.commit().unwrap();
+        }
+        manager.evaluate(&store, now);
+        if second == 600 {
+            gate.start(now);
+        }
+        if second > 600 && gate.next_due().is_some_and(|due| due <= now) {
+            match is_told {
+                true => gate.tick(now, &manager.source(store.snapshot())).unwrap(),
+                false => gate.tick(now, &store.snapshot()).unwrap(),
+            };
+        }
+    }
+    let report = gate.report();
+    let codes = report.checks[0].reasons.iter().map(|reason| reason.finding.code().to_owned());
+    (report.verdict, codes.collect())
+}
+
+#[test]
+fn a_gate_does_not_pass_on_what_a_failed_rule_should_have_recorded() {
+    for query in ["canary:errors", "canary:twice", "sum(canary:errors)"] {
+        let judged = |fails: &[i64], is_told| judged_beside_failures(query, fails, is_told);
+        assert_eq!(judged(&[], true).0, Verdict::Pass, "{query}");
+        // It was well again before the gate began to look.
+        assert_eq!(judged(&[0], true).0, Verdict::Pass, "{query}");
+        for fails in [&[585][..], &[450, 600, 750, 900, 1050, 1200]] {
+            let (verdict, codes) = judged(fails, true);
+            assert_eq!(verdict, Verdict::Inconclusive, "{query} {fails:?}");
+            assert!(codes.iter().any(|code| code == "rule-failed"), "{query} {fails:?}: {codes:?}");
+        }
+    }
+    // What a rule makes of stale samples looks like any other series.
+    assert_eq!(judged_beside_failures("canary:twice", &[585], false).0, Verdict::Pass);
+    assert_eq!(judged_beside_failures("other", &[585], true).0, Verdict::Pass);
+}
+
 #[test]
 fn alerts_of_a_store_on_disk_go_on_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();

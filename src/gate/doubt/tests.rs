@@ -1,6 +1,8 @@
 use super::*;
 use crate::gate::fixture::Fixture;
 use crate::gate::{Check, Gate, GateSpec, Report, Severity, Verdict};
+use crate::model::Window;
+use crate::source::{SelectRequest, Source, Watched};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_secs(seconds)
@@ -30,6 +32,7 @@ fn code(why: Lost) -> &'static str {
         Lost::Salvaged | Lost::Segment => "data-damaged",
         Lost::Refused => "limit-exceeded",
         Lost::StoreFailed => "store-failed",
+        Lost::RuleFailed => "rule-failed",
     }
 }
 

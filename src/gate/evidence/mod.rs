@@ -25,7 +25,7 @@ use super::spec::{CheckKind, CheckSpec, Selector};
 use super::stats::comparison::Mixture;
 use crate::error::Result;
 use crate::model::{Labels, Loss, Timestamp, Window};
-use crate::source::Source;
+use crate::source::{Source, Watched};
 
 /// Longest time that a scrape may take to settle.
 pub(crate) const MAX_SETTLE_MS: i64 = 60_000;
@@ -154,23 +154,25 @@ pub(crate) fn observe(
     source: &Round<'_>,
 ) -> Result<Observation> {
     let mut next = tally.clone();
+    let watched = Watched::new(source);
     let mut observation = match &check.kind {
-        CheckKind::Ratio { share, .. } => share::observe_share(share, &mut next, span, source)?,
+        CheckKind::Ratio { share, .. } => share::observe_share(share, &mut next, span, &watched)?,
         CheckKind::Comparison { canary, baseline, limit } => {
-            share::observe_comparison(canary, baseline, *limit, &mut next, span, source)?
+            share::observe_comparison(canary, baseline, *limit, &mut next, span, &watched)?
         }
         CheckKind::Count { events, window_ms, missing_is_zero, .. } => {
-            count::observe_count(events, *window_ms, *missing_is_zero, &mut next, span, source)?
+            count::observe_count(events, *window_ms, *missing_is_zero, &mut next, span, &watched)?
         }
-        CheckKind::Value(value) => value::observe_value(value, &mut next, span, source)?,
+        CheckKind::Value(value) => value::observe_value(value, &mut next, span, (source, &watched))?,
         CheckKind::Quantile { buckets, limit, .. } => {
-            histogram::observe_quantile(buckets, *limit, &mut next, span, source)?
+            histogram::observe_quantile(buckets, *limit, &mut next, span, &watched)?
         }
-        CheckKind::Volume { requests, .. } => observe_volume(requests, &mut next, span, source)?,
+        CheckKind::Volume { requests, .. } => observe_volume(requests, &mut next, span, &watched)?,
     };
     let after = next.reach.map_or(span.origin, |reach| reach.min(span.origin));
     // A query looks further back than the evidence; what it missed there is noted already.
-    for loss in source.losses(Window::new(after, span.now)) {
+    let evidence = Window::new(after, span.now);
+    for loss in source.losses(evidence).into_iter().chain(watched.losses_within(evidence)) {
         if !observation.losses.contains(&loss) {
             observation.losses.push(loss);
         }

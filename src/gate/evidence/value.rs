@@ -12,7 +12,7 @@ use crate::gate::round::{At, Evaluated, Round};
 use crate::gate::spec::ValueSpec;
 use crate::model::{SampleValue, Timestamp};
 use crate::promql::{Engine, Value};
-use crate::source::Source;
+use crate::source::{Source, Watched};
 
 /// A tick asks a query at no more instants: where there were more scrapes since the last one, at some of them.
 const MAX_INSTANTS: usize = 1_000;
@@ -58,12 +58,13 @@ impl Values {
     }
 }
 
-/// Asks at every scrape since the last tick, and at the tick. An answer from data that may be missing is none.
+/// Asks at every scrape since the last tick, and at the tick. An answer from data that may be missing is none. The round answers
+/// queries, of which it knows what is missing where they look; the same source, watched, all else.
 pub(super) fn observe_value(
     value: &ValueSpec,
     tally: &mut Tally,
     span: Span,
-    source: &Round<'_>,
+    (round, source): (&Round<'_>, &Watched<'_>),
 ) -> Result<Observation> {
     let loaded = load(source, &value.traffic, span.after, span.now)?;
     let mut observation = Observation {
@@ -82,7 +83,7 @@ pub(super) fn observe_value(
     }
     let engine = Engine::new();
     for at in instants(&loaded, span) {
-        let Evaluated { evaluation, losses } = source.evaluate(&engine, &value.query, At::Instant(at));
+        let Evaluated { evaluation, losses } = round.evaluate(&engine, &value.query, At::Instant(at));
         let answer = match evaluation {
             Ok(evaluation) => judged(value, &evaluation.value, at),
             // The source did answer.

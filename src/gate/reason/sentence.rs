@@ -66,8 +66,10 @@ impl fmt::Display for MissingSamples {
             write!(f, " up to {} s", until.as_secs_f64())?;
         }
         write!(f, " may be missing: {}", self.why)?;
-        if !self.file.is_empty() {
-            write!(f, " ({}, {} bytes, {} batches)", self.file, self.bytes, self.batches)?;
+        match (self.bytes, self.batches) {
+            _ if self.file.is_empty() => {}
+            (0, 0) => write!(f, " ({})", self.file)?,
+            (bytes, batches) => write!(f, " ({}, {bytes} bytes, {batches} batches)", self.file)?,
         }
         Ok(())
     }
@@ -319,6 +321,7 @@ impl fmt::Display for Finding {
             | Self::DataLost(missing)
             | Self::DataDamaged(missing)
             | Self::StoreFailed(missing)
+            | Self::RuleFailed(missing)
             | Self::LimitExceeded(missing) => missing.fmt(f),
             Self::Deadline { unsettled, seconds } => {
                 write!(f, "not settled at the deadline after {} s: ", Short(*seconds))?;
