@@ -7,6 +7,10 @@
     reason = "a test reads files and stops at what is wrong"
 )]
 
+mod live;
+#[path = "../differential/random.rs"]
+#[allow(dead_code, reason = "shared with the differential queries")]
+mod random;
 mod verdicts;
 
 use std::path::Path;
