@@ -239,13 +239,11 @@ mod tests {
         assert!(passes <= 2 && fails >= 380, "{passes} {fails}");
     }
 
+    /// The first tick that passes, and the first that fails.
+    type Decided = (Option<i32>, Option<i32>);
+
     /// The looks until passing, and until failing, of a canary that takes a share of 200 requests a tick.
-    fn first(
-        ratio: f64,
-        baseline: f64,
-        share: impl Fn(i32) -> f64,
-        coins: &mut Coins,
-    ) -> (Option<i32>, Option<i32>) {
+    fn first(ratio: f64, baseline: f64, share: impl Fn(i32) -> f64, coins: &mut Coins) -> Decided {
         let limit = libm::log(20.0);
         let mut mixture = Mixture::default();
         let (mut passed, mut failed) = (None, None);
@@ -281,7 +279,7 @@ mod tests {
     #[test]
     fn a_canary_as_good_as_its_baseline_passes_soon_and_one_three_times_worse_fails_soon() {
         let mut coins = Coins::new(19);
-        let mut median = |ratio: f64, of: fn((Option<i32>, Option<i32>)) -> Option<i32>| {
+        let mut median = |ratio: f64, of: fn(Decided) -> Option<i32>| {
             let mut ticks: Vec<i32> =
                 (0..60).filter_map(|_| of(first(ratio, 0.05, |_| 0.5, &mut coins))).collect();
             assert!(ticks.len() >= 59, "{ratio}: {}", ticks.len());
