@@ -261,7 +261,7 @@ mod tests {
             let length = count as usize;
             let small = bytes.len() >= 8 && bytes[..length].iter().all(|byte| (1..0x80).contains(byte));
             prop_assert_eq!(word.is_some(), small);
-            prop_assert_eq!(rest.len(), if small { bytes.len() - length } else { bytes.len() });
+            prop_assert_eq!(rest.len(), if small { bytes.len().saturating_sub(length) } else { bytes.len() });
             if let Some(word) = word {
                 prop_assert_eq!(&word.to_le_bytes()[..length], &bytes[..length]);
                 prop_assert_eq!(sum_of_bytes(word), bytes[..length].iter().copied().map(u64::from).sum::<u64>());

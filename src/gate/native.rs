@@ -40,7 +40,7 @@ impl GateSpec {
             return Err(invalid(run.status().message.clone()));
         }
         let metrics = run.metrics();
-        let mut checks = metrics
+        let checks = metrics
             .iter()
             .zip(run.dry_run())
             .map(|(metric, dry_run)| check(metric, *dry_run))
@@ -76,7 +76,7 @@ impl GateSpec {
             builder = builder.source_error_limit(u32::try_from(limit).unwrap_or(0));
         }
         #[cfg(feature = "argo")]
-        let builder = annotation.apply(builder, &mut checks)?;
+        let (builder, checks) = annotation.apply(builder, checks)?;
         builder.build_with(checks)
     }
 }

@@ -64,8 +64,8 @@ impl Annotation {
     pub(super) fn apply(
         self,
         mut builder: GateSpecBuilder,
-        checks: &mut [CheckSpec],
-    ) -> Result<GateSpecBuilder> {
+        mut checks: Vec<CheckSpec>,
+    ) -> Result<(GateSpecBuilder, Vec<CheckSpec>)> {
         if let Some(confidence) = self.confidence {
             builder = builder.confidence(confidence);
         }
@@ -87,7 +87,7 @@ impl Annotation {
         if self.missing_numerator == Some(MissingNumerator::Zero) {
             checks.iter_mut().for_each(|check| missing_is_zero(&mut check.kind));
         }
-        Ok(builder.low_traffic_fails(self.low_traffic == Some(LowTraffic::Fail)))
+        Ok((builder.low_traffic_fails(self.low_traffic == Some(LowTraffic::Fail)), checks))
     }
 }
 
