@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use promgate::argo::{AnalysisTemplate, Profile};
-use promgate::{Gate, GateFile, GateSet, Labels, Sample, Snapshot, Store, StoreOptions, Timestamp};
+use promgate::{Gate, GateFile, GateSet, Labels, Limits, Sample, Snapshot, Store, StoreOptions, Timestamp};
 
 const GATE: &str = include_str!("../examples/data/user-requests.gate.yaml");
 const TEMPLATE: &str = include_str!("../examples/data/walkthrough.yaml");
@@ -28,7 +28,9 @@ const ARGS: [(&str, &str); 2] = [("namespace", "shop"), ("canary-hash", "hash7")
 
 /// Pods of the walkthrough until there are `series` series, scraped so often, every 10 s.
 fn store(series: usize, scrapes: i32) -> Snapshot {
-    let store = Store::in_memory(StoreOptions::new());
+    let mut limits = Limits::default();
+    limits.series = 1_000_000;
+    let store = Store::in_memory(StoreOptions::new().limits(limits));
     let mut appender = store.appender();
     for scrape in 0..i64::from(scrapes) {
         let collector = [("instance", "10.1.0.1:8889"), ("job", "pods"), ("namespace", "observability")];
