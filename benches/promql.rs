@@ -2,136 +2,25 @@
 //!
 //! The limit beside each case is the budget of the design for CPU time of one thread.
 
-#![expect(clippy::disallowed_methods, reason = "the time on a core is read from a file")]
 #![expect(missing_docs, reason = "the macro of criterion makes a public function")]
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that fails should stop")]
+#![expect(clippy::unwrap_used, reason = "a benchmark that fails should stop")]
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Duration;
 
-use criterion::measurement::{Measurement, ValueFormatter, WallTime};
 use criterion::{Criterion, criterion_group, criterion_main};
 use promgate::{
-    Engine, Labels, Limits, NativeHistogram, QueryLimits, Sample, SampleValue, Snapshot, Span, Store,
-    StoreOptions, Timestamp,
+    Engine, Limits, NativeHistogram, QueryLimits, Sample, SampleValue, Snapshot, Span, Store, StoreOptions,
+    Timestamp,
 };
 
-const PODS: usize = 2_300;
-const SCRAPE_MS: i64 = 15_000;
-/// An hour and the window before it.
-const SCRAPES: i64 = 260;
-const BOUNDS: [&str; 17] = [
-    "2", "4", "6", "8", "10", "50", "100", "200", "400", "800", "1000", "1400", "2000", "5000", "10000",
-    "15000", "+Inf",
-];
-
-/// A small generator of numbers, so that every run measures the same store.
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % below
-    }
-}
-
-fn labels(name: &str, pod: usize, status: Option<&str>) -> Labels {
-    let service = format!("service-{}", pod % 40);
-    let hash = format!("{:08x}", pod / 4);
-    let pod = format!("hotrod-{hash}-{pod}");
-    let mut pairs = vec![
-        ("__name__", name),
-        ("hotrod_namespace", "hotrod"),
-        ("hotrod_pod_hash", &hash),
-        ("hotrod_pod_name", &pod),
-        ("service_name", &service),
-        ("span_kind", "SPAN_KIND_SERVER"),
-    ];
-    pairs.extend(status.map(|status| ("status_code", status)));
-    Labels::from_pairs(pairs)
-}
-
-fn store() -> Snapshot {
-    let mut limits = Limits::default();
-    limits.sample_bytes = 1 << 30;
-    let store = Store::in_memory(StoreOptions::new().limits(limits));
-    let mut numbers = Numbers(7);
-    let mut appender = store.appender();
-    let families: Vec<_> = (0..PODS)
-        .map(|pod| appender.family(&labels("duration_milliseconds", pod, None), &BOUNDS).unwrap())
-        .collect();
-    let calls: Vec<_> = (0..PODS)
-        .flat_map(|pod| ["STATUS_CODE_UNSET", "STATUS_CODE_ERROR"].map(|status| (pod, status)))
-        .map(|(pod, status)| appender.handle(&labels("calls_total", pod, Some(status))).unwrap())
-        .collect();
-    let mut buckets = vec![[0.0_f64; BOUNDS.len()]; PODS];
-    let mut sums = vec![0.0_f64; PODS];
-    let mut totals = vec![0.0_f64; calls.len()];
-    for scrape in 0..SCRAPES {
-        let mut appender = store.appender();
-        for (pod, family) in families.iter().enumerate() {
-            let time = Timestamp::from_millis(scrape * SCRAPE_MS + pod as i64 % SCRAPE_MS);
-            let mut below = 0.0;
-            for bucket in &mut buckets[pod] {
-                below += numbers.next(3) as f64;
-                *bucket += below;
-            }
-            sums[pod] += numbers.next(4_000) as f64;
-            let count = buckets[pod][BOUNDS.len() - 1];
-            appender.append_family(family, time, &buckets[pod], count, sums[pod]).unwrap();
-        }
-        for (index, handle) in calls.iter().enumerate() {
-            let time = Timestamp::from_millis(scrape * SCRAPE_MS + (index as i64 / 2) % SCRAPE_MS);
-            totals[index] += numbers.next(if index % 2 == 0 { 40 } else { 2 }) as f64;
-            appender.append_to(handle, Sample::float(time, totals[index])).unwrap();
-        }
-        appender.commit().unwrap();
-    }
-    store.snapshot()
-}
-
-/// Time for which this thread was on a core, where the system tells: other work on the machine disturbs it little.
-struct OnCore;
-
-fn on_core() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanoseconds = text.split(' ').next().and_then(|first| first.parse().ok());
-    Duration::from_nanos(nanoseconds.unwrap_or(0))
-}
-
-impl Measurement for OnCore {
-    type Intermediate = Duration;
-    type Value = Duration;
-
-    fn start(&self) -> Duration {
-        on_core()
-    }
-
-    fn end(&self, start: Duration) -> Duration {
-        // What is not told would count as nothing.
-        (on_core() - start).max(Duration::from_nanos(1))
-    }
-
-    fn add(&self, a: &Duration, b: &Duration) -> Duration {
-        *a + *b
-    }
-
-    fn zero(&self) -> Duration {
-        Duration::ZERO
-    }
-
-    fn to_f64(&self, value: &Duration) -> f64 {
-        value.as_nanos() as f64
-    }
-
-    fn formatter(&self) -> &dyn ValueFormatter {
-        WallTime.formatter()
-    }
-}
+#[path = "workload/mod.rs"]
+mod workload;
+use workload::measurement::OnCore;
+use workload::pods::{Numbers, SCRAPE_MS, SCRAPES, labels, store};
 
 fn queries(criterion: &mut Criterion<OnCore>) {
-    let snapshot = store();
+    let snapshot = store().snapshot();
     let engine = Engine::new().limits(QueryLimits::unlimited());
     let end = Timestamp::from_millis((SCRAPES - 1) * SCRAPE_MS);
     let canary = "hotrod_pod_hash=\"00000101\"";

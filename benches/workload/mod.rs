@@ -6,7 +6,9 @@
 pub(crate) mod allocator;
 pub(crate) mod clock;
 pub(crate) mod floor;
+pub(crate) mod measurement;
 pub(crate) mod memory;
+pub(crate) mod pods;
 pub(crate) mod random;
 pub(crate) mod singles;
 pub(crate) mod span_metrics;
