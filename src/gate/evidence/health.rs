@@ -261,7 +261,8 @@ fn reports_for(
         labels.get(matcher.name()).is_some_and(|value| matcher.matches(value))
     };
     let speaks_for_itself = fixed.iter().any(|matcher| {
-        own.iter().any(|labels| agrees(matcher, labels)) && !targets.all().all(|up| agrees(matcher, up))
+        own.iter().any(|labels| agrees(matcher, labels))
+            && !targets.all_have(matcher.name(), &String::from_utf8_lossy(matcher.value()))
     });
     if speaks_for_itself {
         return Ok(None);

@@ -19,6 +19,8 @@ pub(crate) struct Targets {
     instances: HashMap<Arc<str>, Vec<usize>>,
     /// What the labels of a target carry, and the target: sorted, each pair once.
     carried: Vec<(Arc<str>, Arc<str>)>,
+    /// By name and value of a label, how many of them have it.
+    shared: HashMap<Arc<str>, HashMap<Arc<str>, usize>>,
 }
 
 impl Targets {
@@ -26,6 +28,11 @@ impl Targets {
         let ups = select(source, &Selector::of(vec![Matcher::equal("__name__", "up")]), until)?;
         let mut targets = Self { ups: ups.iter().map(|up| up.labels().clone()).collect(), ..Self::default() };
         for (index, up) in targets.ups.iter().enumerate() {
+            for label in up.iter() {
+                let values = targets.shared.entry(label.name.clone()).or_default();
+                let count = values.entry(label.value.clone()).or_default();
+                *count = count.saturating_add(1);
+            }
             let Some(instance) = up.label("instance").map(|label| &label.value) else { continue };
             targets.instances.entry(instance.clone()).or_default().push(index);
             let own = up.iter().filter(|label| &*label.name != "__name__");
@@ -45,6 +52,12 @@ impl Targets {
     pub(super) fn of(&self, instance: &str) -> impl Iterator<Item = &Labels> {
         let own = self.instances.get(instance).into_iter().flatten();
         own.filter_map(|index| self.ups.get(*index))
+    }
+
+    /// Whether every series `up` has this value of a label.
+    pub(super) fn all_have(&self, name: &str, value: &str) -> bool {
+        let count = self.shared.get(name).and_then(|values| values.get(value));
+        count.copied().unwrap_or(0) == self.ups.len()
     }
 
     /// The targets that carry a value in some label, in order.
