@@ -8,7 +8,7 @@ use super::argo::{AnalysisTemplate, Profile};
 use super::fixture::Fixture;
 use super::{Check, Gate, GateSpec, Verdict};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Loss, Matcher, Timestamp, Window};
+use crate::model::{Loss, Matcher, SeriesExemplars, Timestamp, Window};
 use crate::source::{SelectRequest, SeriesSet, Source};
 
 /// The kind after this one. A new kind has to be put in its place here.
@@ -75,6 +75,11 @@ impl Source for Failing {
 
     fn losses(&self, window: Window) -> Vec<Loss> {
         self.inner.losses(window)
+    }
+
+    fn exemplars(&self, matchers: &[Matcher], window: Window) -> Result<Vec<SeriesExemplars>> {
+        self.ask()?;
+        self.inner.exemplars(matchers, window)
     }
 }
 

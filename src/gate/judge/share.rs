@@ -62,13 +62,13 @@ pub(super) fn judge(look: Look<'_>, thresholds: Thresholds, decision: &mut Decis
     let ratio = if trials > 0.0 { fewest / trials } else { 0.0 };
     let what = what(check);
     let (verdict, finding) = match (decision.latched, doubt(observation).or(obstacle)) {
-        (Some(Verdict::Fail), _) if let Some(change) = decision.change => {
-            (Verdict::Fail, changed(change, thresholds.fail, what))
-        }
-        (Some(Verdict::Fail), _) => (
-            Verdict::Fail,
-            Finding::AboveThreshold { ratio, threshold: thresholds.fail, events: fewest, trials, what },
-        ),
+        (Some(Verdict::Fail), _) => match decision.change {
+            Some(change) => (Verdict::Fail, changed(change, thresholds.fail, what)),
+            None => (
+                Verdict::Fail,
+                Finding::AboveThreshold { ratio, threshold: thresholds.fail, events: fewest, trials, what },
+            ),
+        },
         (_, Some(obstacle)) => (Verdict::Inconclusive, obstacle),
         // A pass that the counts have outgrown waits: a gate that still waits for another check must not pass on it.
         (Some(Verdict::Pass), None) if most < threshold * trials => {
