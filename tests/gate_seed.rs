@@ -9,38 +9,21 @@
     reason = "a test reads the environment and stops at the first surprise"
 )]
 
+#[path = "support/numbers.rs"]
+mod numbers;
+
 use promgate::argo::{AnalysisTemplate, Argument, Profile};
 use promgate::{
     Check, Error, ErrorKind, Gate, GateSpec, Labels, Report, Sample, SelectRequest, SeriesSet, Source, Store,
     StoreOptions, Timestamp, Verdict,
 };
 
+use numbers::Numbers;
+
 const TEMPLATE: &str = include_str!("../examples/data/walkthrough.yaml");
 const START_S: i64 = 1_700_000_000;
 const SCRAPE_S: i64 = 10;
 const ARGS: [(&str, &str); 2] = [("namespace", "shop"), ("canary-hash", "7d9f")];
-
-/// splitmix64: the same numbers everywhere.
-struct Numbers(u64);
-
-impl Numbers {
-    fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn poisson(&mut self, mean: f64) -> u32 {
-        let (limit, mut product, mut count) = ((-mean).exp(), self.unit(), 0);
-        while product > limit {
-            product *= self.unit();
-            count += 1;
-        }
-        count
-    }
-}
 
 fn runs() -> u64 {
     std::env::var("GATE_RUNS").map_or(60, |text| text.parse().unwrap())

@@ -26,7 +26,8 @@ impl GateSpec {
     /// has no `count`, the gate looks on after a pass ([`watch`](super::GateSpecBuilder::watch)).
     ///
     /// With feature `argo` the annotation `promgate.dev/native` holds, as YAML, what a template cannot say otherwise: `confidence`,
-    /// `deadline`, `minDuration`, `settle`, `lowTraffic`, `missingNumerator`, `health`, `watch`, `falseAlarm`, as in a gate file.
+    /// `deadline`, `minDuration`, `settle`, `lowTraffic`, `missingNumerator`, `health`, `watch`, `falseAlarm`, `traceLink`, as in
+    /// a gate file.
     ///
     /// # Errors
     ///
@@ -268,13 +269,14 @@ mod tests {
             !with(&["watch: off"], "").unwrap().watches() && with(&["watch: on"], count).unwrap().watches()
         );
         let all = "confidence: 0.99\ndeadline: 10m\nminDuration: 90s\nsettle: 5s\nlowTraffic: fail\n\
-                   missingNumerator: zero\nhealth: off\nfalseAlarm: 30d\n";
+                   missingNumerator: zero\nhealth: off\nfalseAlarm: 30d\ntraceLink: 'https://t/{trace_id}'\n";
         let spec = with(&[all], count).unwrap();
         let options = &spec.options;
         assert!((options.alpha_pass - 0.01).abs() < 1e-12);
         assert_eq!((options.deadline_ms, options.min_duration_ms), (Some(600_000), 90_000));
         assert_eq!((options.settle_ms, options.false_alarm_ms), (Some(5_000), 30 * 86_400_000));
         assert!(options.low_traffic_fails && !options.health);
+        assert_eq!(spec.trace_link, "https://t/{trace_id}");
         let CheckKind::Ratio { share, .. } = &spec.checks[0].kind else { panic!("{spec:?}") };
         assert!(share.missing_is_zero);
         // Templates that were put together.

@@ -21,6 +21,7 @@ const MAX_REMEMBERED: usize = 200_000;
 pub(crate) struct Round<'a> {
     source: &'a dyn Source,
     now: Timestamp,
+    engine: Engine,
     remembered: Mutex<Remembered>,
     targets: OnceLock<Targets>,
 }
@@ -63,7 +64,7 @@ pub(crate) struct Evaluated {
 
 impl<'a> Round<'a> {
     pub(crate) fn new(source: &'a dyn Source, now: Timestamp) -> Self {
-        Self { source, now, remembered: Mutex::default(), targets: OnceLock::new() }
+        Self { source, now, engine: Engine::new(), remembered: Mutex::default(), targets: OnceLock::new() }
     }
 
     /// The scrape targets that there are up to the instant of the round.
@@ -89,16 +90,21 @@ impl<'a> Round<'a> {
         Ok(values)
     }
 
+    /// What evaluates the round's queries: one for all, as an answer is known by its query's text.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// Evaluates a query, and notes what may be missing where that looks.
-    pub(crate) fn evaluate(&self, engine: &Engine, query: &Query, at: At) -> Evaluated {
+    pub(crate) fn evaluate(&self, query: &Query, at: At) -> Evaluated {
         let key = (query.text().to_owned(), at);
         if let Some((evaluation, losses)) = self.remembered.lock().evaluations.get(&key) {
             return Evaluated { evaluation: Ok(evaluation.clone()), losses: losses.clone() };
         }
         let watched = Watched::new(self);
         let evaluation = match at {
-            At::Instant(at) => engine.instant(&watched, query, at),
-            At::Steps { start, end, step_ms } => engine.range(&watched, query, start, end, step_ms),
+            At::Instant(at) => self.engine.instant(&watched, query, at),
+            At::Steps { start, end, step_ms } => self.engine.range(&watched, query, start, end, step_ms),
         };
         let (evaluation, losses) = (evaluation.map(Arc::new), watched.into_losses());
         if let Ok(evaluation) = &evaluation {
@@ -193,11 +199,10 @@ mod tests {
             );
             assert_eq!(asked(), 3);
         }
-        let engine = Engine::new();
-        let query = engine.prepare("sum(up)").unwrap();
+        let query = round.engine().prepare("sum(up)").unwrap();
         let before = asked();
         for _ in 0..3 {
-            let sum = round.evaluate(&engine, &query, At::Instant(now)).evaluation.unwrap();
+            let sum = round.evaluate(&query, At::Instant(now)).evaluation.unwrap();
             assert!(matches!(sum.value.clone(), Value::Vector(samples) if samples.len() == 1));
         }
         assert_eq!(asked(), before + 1);

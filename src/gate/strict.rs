@@ -15,7 +15,7 @@ use super::state::{GateFields, GateState, STATE_VERSION};
 use super::verdict::Verdict;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Timestamp;
-use crate::promql::{Engine, Query};
+use crate::promql::Query;
 
 /// One run of a gate that decides as Argo Rollouts does.
 #[derive(Clone, Debug)]
@@ -24,7 +24,6 @@ pub(crate) struct StrictGate {
     /// Tells template, arguments and profile from any others.
     spec: String,
     run: AnalysisRun,
-    engine: Engine,
     /// Queries that have been parsed, or why they cannot be.
     queries: BTreeMap<String, std::result::Result<Query, String>>,
     started: Option<Timestamp>,
@@ -51,7 +50,6 @@ impl StrictGate {
             name: template.name.clone(),
             spec: fingerprint(&format!("{:?}|{arguments:?}|{profile:?}", template.spec)),
             run,
-            engine: Engine::new(),
             queries: BTreeMap::new(),
             started: None,
             last_tick: None,
@@ -93,8 +91,8 @@ impl StrictGate {
     pub(crate) fn tick(&mut self, now: Timestamp, source: &Round<'_>) -> Result<Tick> {
         in_order(self.started, self.last_tick, now)?;
         let before = self.run.status().phase;
-        let (engine, queries, doubts) = (&self.engine, &mut self.queries, &mut self.doubts);
-        let measured = self.run.tick(now, &mut |request| ask(engine, queries, doubts, source, request));
+        let (queries, doubts) = (&mut self.queries, &mut self.doubts);
+        let measured = self.run.tick(now, &mut |request| ask(queries, doubts, source, request));
         if measured {
             self.last_tick = Some(now);
         }
@@ -181,21 +179,20 @@ impl StrictGate {
 
 /// Asks our engine what Argo would ask a Prometheus.
 fn ask(
-    engine: &Engine,
     queries: &mut BTreeMap<String, std::result::Result<Query, String>>,
     doubts: &mut Doubts,
     source: &Round<'_>,
     request: &MeasurementRequest,
 ) -> std::result::Result<QueryAnswer, String> {
-    let query = queries
-        .entry(request.query.clone())
-        .or_insert_with(|| engine.prepare(&request.query).map_err(|error| format!("bad_data: {error}")));
+    let query = queries.entry(request.query.clone()).or_insert_with(|| {
+        source.engine().prepare(&request.query).map_err(|error| format!("bad_data: {error}"))
+    });
     let query = query.as_ref().map_err(Clone::clone)?;
     let at = match &request.range {
         None => At::Instant(request.at),
         Some(range) => At::Steps { start: range.start, end: range.end, step_ms: range.step_ms },
     };
-    let Evaluated { evaluation, losses } = source.evaluate(engine, query, at);
+    let Evaluated { evaluation, losses } = source.evaluate(query, at);
     let losses: Vec<Finding> = losses.iter().map(Finding::of_loss).collect();
     let doubt = losses.first().map(|finding| format!("{}: {finding}", finding.code()));
     if !losses.is_empty() {

@@ -165,8 +165,16 @@ impl Inner {
         if batch.is_empty() || allowed == 0 {
             return;
         }
+        // Looking for a series may read segments: before anybody has to wait for the writer.
+        let (batch, unknown): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|(labels, _)| self.has_series(labels));
+        report.refused_exemplars.extend(unknown.into_iter().map(|(labels, exemplar)| {
+            let text = format!("an exemplar of {labels}: the store has no such series");
+            let error = Error::new(ErrorKind::InvalidArgument, text);
+            Refusal { labels, timestamp: exemplar.timestamp, error }
+        }));
         let mut writer = self.writer.lock();
-        let taken = self.take_exemplars(&mut writer.exemplars, batch, report);
+        let taken = take_exemplars(&mut writer.exemplars, batch, report);
         if taken.is_empty() {
             return;
         }
@@ -192,38 +200,6 @@ impl Inner {
         {
             forget(&mut writer.exemplars, &labels);
         }
-    }
-
-    /// What of a batch is taken, and noted; the report says what is not.
-    fn take_exemplars(
-        &self,
-        newest: &mut NewestExemplars,
-        batch: Vec<(Labels, Exemplar)>,
-        report: &mut AppendReport,
-    ) -> Vec<(Labels, Exemplar)> {
-        let mut taken = Vec::new();
-        for (labels, exemplar) in batch {
-            let error = match newest.get(&labels) {
-                None if !self.has_series(&labels) => {
-                    let text = format!("an exemplar of {labels}: the store has no such series");
-                    Error::new(ErrorKind::InvalidArgument, text)
-                }
-                Some(own) if own.exemplar.repeats(&exemplar) => continue,
-                Some(own) if exemplar.timestamp < own.exemplar.timestamp => {
-                    let (time, newest) = (exemplar.timestamp, own.exemplar.timestamp);
-                    let text = format!(
-                        "an exemplar of {labels} at {time} is older than the newest one, which is at {newest}"
-                    );
-                    Error::new(ErrorKind::OutOfOrder, text)
-                }
-                _ => {
-                    taken.push((note(newest, labels, &exemplar), exemplar));
-                    continue;
-                }
-            };
-            report.refused_exemplars.push(Refusal { labels, timestamp: exemplar.timestamp, error });
-        }
-        taken
     }
 
     fn has_series(&self, labels: &Labels) -> bool {
@@ -272,6 +248,30 @@ impl Opening {
         decoded
             .ok_or_else(|| corrupt(format!("{name}, frame {}: the exemplars do not decode", frame.sequence)))
     }
+}
+
+/// What of a batch is taken, and noted; the report says what is not.
+fn take_exemplars(
+    newest: &mut NewestExemplars,
+    batch: Vec<(Labels, Exemplar)>,
+    report: &mut AppendReport,
+) -> Vec<(Labels, Exemplar)> {
+    let mut taken = Vec::new();
+    for (labels, exemplar) in batch {
+        match newest.get(&labels).map(|own| &own.exemplar) {
+            Some(last) if last.repeats(&exemplar) => {}
+            Some(last) if exemplar.timestamp < last.timestamp => {
+                let (timestamp, last) = (exemplar.timestamp, last.timestamp);
+                let text = format!(
+                    "an exemplar of {labels} at {timestamp} is older than the newest one, which is at {last}"
+                );
+                let error = Error::new(ErrorKind::OutOfOrder, text);
+                report.refused_exemplars.push(Refusal { labels, timestamp, error });
+            }
+            _ => taken.push((note(newest, labels, &exemplar), exemplar)),
+        }
+    }
+    taken
 }
 
 /// Writes exemplars as one frame or more. Answers the sequence of the last one.

@@ -11,7 +11,7 @@ use crate::gate::reason::Finding;
 use crate::gate::round::{At, Evaluated, Round};
 use crate::gate::spec::ValueSpec;
 use crate::model::{SampleValue, Timestamp};
-use crate::promql::{Engine, Value};
+use crate::promql::Value;
 use crate::source::{Source, Watched};
 
 /// A tick asks a query at no more instants: where there were more scrapes since the last one, at some of them.
@@ -81,9 +81,8 @@ pub(super) fn observe_value(
         tally.trials += counted.amount;
         tally.note(&counted);
     }
-    let engine = Engine::new();
     for at in instants(&loaded, span) {
-        let Evaluated { evaluation, losses } = round.evaluate(&engine, &value.query, At::Instant(at));
+        let Evaluated { evaluation, losses } = round.evaluate(&value.query, At::Instant(at));
         let answer = match evaluation {
             Ok(evaluation) => judged(value, &evaluation.value, at),
             // The source did answer.

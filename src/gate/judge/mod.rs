@@ -105,9 +105,9 @@ impl Outcome {
 /// Judges one check on its counts.
 ///
 /// `decision` is what the check has decided before: a failure stands; a pass stands unless the failing test, whose
-/// promise holds at all looks, contradicts it, or, where it is watched, its counts change for the worse. An obstacle, or a ratio that has risen to the threshold since, keeps a
-/// pass back while it lasts. So does data that may be missing where the check looks: it can fail on what is there, and
-/// does not pass.
+/// promise holds at all looks, contradicts it, or, where it is watched, its counts change for the worse. An obstacle, or a
+/// ratio that has risen to the threshold since, keeps a pass back while it lasts. So does data that may be missing where the
+/// check looks: it can fail on what is there, and does not pass.
 pub(crate) fn judge(
     check: &CheckSpec,
     tally: &Tally,

@@ -23,6 +23,7 @@ pub(super) struct Annotation {
     health: Option<Switch>,
     watch: Option<Switch>,
     false_alarm: Option<String>,
+    trace_link: Option<String>,
 }
 
 impl Annotation {
@@ -52,6 +53,7 @@ impl Annotation {
             health: either("health", self.health, other.health)?,
             watch: either("watch", self.watch, other.watch)?,
             false_alarm: either("falseAlarm", self.false_alarm, other.false_alarm)?,
+            trace_link: either("traceLink", self.trace_link, other.trace_link)?,
         })
     }
 
@@ -83,6 +85,9 @@ impl Annotation {
         }
         if let Some(watch) = self.watch {
             builder = builder.watch(watch.is_on("watch")?);
+        }
+        if let Some(link) = self.trace_link {
+            builder = builder.trace_link(link);
         }
         if self.missing_numerator == Some(MissingNumerator::Zero) {
             checks.iter_mut().for_each(|check| missing_is_zero(&mut check.kind));
