@@ -55,7 +55,9 @@ fn commit(store: &Store, model: &mut Model, told: Batch, window: i64) -> Result<
         }
         wanted.push((key.clone(), fate));
     }
-    model.tell(told);
+    let unsure = wanted.iter().filter(|(_, fate)| *fate == Fate::Unsure).map(|(key, _)| key);
+    let unsure: Vec<(String, i64)> = unsure.cloned().collect();
+    model.tell(told, unsure.clone());
     let report = appender.commit()?;
     let mut refused: BTreeMap<(String, i64), usize> = BTreeMap::new();
     for refusal in &report.refused {
@@ -67,12 +69,11 @@ fn commit(store: &Store, model: &mut Model, told: Batch, window: i64) -> Result<
         let wanted = (count(Fate::New), count(Fate::Duplicate), count(Fate::Refused));
         assert_eq!((report.appended, report.duplicates, report.refused.len()), wanted, "{report:?}");
     }
-    let unsure = wanted.iter().filter(|(_, fate)| *fate == Fate::Unsure).map(|(key, _)| key);
-    let gone = unsure.filter(|key| {
-        let all = wanted.iter().filter(|(own, _)| own == *key).count();
-        refused.get(*key) == Some(&all)
-    });
-    let gone: Vec<(String, i64)> = gone.cloned().collect();
+    let is_refused = |key: &(String, i64)| {
+        let all = wanted.iter().filter(|(own, _)| own == key).count();
+        refused.get(key) == Some(&all)
+    };
+    let gone: Vec<(String, i64)> = unsure.into_iter().filter(is_refused).collect();
     model.take(&gone);
     if report.durable {
         model.keep();

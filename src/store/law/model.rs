@@ -11,6 +11,8 @@ use crate::model::{Timestamp, Window};
 pub(super) struct Model {
     told: Vec<Told>,
     durable: usize,
+    /// What the store may have refused of the batch that was told last: it has not said.
+    unsure: Vec<(String, i64)>,
     /// All that was told, but for what was deleted.
     pub(super) now: Content,
     /// The newest time of every series, of what was deleted as well.
@@ -43,13 +45,15 @@ impl Told {
 }
 
 impl Model {
-    /// A batch is told to the store: all of it may be there from here on.
-    pub(super) fn tell(&mut self, batch: Content) {
+    /// A batch is told to the store: all of it may be there from here on, but for what it may refuse.
+    pub(super) fn tell(&mut self, batch: Content, unsure: Vec<(String, i64)>) {
         self.told.push(Told::Batch(batch));
+        self.unsure = unsure;
     }
 
     /// What the store has taken of the batch that was told last.
     pub(super) fn take(&mut self, refused: &[(String, i64)]) {
+        self.unsure.clear();
         let Some(told) = self.told.last_mut() else { return };
         if let Told::Batch(batch) = told {
             refused.iter().for_each(|key| drop(batch.remove(key)));
@@ -116,6 +120,10 @@ impl Model {
             see_told(&mut self.newest, told);
         }
         let border = self.border();
+        let unsure = std::mem::take(&mut self.unsure);
+        if let Some(Told::Batch(last)) = self.told.last_mut() {
+            last.retain(|key, _| found.contains_key(key) || !unsure.contains(key));
+        }
         let agrees = |there: &usize| {
             let wanted = self.all(*there);
             let (missing, more) = Self::differences(border, &wanted, &found);
