@@ -164,7 +164,7 @@ impl Labels {
         // Allocated once, and of the right size.
         let mut kept = SmallVec::<[Label; 16]>::new();
         kept.extend(self.pairs.iter().filter(|label| keep(label)).cloned());
-        Self { pairs: kept.into_iter().collect() }
+        Self { pairs: kept.as_slice().into() }
     }
 
     /// The labels without metric name, type and unit: what is left when an operation changes the meaning.

@@ -86,13 +86,15 @@ pub(super) fn add_counts(total: u64, bytes: &mut &[u8], into: &mut [u64]) -> Opt
     let mut left = total;
     // The last increment is what is left.
     let mut told = rest.count_ones().checked_sub(1)?;
+    let last = 63_u32.checked_sub(rest.leading_zeros())?;
     while told > 0 {
         let some = told.min(8);
         told = told.wrapping_sub(some);
         if let Some(mut word) = varint::take_small(bytes, some) {
             left = left.checked_sub(varint::sum_of_bytes(word))?;
-            for _ in 0..some {
-                add(rest.trailing_zeros() as usize, word & 0xff)?;
+            // As many steps however many increments there are, which no processor foresees: behind them 0 is added somewhere.
+            for _ in 0..8 {
+                add((rest.trailing_zeros() & 63) as usize, word & 0xff)?;
                 rest &= rest.wrapping_sub(1);
                 word >>= 8;
             }
@@ -108,7 +110,7 @@ pub(super) fn add_counts(total: u64, bytes: &mut &[u8], into: &mut [u64]) -> Opt
     if left == 0 {
         return None;
     }
-    add(rest.trailing_zeros() as usize, left)
+    add(last as usize, left)
 }
 
 /// Moves past what [`take_counts`] reads, and `more` values behind it.

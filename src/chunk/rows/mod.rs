@@ -26,7 +26,7 @@ use crate::error::Result;
 use crate::model::{SampleBuffer, Window};
 
 /// Rows from one mark to the next.
-const GROUP: u32 = 16;
+const GROUP: u32 = 8;
 /// Bytes of room that are made at once, for some twenty rows.
 const ROOM: usize = 256;
 /// The longest time of a row.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::model::{NativeHistogram, SampleBuffer, is_stale, stale_marker};
 
 /// What stands for "no float here": the staleness marker, which no selector hands on and no arithmetic makes.
@@ -10,7 +12,8 @@ const ABSENT: f64 = stale_marker();
 /// The samples of one series, one slot per step.
 #[derive(Clone, Debug)]
 pub(crate) struct Column {
-    floats: Vec<f64>,
+    /// In place for an instant query.
+    floats: SmallVec<[f64; 2]>,
     /// Empty, or one slot per step.
     histograms: Vec<Option<Arc<NativeHistogram>>>,
 }
@@ -25,17 +28,17 @@ pub(crate) enum ColumnSample<'a> {
 impl Column {
     /// A column without any sample.
     pub(crate) fn absent(steps: usize) -> Self {
-        Self { floats: vec![ABSENT; steps], histograms: Vec::new() }
+        Self { floats: smallvec![ABSENT; steps], histograms: Vec::new() }
     }
 
     /// A column with the same float at every step.
     pub(crate) fn constant(value: f64, steps: usize) -> Self {
-        Self { floats: vec![value; steps], histograms: Vec::new() }
+        Self { floats: smallvec![value; steps], histograms: Vec::new() }
     }
 
     /// A column of these floats.
     pub(crate) fn from_floats(floats: Vec<f64>) -> Self {
-        Self { floats, histograms: Vec::new() }
+        Self { floats: floats.into(), histograms: Vec::new() }
     }
 
     /// How many steps there are.
@@ -189,7 +192,7 @@ impl Column {
     /// The column with the one sample of `self` at each of `steps` steps.
     pub(crate) fn repeated(&self, steps: usize) -> Self {
         let mut column = Self::absent(0);
-        column.floats = vec![self.floats.first().copied().unwrap_or(ABSENT); steps];
+        column.floats = smallvec![self.floats.first().copied().unwrap_or(ABSENT); steps];
         if let Some(Some(histogram)) = self.histograms.first() {
             column.histograms = vec![Some(histogram.clone()); steps];
         }

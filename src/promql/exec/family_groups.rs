@@ -294,11 +294,11 @@ fn widened<T: Copy + Default>(cells: &[T], width: usize, more: usize, steps: usi
 /// The labels with this bound, of which `name` is the name; with none if it is empty.
 fn with_bound(labels: &Labels, name: &Arc<str>, bound: &Arc<str>) -> Labels {
     let others = || labels.iter().filter(|label| *label.name != **name);
-    let mut pairs: Vec<Label> = Vec::with_capacity(labels.len().saturating_add(1));
+    let mut pairs: SmallVec<[Label; 16]> = SmallVec::new();
     pairs.extend(others().take_while(|label| *label.name < **name).cloned());
     if !bound.is_empty() {
         pairs.push(Label { name: name.clone(), value: bound.clone() });
     }
     pairs.extend(others().skip_while(|label| *label.name < **name).cloned());
-    Labels::from_sorted(pairs)
+    Labels::from_sorted(pairs.as_slice())
 }
