@@ -6,10 +6,11 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a bench stops at the first surprise")]
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use promgate::{Labels, Sample, Store, Timestamp};
+use promgate::{Labels, NativeHistogram, Sample, SampleValue, Span, Store, Timestamp};
 
 #[path = "workload/mod.rs"]
 mod workload;
@@ -52,6 +53,21 @@ fn by_labels(store: &Store, series: &[Labels], row: usize, value: impl Fn(usize)
         appender.append(labels, Sample::float(time(row), value(index))).unwrap();
     }
     black_box(appender.commit().unwrap());
+}
+
+/// Of a series, 40 buckets that grow from scrape to scrape.
+fn native(row: usize, series: usize) -> NativeHistogram {
+    let positive_buckets: Vec<f64> = (0..40).map(|bucket| (row * ((bucket + series) % 7)) as f64).collect();
+    let count = positive_buckets.iter().sum();
+    NativeHistogram {
+        schema: 3,
+        zero_threshold: 1e-128,
+        count,
+        sum: count * 1.7,
+        positive_spans: vec![Span { offset: -4, length: 40 }],
+        positive_buckets,
+        ..NativeHistogram::default()
+    }
 }
 
 fn append(criterion: &mut Criterion) {
@@ -137,6 +153,24 @@ fn append(criterion: &mut Criterion) {
         by_labels(&store, &singles, row, value(row));
     }
     workload::print_memory("single counters (limit: 200 B a series, labels aside)", &store);
+
+    println!("limit: none set for native histograms of 40 buckets");
+    group.throughput(Throughput::Elements(FAMILIES as u64));
+    group.bench_function("native histograms by label set", |bencher| {
+        let series = workload::counters(FAMILIES);
+        let scrape = |store: &Store, row: usize| {
+            let mut appender = store.appender();
+            for (labels, buckets) in series.iter().zip(0..) {
+                let histogram = SampleValue::Histogram(Arc::new(native(row, buckets)));
+                appender
+                    .append(labels, Sample { timestamp: time(row), value: histogram, start: None })
+                    .unwrap();
+            }
+            black_box(appender.commit().unwrap());
+        };
+        bencher
+            .iter_custom(|iterations| scrapes(iterations, workload::store, |store, row| scrape(store, row)));
+    });
 
     println!("limit: none set for new series; a deploy of {FAMILIES} histograms is one such batch");
     group.throughput(Throughput::Elements((FAMILIES * WIDTH) as u64));

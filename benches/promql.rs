@@ -17,10 +17,10 @@ use promgate::{
 #[path = "workload/mod.rs"]
 mod workload;
 use workload::measurement::OnCore;
-use workload::pods::{Numbers, SCRAPE_MS, SCRAPES, labels, store};
+use workload::pods::{Numbers, PODS, SCRAPE_MS, SCRAPES, labels, store};
 
 fn queries(criterion: &mut Criterion<OnCore>) {
-    let snapshot = store().snapshot();
+    let snapshot = store(PODS).snapshot();
     let engine = Engine::new().limits(QueryLimits::unlimited());
     let end = Timestamp::from_millis((SCRAPES - 1) * SCRAPE_MS);
     let canary = "hotrod_pod_hash=\"00000101\"";
@@ -68,6 +68,24 @@ fn queries(criterion: &mut Criterion<OnCore>) {
                 black_box(engine.range(&snapshot, &query, start, end, 15_000).unwrap())
             });
         });
+    }
+    drop(snapshot);
+    // What grows with the store, and what does not.
+    for (pods, series) in [(46, "1k"), (23_000, "502k")] {
+        let snapshot = store(pods).snapshot();
+        let own = quantile.replace("00000101", "00000005");
+        let limits = if series == "502k" { " (limit 25 ms)" } else { "" };
+        for (name, text) in [
+            (format!("one canary among {series} series, p95 [2m] (limit 20 us)"), own.as_str()),
+            (format!("all services, p95 [2m], {series} series{limits}"), by_service),
+        ] {
+            group.bench_function(name, |bencher| {
+                bencher.iter(|| {
+                    let query = engine.prepare(text).unwrap();
+                    black_box(engine.instant(&snapshot, &query, end).unwrap())
+                });
+            });
+        }
     }
     let native = native_store();
     let text = "histogram_quantile(0.95, sum by (service_name) (rate(duration[2m])))";

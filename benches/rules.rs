@@ -13,7 +13,7 @@ use promgate::{Engine, RuleManager, Store, Timestamp};
 #[path = "workload/mod.rs"]
 mod workload;
 use workload::measurement::OnCore;
-use workload::pods::{SCRAPE_MS, SCRAPES, store};
+use workload::pods::{PODS, SCRAPE_MS, SCRAPES, store};
 
 /// What services record: rates by service and bucket, and from these their p95; errors; an alert on each.
 const SERVICES: &str = r#"
@@ -84,7 +84,7 @@ impl Evaluated {
 }
 
 fn rules(criterion: &mut Criterion<OnCore>) {
-    let store = store();
+    let store = store(PODS);
     let end = Timestamp::from_millis((SCRAPES - 1) * SCRAPE_MS);
     let mut group = criterion.benchmark_group("rules");
     group.sample_size(20);

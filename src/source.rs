@@ -290,7 +290,7 @@ impl Family {
 
     /// Reads a little of what is in memory.
     pub(crate) fn touch(&self) -> u64 {
-        self.chunks.last().map_or(0, |chunk| chunk.touch())
+        self.chunks.last().map_or(0, |chunk| chunk.touch()) ^ self.shared.touch() as u64
     }
 
     /// The first and the last row inside the window, if all rows are in memory and known to be whole and only to grow. `false`:

@@ -1,9 +1,10 @@
-//! Pods with a classic histogram and two counters each, 50,000 series in all: what a canary gate lives among.
+//! Pods with a classic histogram and two counters each, mostly 50,000 series in all: what a canary gate lives among.
 
 use promgate::{Labels, Limits, Sample, Store, StoreOptions, Timestamp};
 
 use super::BOUNDS;
 
+/// Pods of 50,000 series.
 pub(crate) const PODS: usize = 2_300;
 pub(crate) const SCRAPE_MS: i64 = 15_000;
 /// An hour and the window before it.
@@ -35,22 +36,24 @@ pub(crate) fn labels(name: &str, pod: usize, status: Option<&str>) -> Labels {
     Labels::from_pairs(pairs)
 }
 
-/// The store, scraped for an hour and a window.
-pub(crate) fn store() -> Store {
+/// The store of so many pods, scraped for an hour and a window.
+pub(crate) fn store(pods: usize) -> Store {
     let mut limits = Limits::default();
+    limits.series = limits.series.max(pods * 22);
     limits.sample_bytes = 1 << 30;
+    limits.series_bytes = 1 << 30;
     let store = Store::in_memory(StoreOptions::new().limits(limits));
     let mut numbers = Numbers(7);
     let mut appender = store.appender();
-    let families: Vec<_> = (0..PODS)
+    let families: Vec<_> = (0..pods)
         .map(|pod| appender.family(&labels("duration_milliseconds", pod, None), &BOUNDS).unwrap())
         .collect();
-    let calls: Vec<_> = (0..PODS)
+    let calls: Vec<_> = (0..pods)
         .flat_map(|pod| ["STATUS_CODE_UNSET", "STATUS_CODE_ERROR"].map(|status| (pod, status)))
         .map(|(pod, status)| appender.handle(&labels("calls_total", pod, Some(status))).unwrap())
         .collect();
-    let mut buckets = vec![[0.0_f64; BOUNDS.len()]; PODS];
-    let mut sums = vec![0.0_f64; PODS];
+    let mut buckets = vec![[0.0_f64; BOUNDS.len()]; pods];
+    let mut sums = vec![0.0_f64; pods];
     let mut totals = vec![0.0_f64; calls.len()];
     for scrape in 0..SCRAPES {
         let mut appender = store.appender();

@@ -35,7 +35,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{SampleBuffer, Timestamp, Window};
+use crate::model::{NativeHistogram, SampleBuffer, Timestamp, Window};
 
 /// A chunk as it lies in a file.
 #[derive(Debug)]
@@ -268,15 +268,22 @@ pub(crate) fn touches(range: Option<(i64, i64)>, window: Window) -> bool {
 
 /// Bytes of memory that uncompressed columns hold.
 pub(crate) fn columns_size(samples: &SampleBuffer) -> usize {
+    let histograms = samples.histograms.iter().map(|(_, histogram, _)| histogram_size(histogram));
+    histograms.fold(floats_size(samples), usize::saturating_add)
+}
+
+/// The part of it that floats and start times hold.
+pub(crate) fn floats_size(samples: &SampleBuffer) -> usize {
     let floats = samples.times.capacity().saturating_add(samples.values.capacity());
-    let floats = floats.saturating_add(samples.starts.capacity()).saturating_mul(8);
-    let histograms = samples.histograms.iter().map(|(_, histogram, _)| {
-        let buckets = histogram.positive_buckets.len().saturating_add(histogram.negative_buckets.len());
-        let spans = histogram.positive_spans.len().saturating_add(histogram.negative_spans.len());
-        let values = buckets.saturating_add(spans).saturating_add(histogram.custom_values.len());
-        values.saturating_mul(8).saturating_add(size_of_val(&**histogram)).saturating_add(40)
-    });
-    histograms.fold(floats, usize::saturating_add)
+    floats.saturating_add(samples.starts.capacity()).saturating_mul(8)
+}
+
+/// The part of it that one histogram holds.
+pub(crate) fn histogram_size(histogram: &NativeHistogram) -> usize {
+    let buckets = histogram.positive_buckets.len().saturating_add(histogram.negative_buckets.len());
+    let spans = histogram.positive_spans.len().saturating_add(histogram.negative_spans.len());
+    let values = buckets.saturating_add(spans).saturating_add(histogram.custom_values.len());
+    values.saturating_mul(8).saturating_add(size_of_val(histogram)).saturating_add(40)
 }
 
 /// First and last time of uncompressed columns.

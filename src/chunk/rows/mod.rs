@@ -225,7 +225,15 @@ impl FamilyRows {
     /// Reads a little of all that reading the newest rows needs.
     #[inline]
     pub(crate) fn touch_to_read(&self) -> u64 {
-        self.touch() ^ self.marks.last().map_or(0, |mark| mark.sum)
+        let (before, last) = (self.marks.iter().rev().nth(1), self.marks.last());
+        let from = before.or(last).map_or(0, |mark| mark.offset as usize);
+        let rows = self.bytes.get(from..).unwrap_or_default().iter().step_by(64);
+        self.touch() ^ rows.fold(0, |read, byte| read ^ u64::from(*byte))
+    }
+
+    /// The mark from which on the rows later than `after` are read. Most are the newest: those before are not looked at.
+    fn group_of(&self, after: i64) -> usize {
+        self.marks.iter().rposition(|mark| mark.time <= after).unwrap_or(0)
     }
 
     pub(crate) fn byte_size(&self) -> usize {
@@ -256,7 +264,7 @@ impl FamilyRows {
         if !self.increments || self.count == 0 || self.time <= after || until <= after {
             return Ok(false);
         }
-        let group = self.marks.partition_point(|mark| mark.time <= after).saturating_sub(1);
+        let group = self.group_of(after);
         self.find_ends(group, (after, until), into).ok_or_else(|| corrupt("a row does not decode"))
     }
 
@@ -323,7 +331,7 @@ impl FamilyRows {
         if self.count == 0 || self.time <= after || until <= after {
             return Ok(());
         }
-        let group = self.marks.partition_point(|mark| mark.time <= after).saturating_sub(1);
+        let group = self.group_of(after);
         let outcome = match self.increments {
             true => self.visit_increments(group, (after, until), each),
             false => self.visit_absolute(group, (after, until), each),

@@ -74,11 +74,15 @@ fn order_key(labels: &Labels) -> Labels {
 fn order_as_series(items: &mut [Item]) {
     let same_names =
         |a: &Labels, b: &Labels| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.name == b.name);
-    let uniform = items.iter().all(|item| matches!(item, Item::Family(_)))
-        && items.windows(2).all(|pair| match pair {
-            [Item::Family(a), Item::Family(b)] => same_names(a.shared_labels(), b.shared_labels()),
-            _ => false,
-        });
+    let mut before: Option<&Labels> = None;
+    let uniform = items.iter().zip(0_usize..).all(|(item, index)| {
+        if index.is_multiple_of(TOUCHED) {
+            touch_labels(items.get(index..).unwrap_or_default());
+        }
+        let Item::Family(family) = item else { return false };
+        let labels = family.shared_labels();
+        before.replace(labels).is_none_or(|before| same_names(before, labels))
+    });
     // The source's order differs only where one series has a label that the other lacks.
     if !uniform {
         items.sort_by_cached_key(|item| order_key(item.labels()));
@@ -93,6 +97,15 @@ const TOUCHED: usize = 16;
 fn touch(items: &[Item]) {
     let touched = items.iter().take(TOUCHED).map(|item| match item {
         Item::Family(family) => family.touch(),
+        Item::Series(_) => 0,
+    });
+    std::hint::black_box(touched.fold(0, |read, touched| read ^ touched));
+}
+
+/// The same of the next items' labels.
+fn touch_labels(items: &[Item]) {
+    let touched = items.iter().take(TOUCHED).map(|item| match item {
+        Item::Family(family) => family.shared_labels().touch(),
         Item::Series(_) => 0,
     });
     std::hint::black_box(touched.fold(0, |read, touched| read ^ touched));

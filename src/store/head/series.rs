@@ -5,7 +5,8 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::chunk::{
-    Chunk, Hidden, LastValue, Masked, PackedSamples, SeriesRows, columns_range, columns_size, touches,
+    Chunk, Hidden, LastValue, Masked, PackedSamples, SeriesRows, columns_range, floats_size, histogram_size,
+    touches,
 };
 use crate::error::Result;
 use crate::model::{Sample, SampleBuffer, SampleValue, Timestamp, Window};
@@ -28,6 +29,8 @@ struct More {
     full_bytes: usize,
     /// The newest samples, if they may be anything.
     columns: Option<Box<SampleBuffer>>,
+    /// What the histograms in there hold: a walk over them at every sample would take longer with each.
+    histogram_bytes: usize,
     /// The newest sample, where it is no plain float in the tail.
     newest: Option<Box<Newest>>,
 }
@@ -142,6 +145,9 @@ impl SeriesHead {
                     self.finish_tail();
                 }
                 let more = self.more.get_or_insert_default();
+                if let SampleValue::Histogram(histogram) = &sample.value {
+                    more.histogram_bytes = more.histogram_bytes.saturating_add(histogram_size(histogram));
+                }
                 push(more.columns.get_or_insert_default(), &sample);
                 more.newest = Some(Box::new(Newest::Other(Box::new(sample))));
             }
@@ -164,7 +170,10 @@ impl SeriesHead {
     }
 
     fn finish_tail(&mut self) {
-        let columns = self.more.as_mut().and_then(|more| more.columns.take());
+        let columns = self.more.as_mut().and_then(|more| {
+            more.histogram_bytes = 0;
+            more.columns.take()
+        });
         let chunk = match columns {
             Some(columns) => Chunk::Columns(Arc::new(*columns)),
             None if self.tail.count() == 0 => return,
@@ -263,9 +272,10 @@ impl More {
     }
 
     fn byte_size(&self) -> usize {
-        let columns = self.columns.as_ref();
-        let columns =
-            columns.map_or(0, |columns| columns_size(columns).saturating_add(size_of::<SampleBuffer>()));
+        let columns = self.columns.as_ref().map_or(0, |columns| {
+            let floats = floats_size(columns).saturating_add(size_of::<SampleBuffer>());
+            floats.saturating_add(self.histogram_bytes)
+        });
         let newest =
             self.newest.as_ref().map_or(0, |_| size_of::<Newest>().saturating_add(size_of::<Sample>()));
         let full = self.full.capacity().saturating_mul(size_of::<Chunk>()).saturating_add(self.full_bytes);
@@ -294,4 +304,40 @@ pub(crate) fn same_bits(a: &Sample, b: &Sample) -> bool {
             (SampleValue::Histogram(a), SampleValue::Histogram(b)) => a.same_bits(b),
             _ => false,
         }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::columns_size;
+    use crate::model::NativeHistogram;
+
+    #[test]
+    fn the_size_that_is_kept_is_the_one_that_a_walk_finds() {
+        let mut head = SeriesHead::default();
+        let mut walked = 0;
+        for time in 0..300_i64 {
+            let histogram = NativeHistogram {
+                positive_buckets: vec![1.0; time.rem_euclid(7) as usize],
+                ..NativeHistogram::default()
+            };
+            let value = match time % 5 {
+                0 => SampleValue::Float(time as f64),
+                _ => SampleValue::Histogram(Arc::new(histogram)),
+            };
+            let sample = Sample { timestamp: Timestamp::from_millis(time), value, start: None };
+            head.append(sample, LastValue::default());
+            let more = head.more.as_ref().map_or(0, |more| {
+                assert_eq!(more.full_bytes, full_sizes(&more.full));
+                more.columns.as_ref().map_or(0, |columns| columns_size(columns))
+            });
+            let kept = head.more.as_ref().map_or(0, |more| {
+                let floats = more.columns.as_ref().map_or(0, |columns| floats_size(columns));
+                floats + more.histogram_bytes
+            });
+            assert_eq!(kept, more, "at {time}");
+            walked = walked.max(more);
+        }
+        assert!(walked > 10_000);
+    }
 }
