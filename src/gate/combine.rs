@@ -1,9 +1,11 @@
 //! From the outcomes of all checks and the health of the targets to the verdict: total, pure, deterministic.
 
 use super::evidence::{Health, HealthState};
+use super::judge::Said;
 use super::reason::{Finding, Reason, Severity};
 use super::report::CheckReport;
-use super::spec::{CheckKind, GateSpec};
+use super::spec::{CheckKind, CheckSpec, GateSpec};
+use super::state::{CheckState, Standing};
 use super::verdict::Verdict;
 
 /// Why a gate ends although it is not settled.
@@ -13,33 +15,36 @@ pub(crate) enum End {
     Terminated,
 }
 
-/// The verdict, whether it is final, and its reasons with the decisive ones first.
+/// The verdict, whether it is final, and what is to be said of the gate itself.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Combined {
     pub(crate) verdict: Verdict,
     pub(crate) settled: bool,
-    pub(crate) reasons: Vec<Reason>,
+    pub(crate) own: Vec<Said>,
+    /// Whether too little traffic fails it.
+    pub(crate) low_traffic: bool,
 }
 
-/// All deciding checks must pass and the canary must live; any failure fails. Traffic is told first.
+/// All deciding checks must pass and the canary must live; any failure fails.
 pub(crate) fn combine(
     spec: &GateSpec,
-    checks: &[CheckReport],
+    checks: &[CheckState],
     health: &Health,
     age_ms: i64,
     end: Option<End>,
 ) -> Combined {
-    let deciding = || checks.iter().filter(|check| !check.dry_run);
+    let deciding = || spec.checks.iter().zip(checks).filter(|(check, _)| !check.dry_run);
+    let verdict_of = |state: &CheckState| state.judged.as_ref().map(|judged| judged.verdict);
     let low_traffic = end == Some(End::Deadline)
         && spec.options.low_traffic_fails
-        && deciding().any(|check| is_volume(spec, &check.name) && lacks_traffic(check));
-    let fails = deciding().any(|check| check.verdict == Verdict::Fail)
+        && deciding().any(|(check, state)| is_volume(check) && lacks_traffic(state));
+    let fails = deciding().any(|(_, state)| verdict_of(state) == Some(Verdict::Fail))
         || health.state == HealthState::Dying
         || low_traffic;
     let remaining_ms =
         spec.options.warm_up_ms.saturating_add(spec.options.min_duration_ms).saturating_sub(age_ms).max(0);
     let passes = !checks.is_empty()
-        && deciding().all(|check| check.verdict == Verdict::Pass)
+        && deciding().all(|(_, state)| verdict_of(state) == Some(Verdict::Pass))
         && health.state == HealthState::Alive
         && remaining_ms == 0;
     let verdict = if fails {
@@ -49,58 +54,81 @@ pub(crate) fn combine(
     } else {
         Verdict::Inconclusive
     };
-    let mut reasons: Vec<Reason> = Vec::new();
+    let mut own: Vec<Said> = Vec::new();
     for (state, finding) in &health.findings {
         let severity = match state {
             HealthState::Dying => Severity::Fail,
             HealthState::Doubtful => Severity::Inconclusive,
             HealthState::Alive => Severity::Information,
         };
-        reasons.push(Reason::new(severity, None, finding.clone()));
+        own.push(Said::found(severity, finding.clone()));
     }
-    reasons.extend(health.notes.iter().map(|note| Reason::new(Severity::Information, None, note.clone())));
+    own.extend(health.notes.iter().map(|note| Said::found(Severity::Information, note.clone())));
     if remaining_ms > 0 && verdict == Verdict::Inconclusive {
         let finding = Finding::WarmingUp { remaining_seconds: remaining_ms as f64 / 1000.0 };
-        reasons.push(Reason::new(Severity::Inconclusive, None, finding));
+        own.push(Said::found(Severity::Inconclusive, finding));
     }
-    let of_checks = deciding().flat_map(|check| &check.reasons).cloned().map(|mut reason| {
-        if low_traffic && reason.check.as_deref().is_some_and(|name| is_volume(spec, name)) {
-            reason.severity = Severity::Fail;
-        }
-        reason
-    });
-    reasons.extend(of_checks);
     if let Some(end) = end
         && verdict == Verdict::Inconclusive
     {
-        let unsettled = deciding().filter(|check| check.verdict != Verdict::Pass);
-        let unsettled = unsettled.map(|check| check.name.clone()).collect();
+        let looked_at = deciding().filter_map(|(check, state)| Some((check, verdict_of(state)?)));
+        let unsettled = looked_at.filter(|(_, verdict)| *verdict != Verdict::Pass);
+        let unsettled = unsettled.map(|(check, _)| check.name.clone()).collect();
         let seconds = age_ms as f64 / 1000.0;
         let finding = match end {
             End::Deadline => Finding::Deadline { unsettled, seconds },
             End::Terminated => Finding::Terminated { unsettled, seconds },
         };
-        reasons.push(Reason::new(Severity::Inconclusive, None, finding));
+        own.push(Said::found(Severity::Inconclusive, finding));
     }
-    // Decisive first; among them traffic, whose absence explains the rest, and what is about the end last.
-    reasons.sort_by_key(|reason| (rank(verdict, reason.severity), order(spec, reason)));
     let settled = match verdict {
         Verdict::Fail => true,
         Verdict::Pass => !spec.watches() || end == Some(End::Terminated),
         Verdict::Inconclusive => end.is_some(),
     };
-    Combined { verdict, settled, reasons }
+    Combined { verdict, settled, own, low_traffic }
 }
 
-fn is_volume(spec: &GateSpec, name: &str) -> bool {
-    spec.checks.iter().any(|check| check.name == name && matches!(check.kind, CheckKind::Volume { .. }))
+/// The reasons of a gate that has come to this: decisive ones first, among them traffic, whose absence explains the rest, and
+/// what is about the end last.
+pub(crate) fn reasons(spec: &GateSpec, standing: &Standing, checks: &[CheckReport]) -> Vec<Reason> {
+    let is_end =
+        |said: &&Said| matches!(said.finding(), Some(Finding::Deadline { .. } | Finding::Terminated { .. }));
+    let (ends, own): (Vec<&Said>, Vec<&Said>) = standing.own.iter().partition(is_end);
+    let mut reasons: Vec<Reason> = own.into_iter().filter_map(of_gate).collect();
+    let deciding = checks.iter().filter(|check| !check.dry_run);
+    reasons.extend(deciding.flat_map(|check| &check.reasons).cloned().map(|mut reason| {
+        if standing.low_traffic && is_about_volume(spec, &reason) {
+            reason.severity = Severity::Fail;
+        }
+        reason
+    }));
+    reasons.extend(ends.into_iter().filter_map(of_gate));
+    let verdict = standing.verdict;
+    reasons.sort_by_key(|reason| (rank(verdict, reason.severity), order(spec, reason)));
+    reasons
 }
 
-fn lacks_traffic(check: &CheckReport) -> bool {
-    check
-        .reasons
-        .iter()
-        .any(|reason| matches!(reason.finding, Finding::NoTraffic { .. } | Finding::NotEnoughRequests { .. }))
+/// A reason of the gate itself.
+pub(crate) fn of_gate(said: &Said) -> Option<Reason> {
+    said.finding().map(|finding| Reason::new(said.0, None, finding.clone()))
+}
+
+fn is_volume(check: &CheckSpec) -> bool {
+    matches!(check.kind, CheckKind::Volume { .. })
+}
+
+fn is_about_volume(spec: &GateSpec, reason: &Reason) -> bool {
+    let name = reason.check.as_deref();
+    spec.checks.iter().any(|check| Some(check.name.as_str()) == name && is_volume(check))
+}
+
+fn lacks_traffic(state: &CheckState) -> bool {
+    let own = state.judged.iter().filter(|judged| !judged.said.is_empty());
+    let mut findings =
+        own.chain(state.elements.deciding()).flat_map(|judged| &judged.said).map(Said::finding);
+    findings
+        .any(|finding| matches!(finding, Some(Finding::NoTraffic { .. } | Finding::NotEnoughRequests { .. })))
 }
 
 fn rank(verdict: Verdict, severity: Severity) -> u8 {
@@ -119,7 +147,7 @@ fn order(spec: &GateSpec, reason: &Reason) -> u8 {
     match (&reason.check, &reason.finding) {
         (_, Finding::WarmingUp { .. } | Finding::Deadline { .. } | Finding::Terminated { .. }) => 4,
         // A volume that is there explains a pass least; one that is missing explains everything.
-        (Some(check), _) if is_volume(spec, check) => {
+        (Some(_), _) if is_about_volume(spec, reason) => {
             if reason.severity == Severity::Pass {
                 3
             } else {

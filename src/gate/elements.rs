@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::evidence::{MAX_SETTLE_MS, Observation, Pace, Span, Tally, observe, select_between, traces};
 use super::explain;
-use super::judge::{Alphas, Decision, judge};
+use super::judge::{Decision, Judged, Rules, Shown, judge, seconds};
 use super::reason::{Finding, Reason, Severity, Trace};
 use super::report::{CheckReport, Evidence};
 use super::round::Round;
@@ -20,7 +20,7 @@ const TOLD: usize = 3;
 
 /// What a look at one check saw.
 pub(crate) struct Seen {
-    pub(crate) report: CheckReport,
+    pub(crate) judged: Judged,
     /// The labels of the series that stand for the canary.
     pub(crate) selected: Vec<Labels>,
     pub(crate) pace: Pace,
@@ -46,11 +46,19 @@ struct Element {
     decision: Decision,
     /// Its part of the probability to fail a good canary.
     share: f64,
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
     traces: Vec<Trace>,
+    /// What the last look came to; none before the first.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    judged: Option<Judged>,
 }
 
 impl Element {
+    /// The check of this element alone, named by it.
+    fn narrowed(&self, check: &CheckSpec) -> CheckSpec {
+        CheckSpec { name: self.text(), ..check.narrowed(&self.labels) }
+    }
+
     /// `pod="a",zone="b"`.
     fn text(&self) -> String {
         let labels = self.labels.iter().map(|(name, value)| format!("{name}={value:?}"));
@@ -69,37 +77,73 @@ impl Elements {
         check: &CheckSpec,
         span: Span,
         source: &Round<'_>,
-        (alphas, trace_link): (Alphas, &str),
+        (rules, trace_link): (Rules, &str),
     ) -> Result<Seen> {
         let hindered = |obstacle: Finding| {
             let silent = Observation { obstacle: Some(obstacle), until: span.now, ..Observation::default() };
-            judge(check, &Tally::default(), &silent, span.origin, &mut Decision::default(), alphas)
+            judge(check, &Tally::default(), &silent, span.origin, &mut Decision::default(), rules)
         };
         if let Some(elements) = self.learn(check, span, source)? {
             // None is judged: the worst of them may be among those that would be left out.
             let obstacle = Finding::TooManyElements { elements, limit: MAX_ELEMENTS };
-            return Ok(Seen { report: hindered(obstacle), selected: Vec::new(), pace: Pace::default() });
+            return Ok(Seen { judged: hindered(obstacle), selected: Vec::new(), pace: Pace::default() });
         }
         let (mut selected, mut pace) = (Vec::new(), Pace::default());
-        let mut reports = Vec::with_capacity(self.known.len());
         for element in &mut self.known {
-            let narrowed = CheckSpec { name: element.text(), ..check.narrowed(&element.labels) };
+            let narrowed = element.narrowed(check);
             let own = Span { after: element.until, ..span };
             let observation = observe(&narrowed, &mut element.tally, own, source)?;
             element.until = observation.until;
-            let alphas = alphas.shared(element.share);
-            let mut report =
-                judge(&narrowed, &element.tally, &observation, span.origin, &mut element.decision, alphas);
-            report.name_traces(&mut element.traces, || traces(&narrowed, span, source, trace_link));
-            reports.push(report);
+            let rules = rules.shared(element.share);
+            let judged =
+                judge(&narrowed, &element.tally, &observation, span.origin, &mut element.decision, rules);
+            if judged.verdict == Verdict::Fail {
+                renew(&mut element.traces, traces(&narrowed, span, source, trace_link));
+            }
+            element.judged = Some(judged);
             selected.extend(observation.selected);
             pace = pace.slower(observation.pace);
         }
-        if reports.is_empty() {
+        if self.known.is_empty() {
             let obstacle = explain::diagnose_selector(source, check.traffic(), span.now)?;
-            return Ok(Seen { report: hindered(obstacle), selected, pace });
+            return Ok(Seen { judged: hindered(obstacle), selected, pace });
         }
-        Ok(Seen { report: combined(check, reports), selected, pace })
+        Ok(Seen { judged: Judged { verdict: self.verdict(), said: Vec::new() }, selected, pace })
+    }
+
+    /// Bad if one element is, good if all are.
+    fn verdict(&self) -> Verdict {
+        let judged = || self.known.iter().map(|element| element.judged.as_ref().map(|judged| judged.verdict));
+        if judged().any(|verdict| verdict == Some(Verdict::Fail)) {
+            Verdict::Fail
+        } else if judged().all(|verdict| verdict == Some(Verdict::Pass)) {
+            Verdict::Pass
+        } else {
+            Verdict::Inconclusive
+        }
+    }
+
+    /// What the elements that decide came to.
+    pub(crate) fn deciding(&self) -> impl Iterator<Item = &Judged> {
+        let verdict = self.verdict();
+        let judged = self.known.iter().filter_map(|element| element.judged.as_ref());
+        judged.filter(move |judged| judged.verdict == verdict)
+    }
+
+    /// What a report says of the check and of each of its elements.
+    pub(crate) fn report(&self, check: &CheckSpec, origin: Timestamp, rules: Rules) -> CheckReport {
+        let reports = self.known.iter().filter_map(|element| {
+            let shown = Shown {
+                check: &element.narrowed(check),
+                tally: &element.tally,
+                judged: element.judged.as_ref()?,
+                seconds: Some(seconds(origin, element.until)),
+                rules: rules.shared(element.share),
+                traces: &element.traces,
+            };
+            Some(shown.report())
+        });
+        combined(check, self.verdict(), reports.collect())
     }
 
     /// Takes in what has had a sample since the evidence began. All that come together share half of what is left of the
@@ -131,6 +175,7 @@ impl Elements {
             decision: Decision::default(),
             share,
             traces: Vec::new(),
+            judged: None,
         }));
         self.until = Some(span.now);
         Ok(None)
@@ -163,16 +208,15 @@ fn element_of(labels: &Labels, by: &Grouping, with_bounds: bool) -> Vec<(String,
     }
 }
 
-/// Bad if one element is, good if all are. What is told is what decides.
-fn combined(check: &CheckSpec, elements: Vec<CheckReport>) -> CheckReport {
-    let has = |verdict: Verdict| elements.iter().any(|element| element.verdict == verdict);
-    let verdict = if has(Verdict::Fail) {
-        Verdict::Fail
-    } else if has(Verdict::Inconclusive) {
-        Verdict::Inconclusive
-    } else {
-        Verdict::Pass
-    };
+/// Keeps traces that are there, or, as a source forgets exemplars, those that were.
+pub(crate) fn renew(known: &mut Vec<Trace>, found: Vec<Trace>) {
+    if !found.is_empty() {
+        *known = found;
+    }
+}
+
+/// The check as its elements have it. What is told is what decides.
+fn combined(check: &CheckSpec, verdict: Verdict, elements: Vec<CheckReport>) -> CheckReport {
     let deciding = || elements.iter().filter(|element| element.verdict == verdict);
     let mut reasons: Vec<Reason> = Vec::new();
     for element in deciding().take(TOLD) {

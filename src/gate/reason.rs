@@ -468,6 +468,29 @@ findings! {
         /// The slowest first where the check is about how long they take, else the newest first.
         traces: Vec<Trace>,
     }
+    /// Bad requests come in bursts, which the tests take them not to.
+    DispersionHigh = "dispersion-high" {
+        /// How many times more the counts of the looks scatter than those of independent requests would.
+        factor: f64,
+        /// Looks with requests.
+        looks: u32,
+        /// Events counted.
+        events: f64,
+        /// Requests counted.
+        trials: f64,
+    }
+    /// The check allows for bursts, and there were too few looks with requests to tell how large they are.
+    BurstsUnknown = "bursts-unknown" {
+        /// Looks with requests.
+        looks: u32,
+        /// How many it takes.
+        need: u32,
+    }
+    /// The check decides in one look, at the deadline.
+    DecidesOnce = "decides-once" {
+        /// Seconds until then.
+        remaining_seconds: f64,
+    }
     /// Counts are not whole numbers.
     NonInteger = "non-integer" {
         /// Events counted.

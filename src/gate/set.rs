@@ -228,7 +228,7 @@ impl GateSet {
         let mut set = Self { next: state.next, last: state.last, ..Self::new() };
         let mut failed = Vec::new();
         for (id, gate) in state.gates {
-            let name = gate.report.gate.clone();
+            let name = gate.gate.clone();
             match resume(id, &name, GateState(gate)) {
                 Ok(gate) => {
                     set.due.extend(gate.next_due().map(|due| (due, id)));

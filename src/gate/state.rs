@@ -5,10 +5,12 @@ use super::argo::RunState;
 use super::checked;
 use super::elements::Elements;
 use super::evidence::Tally;
-use super::judge::Decision;
+use super::judge::{Decision, Judged, Rules, Said, Shown, seconds};
 use super::reason::Trace;
-use super::report::Report;
+use super::report::{CheckReport, Report};
+use super::spec::CheckSpec;
 use super::strict::Doubts;
+use super::verdict::Verdict;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Timestamp;
 
@@ -27,24 +29,74 @@ pub struct GateState(#[cfg_attr(feature = "serde", serde(with = "checked"))] pub
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct GateFields {
     pub(crate) version: u16,
+    /// Its name in reports.
+    pub(crate) gate: String,
     /// The specification that the state belongs to.
     pub(crate) spec: String,
     pub(crate) started: Option<Timestamp>,
     pub(crate) last_tick: Option<Timestamp>,
     /// The time between changes of the counters for which the deadline was moved, and the deadline since, in milliseconds.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub(crate) extended: Option<(i64, i64)>,
     /// When a gate that is watched on first passed.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub(crate) passed: Option<Timestamp>,
+    /// Where a native gate stands.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
+    pub(crate) standing: Standing,
     /// What the checks have learned; empty in strict mode.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
     pub(crate) checks: Vec<CheckState>,
     /// The analysis run of strict mode.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub(crate) strict: Option<RunState>,
     /// What was missing where strict mode looked, by metric.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Doubts::is_empty"))]
     pub(crate) doubts: Doubts,
-    pub(crate) report: Report,
+    /// The last report of a run of strict mode that has ended.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub(crate) ended: Option<Box<Report>>,
+}
+
+/// Whether a field is left out of the JSON.
+#[cfg(feature = "serde")]
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// What a native gate has come to. Its report is worked out from this and what the checks have learned.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Standing {
+    /// When it was last looked at, or ended.
+    pub(crate) at: Option<Timestamp>,
+    pub(crate) verdict: Verdict,
+    pub(crate) settled: bool,
+    pub(crate) next_due: Option<Timestamp>,
+    /// Reasons that are about the gate.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    pub(crate) own: Vec<Said>,
+    /// Whether too little traffic fails it.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
+    pub(crate) low_traffic: bool,
+    /// What the last look before it was terminated said of the gate.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub(crate) before_end: Option<Vec<Said>>,
+}
+
+impl Default for Standing {
+    /// Nothing was looked at.
+    fn default() -> Self {
+        Self {
+            at: None,
+            verdict: Verdict::Inconclusive,
+            settled: false,
+            next_due: None,
+            own: Vec::new(),
+            low_traffic: false,
+            before_end: None,
+        }
+    }
 }
 
 /// What one check has learned.
@@ -52,17 +104,37 @@ pub(crate) struct GateFields {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct CheckState {
     /// Everything up to here is counted; none before the evidence begins.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub(crate) until: Option<Timestamp>,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) tally: Tally,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) decision: Decision,
     /// Failures of the source in a row.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) source_errors: u32,
     /// Traces of what it fails for.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
     pub(crate) traces: Vec<Trace>,
     /// Of a check that judges each element for itself.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) elements: Elements,
+    /// What the last look came to; none before the first.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub(crate) judged: Option<Judged>,
+}
+
+impl CheckState {
+    /// What a report says of the check; nothing before the first look.
+    pub(crate) fn report(&self, check: &CheckSpec, origin: Timestamp, rules: Rules) -> Option<CheckReport> {
+        let judged = self.judged.as_ref()?;
+        if judged.said.is_empty() {
+            return Some(self.elements.report(check, origin, rules));
+        }
+        let seconds = self.until.map(|until| seconds(origin, until));
+        let (tally, traces) = (&self.tally, self.traces.as_slice());
+        Some(Shown { check, tally, judged, seconds, rules, traces }.report())
+    }
 }
 
 impl GateFields {

@@ -1,15 +1,15 @@
 //! The gate as a step function: time and data are arguments, nothing waits.
 
-use super::combine::{End, combine};
-use super::elements::Seen;
+use super::combine::{Combined, End, combine, of_gate, reasons};
+use super::elements::{Seen, renew};
 use super::evidence::{Health, MAX_SETTLE_MS, Observation, Pace, Span, observe, observe_health, traces};
-use super::judge::{Alphas, judge};
+use super::judge::{Judged, Rules, Said, judge};
 use super::reason::{Finding, Reason, Severity};
-use super::report::{CheckReport, Evidence, Mode, Report};
+use super::report::{CheckReport, Mode, Report};
 use super::round::Round;
 use super::run::{Tick, in_order};
 use super::spec::{CheckSpec, GateSpec, Grouping, Selector};
-use super::state::{CheckState, GateFields, GateState, STATE_VERSION};
+use super::state::{CheckState, GateFields, GateState, STATE_VERSION, Standing};
 use super::strict::Doubts;
 use super::verdict::Verdict;
 use crate::error::{Error, ErrorKind, Result};
@@ -31,109 +31,126 @@ pub(crate) struct NativeGate {
     /// When it first passed, if it is watched on.
     passed: Option<Timestamp>,
     checks: Vec<CheckState>,
-    report: Report,
+    standing: Standing,
 }
 
 impl NativeGate {
     pub(crate) fn new(spec: GateSpec) -> Self {
-        let report = Report {
-            gate: spec.name.clone(),
-            mode: Mode::Native,
-            started: None,
-            at: None,
-            settled: false,
-            verdict: Verdict::Inconclusive,
-            reasons: Vec::new(),
-            checks: Vec::new(),
-            next_due: None,
-        };
         let checks = vec![CheckState::default(); spec.checks.len()];
-        Self { spec, started: None, last_tick: None, extended: None, passed: None, checks, report }
+        let standing = Standing::default();
+        Self { spec, started: None, last_tick: None, extended: None, passed: None, checks, standing }
     }
 
     pub(crate) fn start(&mut self, now: Timestamp) {
-        if self.started.is_none() && !self.report.settled {
+        if self.started.is_none() && !self.standing.settled {
             self.started = Some(now);
-            self.report.started = Some(now);
-            self.report.next_due = Some(now);
+            self.standing.next_due = Some(now);
         }
     }
 
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
-        self.report.next_due
+        self.standing.next_due
     }
 
     pub(crate) fn tick(&mut self, now: Timestamp, source: &Round<'_>) -> Result<Tick> {
         let started = in_order(self.started, self.last_tick, now)?;
-        if self.report.next_due.is_none_or(|due| now < due) {
+        if self.standing.next_due.is_none_or(|due| now < due) {
             return Ok(self.answer(false, false));
         }
-        let (checks, health, failed) = self.look(started, now, source);
+        let (health, failed) = self.look(started, now, source);
         // The look may have moved the deadline.
         let age_ms = now.millis_since(started);
         let end = self.deadline_ms().filter(|deadline| age_ms >= *deadline).map(|_| End::Deadline);
         self.last_tick = Some(now);
-        Ok(self.conclude(checks, &health, started, now, end, failed))
+        Ok(self.conclude(&health, started, now, end, failed))
     }
 
     pub(crate) fn terminate(&mut self, now: Timestamp) -> Tick {
-        if self.report.settled {
+        if self.standing.settled {
             return self.answer(false, false);
         }
         if self.passes_so_far() {
             // What the last look saw was good, and nobody asks for more.
-            self.report.settled = true;
-            self.report.next_due = None;
+            self.standing.settled = true;
+            self.standing.next_due = None;
             return self.answer(false, true);
         }
         let started = self.started.unwrap_or(now);
-        let checks = std::mem::take(&mut self.report.checks);
-        // What the last look saw of the targets stands among its reasons.
-        let kept: Vec<Reason> =
-            self.report.reasons.iter().filter(|reason| reason.check.is_none()).cloned().collect();
-        let tick = self.conclude(checks, &Health::default(), started, now, Some(End::Terminated), false);
+        // What the last look saw of the targets stays among the reasons.
+        let mut kept = std::mem::take(&mut self.standing.own);
+        kept.retain(|said| !matches!(said.finding(), Some(Finding::WarmingUp { .. })));
+        let tick = self.conclude(&Health::default(), started, now, Some(End::Terminated), false);
+        self.standing.before_end = Some(kept);
         if tick.verdict == Verdict::Pass {
             // Only a look at the data passes a gate.
-            self.report.verdict = Verdict::Inconclusive;
+            self.standing.verdict = Verdict::Inconclusive;
         }
-        let is_old = |reason: &Reason| {
-            matches!(
-                reason.finding,
-                Finding::WarmingUp { .. } | Finding::Watching { .. } | Finding::DeadlineExtended { .. }
-            )
-        };
-        let kept = kept.into_iter().filter(|reason| !is_old(reason));
-        self.report.reasons.extend(kept);
-        self.report.reasons.sort_by_key(|reason| match reason.severity {
-            Severity::Fail => 0,
-            Severity::Inconclusive => 1,
-            Severity::Pass => 2,
-            Severity::Information => 3,
-        });
         self.answer(tick.measured, tick.changed)
     }
 
     /// Whether it passes so far, and looks on.
     pub(crate) fn passes_so_far(&self) -> bool {
-        self.report.verdict == Verdict::Pass && !self.report.settled
+        self.standing.verdict == Verdict::Pass && !self.standing.settled
     }
 
+    /// Where it stands, in words and numbers, worked out anew.
     pub(crate) fn report(&self) -> Report {
-        self.report.clone()
+        let Standing { at, verdict, settled, next_due, .. } = self.standing;
+        let origin = self.started.unwrap_or_default().plus_millis(self.spec.options.warm_up_ms);
+        let rules = Rules::of(&self.spec, None);
+        let states = self.spec.checks.iter().zip(&self.checks);
+        let checks: Vec<CheckReport> =
+            states.filter_map(|(check, state)| state.report(check, origin, rules)).collect();
+        Report {
+            gate: self.spec.name.clone(),
+            mode: Mode::Native,
+            started: self.started,
+            at,
+            settled,
+            verdict,
+            reasons: self.reasons(&checks),
+            checks,
+            next_due,
+        }
+    }
+
+    fn reasons(&self, checks: &[CheckReport]) -> Vec<Reason> {
+        let mut reasons = reasons(&self.spec, &self.standing, checks);
+        let mut note = |finding| reasons.push(Reason::new(Severity::Information, None, finding));
+        let of = |millis: i64| millis as f64 / 1000.0;
+        if let (Some((update, to)), Some(from)) = (self.extended, self.spec.options.deadline_ms) {
+            let [from_seconds, to_seconds, update_seconds] = [from, to, update].map(of);
+            note(Finding::DeadlineExtended { from_seconds, to_seconds, update_seconds });
+        }
+        if let (Some(since), Some(started)) = (self.passed, self.started) {
+            note(Finding::Watching { since, seconds: of(since.millis_since(started)) });
+        }
+        if let Some(before_end) = &self.standing.before_end {
+            reasons.extend(before_end.iter().filter_map(of_gate));
+            reasons.sort_by_key(|reason| match reason.severity {
+                Severity::Fail => 0,
+                Severity::Inconclusive => 1,
+                Severity::Pass => 2,
+                Severity::Information => 3,
+            });
+        }
+        reasons
     }
 
     pub(crate) fn state(&self) -> GateState {
         GateState(GateFields {
             version: STATE_VERSION,
+            gate: self.spec.name.clone(),
             spec: self.spec.fingerprint(),
             started: self.started,
             last_tick: self.last_tick,
             extended: self.extended,
             passed: self.passed,
+            standing: self.standing.clone(),
             checks: self.checks.clone(),
             strict: None,
             doubts: Doubts::new(),
-            report: self.report.clone(),
+            ended: None,
         })
     }
 
@@ -145,35 +162,31 @@ impl NativeGate {
                 "the state is not that of a native gate with these checks",
             ));
         }
-        let GateFields { started, last_tick, extended, passed, checks, report, .. } = state;
-        Ok(Self { spec, started, last_tick, extended, passed, checks, report })
+        let GateFields { started, last_tick, extended, passed, checks, standing, .. } = state;
+        Ok(Self { spec, started, last_tick, extended, passed, checks, standing })
     }
 
     /// Counts and judges every check; says whether some source failed.
-    fn look(
-        &mut self,
-        started: Timestamp,
-        now: Timestamp,
-        source: &Round<'_>,
-    ) -> (Vec<CheckReport>, Health, bool) {
-        let origin = started.plus_millis(self.spec.options.warm_up_ms);
-        let alphas = Alphas::of(&self.spec);
+    fn look(&mut self, started: Timestamp, now: Timestamp, source: &Round<'_>) -> (Health, bool) {
         let options = &self.spec.options;
+        let origin = started.plus_millis(options.warm_up_ms);
+        let remaining_ms =
+            self.deadline_ms().map(|deadline| deadline.saturating_sub(now.millis_since(started)));
+        let rules = Rules::of(&self.spec, remaining_ms);
         let mut failed = false;
-        let mut reports = Vec::with_capacity(self.spec.checks.len());
         let mut selected: Vec<(&Selector, Vec<Labels>)> = Vec::new();
         let mut pace = Pace::default();
         for (check, state) in self.spec.checks.iter().zip(&mut self.checks) {
             if now <= origin {
-                reports.push(waiting(check, origin, now));
+                state.judged = Some(waiting(origin, now));
                 continue;
             }
             let after = state.until.unwrap_or(origin);
             let span = Span { origin, after, now, settle_ms: options.settle_ms };
-            match look_at(check, state, span, source, (alphas, &self.spec.trace_link)) {
+            match look_at(check, state, span, source, (rules, &self.spec.trace_link)) {
                 Ok(seen) => {
                     state.source_errors = 0;
-                    reports.push(seen.report);
+                    state.judged = Some(seen.judged);
                     if !check.dry_run {
                         selected.push((check.traffic(), seen.selected));
                         pace = pace.slower(seen.pace);
@@ -191,10 +204,8 @@ impl NativeGate {
                         until: after,
                         ..Observation::default()
                     };
-                    let mut report =
-                        judge(check, &state.tally, &observation, origin, &mut state.decision, alphas);
-                    report.name_traces(&mut state.traces, Vec::new);
-                    reports.push(report);
+                    state.judged =
+                        Some(judge(check, &state.tally, &observation, origin, &mut state.decision, rules));
                 }
             }
         }
@@ -211,8 +222,11 @@ impl NativeGate {
                 }
             }
         }
-        self.extend(pace);
-        (reports, health, failed)
+        // Where the one look that decides has been, nothing is moved any more.
+        if !(options.looks_once && remaining_ms.is_some_and(|remaining| remaining <= 0)) {
+            self.extend(pace);
+        }
+        (health, failed)
     }
 
     /// Moves a deadline that nobody asked for where counters change so rarely that two of their changes do not fit before it.
@@ -229,7 +243,6 @@ impl NativeGate {
 
     fn conclude(
         &mut self,
-        checks: Vec<CheckReport>,
         health: &Health,
         started: Timestamp,
         now: Timestamp,
@@ -241,27 +254,15 @@ impl NativeGate {
         if end.is_none() && self.spec.checks.iter().zip(&self.checks).any(lost) {
             end = Some(End::Terminated);
         }
-        let combined = combine(&self.spec, &checks, health, now.millis_since(started), end);
-        let changed = self.report.verdict != combined.verdict || self.report.settled != combined.settled;
-        self.report.at = Some(now);
-        self.report.verdict = combined.verdict;
-        self.report.settled = combined.settled;
-        self.report.reasons = combined.reasons;
-        self.report.checks = checks;
-        if combined.verdict == Verdict::Pass && !combined.settled {
+        let combined = combine(&self.spec, &self.checks, health, now.millis_since(started), end);
+        let Combined { verdict, settled, own, low_traffic } = combined;
+        let changed = self.standing.verdict != verdict || self.standing.settled != settled;
+        if verdict == Verdict::Pass && !settled {
             self.passed.get_or_insert(now);
         }
-        if let (Some((update, to)), Some(from)) = (self.extended, self.spec.options.deadline_ms) {
-            let [from_seconds, to_seconds, update_seconds] =
-                [from, to, update].map(|millis| millis as f64 / 1000.0);
-            let finding = Finding::DeadlineExtended { from_seconds, to_seconds, update_seconds };
-            self.report.reasons.push(Reason::new(Severity::Information, None, finding));
-        }
-        if let Some(since) = self.passed {
-            let finding = Finding::Watching { since, seconds: since.millis_since(started) as f64 / 1000.0 };
-            self.report.reasons.push(Reason::new(Severity::Information, None, finding));
-        }
-        self.report.next_due = (!combined.settled).then(|| self.due_after(started, now, failed));
+        let next_due = (!settled).then(|| self.due_after(started, now, failed));
+        self.standing =
+            Standing { at: Some(now), verdict, settled, next_due, own, low_traffic, before_end: None };
         self.answer(true, changed)
     }
 
@@ -289,9 +290,9 @@ impl NativeGate {
         Tick {
             measured,
             changed,
-            verdict: self.report.verdict,
-            settled: self.report.settled,
-            next_due: self.report.next_due,
+            verdict: self.standing.verdict,
+            settled: self.standing.settled,
+            next_due: self.standing.next_due,
         }
     }
 }
@@ -302,32 +303,25 @@ fn look_at(
     state: &mut CheckState,
     span: Span,
     source: &Round<'_>,
-    (alphas, trace_link): (Alphas, &str),
+    (rules, trace_link): (Rules, &str),
 ) -> Result<Seen> {
     if check.by != Grouping::Whole {
-        return state.elements.look(check, span, source, (alphas, trace_link));
+        return state.elements.look(check, span, source, (rules, trace_link));
     }
     let observation = observe(check, &mut state.tally, span, source)?;
     state.until = Some(observation.until);
-    let mut report = judge(check, &state.tally, &observation, span.origin, &mut state.decision, alphas);
-    report.name_traces(&mut state.traces, || traces(check, span, source, trace_link));
-    Ok(Seen { report, selected: observation.selected, pace: observation.pace })
+    let judged = judge(check, &state.tally, &observation, span.origin, &mut state.decision, rules);
+    if judged.verdict == Verdict::Fail {
+        renew(&mut state.traces, traces(check, span, source, trace_link));
+    }
+    Ok(Seen { judged, selected: observation.selected, pace: observation.pace })
 }
 
 /// A check whose evidence has not begun.
-fn waiting(check: &CheckSpec, origin: Timestamp, now: Timestamp) -> CheckReport {
+fn waiting(origin: Timestamp, now: Timestamp) -> Judged {
     let remaining_seconds = origin.millis_since(now) as f64 / 1000.0;
-    let reason =
-        Reason::new(Severity::Inconclusive, Some(&check.name), Finding::WarmingUp { remaining_seconds });
-    CheckReport {
-        name: check.name.clone(),
-        dry_run: check.dry_run,
-        verdict: Verdict::Inconclusive,
-        query: check.query(),
-        evidence: Evidence::None,
-        reasons: vec![reason],
-        elements: Vec::new(),
-    }
+    let said = Said::found(Severity::Inconclusive, Finding::WarmingUp { remaining_seconds });
+    Judged { verdict: Verdict::Inconclusive, said: vec![said] }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::report::{CheckReport, Evidence, Mode, Report};
 use super::round::{At, Evaluated, Round};
 use super::run::{Tick, in_order};
 use super::spec::fingerprint;
-use super::state::{GateFields, GateState, STATE_VERSION};
+use super::state::{GateFields, GateState, STATE_VERSION, Standing};
 use super::verdict::Verdict;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Timestamp;
@@ -72,7 +72,7 @@ impl StrictGate {
         let arguments: Vec<Argument> =
             args.iter().map(|(name, value)| Argument::new(*name, *value)).collect();
         let run = AnalysisRun::resume(&template.spec, &arguments, profile, run_state)?;
-        let ended = state.report.settled.then_some(state.report);
+        let ended = state.ended.map(|report| *report);
         let doubts = state.doubts;
         Ok(Self { run, started: state.started, last_tick: state.last_tick, ended, doubts, ..fresh })
     }
@@ -162,17 +162,20 @@ impl StrictGate {
     }
 
     pub(crate) fn state(&self) -> GateState {
+        let completed = self.run.status().phase.is_completed();
         GateState(GateFields {
             version: STATE_VERSION,
+            gate: self.name.clone(),
             spec: self.spec.clone(),
             started: self.started,
             last_tick: self.last_tick,
             extended: None,
             passed: None,
+            standing: Standing::default(),
             checks: Vec::new(),
             strict: Some(self.run.state()),
             doubts: self.doubts.clone(),
-            report: self.report(),
+            ended: completed.then(|| Box::new(self.report())),
         })
     }
 }

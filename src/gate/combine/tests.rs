@@ -1,6 +1,7 @@
 use super::*;
-use crate::gate::report::Evidence;
+use crate::gate::judge::{Judged, Rules};
 use crate::gate::spec::Check;
+use crate::model::Timestamp;
 
 fn spec(low_traffic_fails: bool) -> GateSpec {
     GateSpec::builder("g")
@@ -12,7 +13,7 @@ fn spec(low_traffic_fails: bool) -> GateSpec {
         .unwrap()
 }
 
-fn check(name: &str, verdict: Verdict) -> CheckReport {
+fn check(verdict: Verdict) -> CheckState {
     let (severity, finding) = match verdict {
         Verdict::Pass => (Severity::Pass, Finding::EnoughTraffic { requests: 9.0, seconds: 9.0, rate: 1.0 }),
         Verdict::Fail => (Severity::Fail, Finding::DryRun { verdict }),
@@ -27,25 +28,34 @@ fn check(name: &str, verdict: Verdict) -> CheckReport {
             },
         ),
     };
-    CheckReport {
-        name: name.to_owned(),
-        dry_run: name == "trial",
-        verdict,
-        query: String::new(),
-        evidence: Evidence::None,
-        reasons: vec![Reason::new(severity, Some(name), finding)],
-        elements: Vec::new(),
-    }
+    let judged = Judged { verdict, said: vec![Said::found(severity, finding)] };
+    CheckState { judged: Some(judged), ..CheckState::default() }
 }
 
-fn checks(errors: Verdict, traffic: Verdict, trial: Verdict) -> Vec<CheckReport> {
-    vec![check("errors", errors), check("traffic", traffic), check("trial", trial)]
+fn checks(errors: Verdict, traffic: Verdict, trial: Verdict) -> Vec<CheckState> {
+    [errors, traffic, trial].map(check).to_vec()
+}
+
+/// What a gate that has come to this tells.
+fn told(
+    spec: &GateSpec,
+    checks: &[CheckState],
+    Combined { verdict, settled, own, low_traffic }: Combined,
+) -> Vec<Reason> {
+    let rules = Rules::of(spec, None);
+    let reports: Vec<CheckReport> = spec
+        .checks
+        .iter()
+        .zip(checks)
+        .filter_map(|(check, state)| state.report(check, Timestamp::from_secs(0), rules))
+        .collect();
+    reasons(spec, &Standing { verdict, settled, own, low_traffic, ..Standing::default() }, &reports)
 }
 
 const OLD: i64 = 3_600_000;
 use Verdict::{Fail, Inconclusive, Pass};
 
-fn verdict(checks: &[CheckReport], health: &Health, age_ms: i64) -> (Verdict, bool) {
+fn verdict(checks: &[CheckState], health: &Health, age_ms: i64) -> (Verdict, bool) {
     let combined = combine(&spec(false), checks, health, age_ms, None);
     (combined.verdict, combined.settled)
 }
@@ -82,8 +92,9 @@ fn a_dying_canary_fails_and_a_doubtful_one_does_not_pass() {
     };
     assert_eq!(verdict(&checks(Pass, Pass, Pass), &with(HealthState::Dying), OLD), (Fail, true));
     assert_eq!(verdict(&checks(Pass, Pass, Pass), &with(HealthState::Doubtful), OLD), (Inconclusive, false));
-    let combined = combine(&spec(false), &checks(Pass, Pass, Pass), &with(HealthState::Dying), OLD, None);
-    assert_eq!(combined.reasons[0].code(), "target-absent");
+    let all = checks(Pass, Pass, Pass);
+    let combined = combine(&spec(false), &all, &with(HealthState::Dying), OLD, None);
+    assert_eq!(told(&spec(false), &all, combined)[0].code(), "target-absent");
 }
 
 #[test]
@@ -91,10 +102,10 @@ fn missing_traffic_is_the_first_reason_and_the_end_the_last() {
     let all = checks(Inconclusive, Inconclusive, Pass);
     let combined = combine(&spec(false), &all, &Health::default(), OLD, Some(End::Deadline));
     assert!(combined.settled && combined.verdict == Inconclusive);
-    assert_eq!(combined.reasons[0].check.as_deref(), Some("traffic"));
-    let Some(Finding::Deadline { unsettled, .. }) = combined.reasons.last().map(|reason| &reason.finding)
-    else {
-        panic!("{combined:?}")
+    let reasons = told(&spec(false), &all, combined);
+    assert_eq!(reasons[0].check.as_deref(), Some("traffic"));
+    let Some(Finding::Deadline { unsettled, .. }) = reasons.last().map(|reason| &reason.finding) else {
+        panic!("{reasons:?}")
     };
     assert_eq!(unsettled, &["errors", "traffic"]);
 }

@@ -23,6 +23,7 @@ use super::reason::Finding;
 use super::round::Round;
 use super::spec::{CheckKind, CheckSpec, Selector};
 use super::stats::comparison::Mixture;
+use super::stats::dispersion::Scatter;
 use crate::error::Result;
 use crate::model::{Labels, Loss, Timestamp, Window};
 use crate::source::{Source, Watched};
@@ -63,12 +64,32 @@ pub(crate) struct Tally {
     /// The tests of a comparison by factor.
     #[cfg_attr(feature = "serde", serde(default))]
     pub(crate) mixture: Option<Box<Mixture>>,
+    /// How the looks' counts of most bad requests scatter.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(crate) scatter: Scatter,
+    /// The same of the fewest, since they first were fewer.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(crate) scatter_of_fewest: Option<Box<Scatter>>,
+    /// The same of the baseline's.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(crate) baseline_scatter: Scatter,
     /// What a query answered.
     #[cfg_attr(feature = "serde", serde(default))]
     pub(crate) values: Values,
 }
 
 impl Tally {
+    /// Notes how far the counts of a look lie from those of others. `before` is what was counted up to the look.
+    fn scatter(&mut self, before: &Self) {
+        if self.fewest < self.most || self.scatter_of_fewest.is_some() {
+            // As long as they were equal they scattered alike.
+            let fewest = self.scatter_of_fewest.get_or_insert_with(|| Box::new(before.scatter));
+            fewest.look(self.fewest, self.trials);
+        }
+        self.scatter.look(self.most, self.trials);
+        self.baseline_scatter.look(self.baseline.0, self.baseline.1);
+    }
+
     fn note(&mut self, counted: &Counted) {
         self.resets = self.resets.saturating_add(counted.resets);
         self.born = self.born.saturating_add(counted.born);
@@ -183,6 +204,9 @@ pub(crate) fn observe(
         // Sums beyond the numbers count nothing, for good; what was counted before stays to be read.
         tally.invalid.get_or_insert_with(|| sum.to_string());
     } else {
+        if check.can_err() {
+            next.scatter(tally);
+        }
         *tally = next;
     }
     Ok(observation)

@@ -1,6 +1,6 @@
 use super::*;
 use crate::gate::fixture::Fixture;
-use crate::gate::judge::{Alphas, Decision, judge};
+use crate::gate::judge::{Decision, Rules, judge};
 use crate::gate::round::Round;
 use crate::gate::spec::{Check, GateSpec, Grouping, Share};
 use crate::gate::verdict::Verdict;
@@ -271,7 +271,7 @@ fn both_sides_of_a_comparison_are_counted_up_to_the_same_instant() {
     assert_eq!((tally.most, tally.trials, tally.baseline), (0.0, 90.0, (90.0, 900.0)));
     let in_steps = whole(20);
     assert_eq!((in_steps.trials, in_steps.baseline), (tally.trials, tally.baseline));
-    let ln = |tally: &Tally| tally.mixture.as_ref().map_or(0.0, |mixture| mixture.ln_e_pass());
+    let ln = |tally: &Tally| tally.mixture.as_ref().map_or(0.0, |mixture| mixture.ln_e_pass(1.0));
     assert!(ln(&in_steps) > 3.0 && ln(&tally) > 3.0);
 }
 
@@ -402,9 +402,10 @@ fn a_number_in_the_place_of_silence_is_no_evidence() {
         let spec = Check::value("m", query).below(5.0);
         let (tally, observation) = seen(spec.clone(), &gauge());
         assert_eq!(code(&observation), wanted, "{query}");
-        let (alphas, origin) = (Alphas { pass: 0.05, fail: 0.05, looks: None }, Timestamp::from_secs(1_000));
-        let report = judge(&check(spec), &tally, &observation, origin, &mut Decision::default(), alphas);
-        assert_eq!(report.verdict == Verdict::Pass, wanted.is_empty(), "{query}: {report}");
+        let rules = Rules::of(&GateSpec::builder("g").check(spec.clone()).build().unwrap(), None);
+        let origin = Timestamp::from_secs(1_000);
+        let judged = judge(&check(spec), &tally, &observation, origin, &mut Decision::default(), rules);
+        assert_eq!(judged.verdict == Verdict::Pass, wanted.is_empty(), "{query}: {judged:?}");
     }
 }
 

@@ -1,44 +1,80 @@
 //! A canary's bad requests beside those of a baseline.
 
-use super::{Decision, Look, Outcome, doubt, invalid};
+use super::{Deciding, Decision, Look, Outcome, Rules, doubt, invalid, not_yet};
+use crate::gate::evidence::Tally;
 use crate::gate::reason::{BesideBaseline, Finding};
 use crate::gate::report::{Evidence, Interval};
 use crate::gate::spec::{CheckKind, ComparisonLimit};
+use crate::gate::stats::binomial::{clopper_pearson, is_above, is_below};
 use crate::gate::stats::change::Limit;
-use crate::gate::stats::comparison::{Mixture, Pair, difference_bounds, ratio_bounds};
+use crate::gate::stats::comparison::{Mixture, Pair, difference_bounds, ratio_bounds, share_at};
+use crate::gate::stats::dispersion::{Dispersion, Scatter};
 use crate::gate::stats::sequential::confidence_sequence;
 use crate::gate::verdict::Verdict;
 
-/// By a factor: the mixture over alternatives on either side. By a difference: two confidence sequences, each at half of α,
-/// of which the ends that are nearest must, or the ends that are farthest do not, differ by more than is allowed.
-pub(super) fn judge(look: Look<'_>, limit: ComparisonLimit, decision: &mut Decision) -> Outcome {
-    let Look { check, tally, observation, alphas, .. } = look;
-    let counts = Pair {
+/// At any look by a factor: the mixture over alternatives on either side. By a difference: two confidence sequences, each at
+/// half of α, of which the ends that are nearest must, or the ends that are farthest do not, differ by more than is allowed.
+///
+/// At one look by a factor: of all bad requests, how many are the canary's (exact). By a difference: as above with exact bounds.
+fn tested(tally: &Tally, limit: ComparisonLimit, worth: f64, rules: Rules) -> (bool, bool) {
+    let counts = counts(tally).over(worth);
+    let all = counts.events + counts.baseline_events;
+    match (limit, rules.deciding) {
+        (_, Deciding::Once { .. }) => (false, false),
+        (ComparisonLimit::Factor { .. }, Deciding::Any) => {
+            let ln =
+                |of: fn(&Mixture, f64) -> f64| tally.mixture.as_deref().map_or(0.0, |all| of(all, worth));
+            (
+                ln(Mixture::ln_e_pass) >= libm::log(1.0 / rules.pass),
+                ln(Mixture::ln_e_fail) >= libm::log(1.0 / rules.fail),
+            )
+        }
+        (ComparisonLimit::Factor { pass, fail }, Deciding::Now) => (
+            share_at(counts, pass).is_some_and(|share| is_below(counts.events, all, share, rules.pass)),
+            share_at(counts, fail).is_some_and(|share| is_above(counts.events, all, share, rules.fail)),
+        ),
+        (ComparisonLimit::Difference { pass, fail }, deciding) => {
+            let bounds = if deciding == Deciding::Any { confidence_sequence } else { clopper_pearson };
+            let (_, most) = difference(counts, rules.pass, bounds);
+            let (least, _) = difference(counts, rules.fail, bounds);
+            (most < pass, least > fail)
+        }
+    }
+}
+
+/// By how much counts are worth less for bursts: that of the side that has more of them. None as long as nobody can tell.
+fn worth(tally: &Tally, dispersion: Dispersion) -> Option<f64> {
+    match dispersion {
+        Dispersion::Independent => Some(1.0),
+        Dispersion::Factor(factor) => Some(factor),
+        Dispersion::Upper => Some(tally.scatter.upper(None)?.max(tally.baseline_scatter.upper(None)?)),
+    }
+}
+
+fn counts(tally: &Tally) -> Pair {
+    Pair {
         events: tally.most,
         trials: tally.trials,
         baseline_events: tally.baseline.0,
         baseline_trials: tally.baseline.1,
-    };
-    let (can_pass, can_fail) = match limit {
-        ComparisonLimit::Factor { .. } => {
-            let of = |ln: fn(&Mixture) -> f64| tally.mixture.as_deref().map_or(0.0, ln);
-            (
-                of(Mixture::ln_e_pass) >= libm::log(1.0 / alphas.pass),
-                of(Mixture::ln_e_fail) >= libm::log(1.0 / alphas.fail),
-            )
-        }
-        ComparisonLimit::Difference { pass, fail } => {
-            let (_, most) = difference_sequence(counts, alphas.pass);
-            let (least, _) = difference_sequence(counts, alphas.fail);
-            (most < pass, least > fail)
-        }
-    };
+    }
+}
+
+pub(super) fn judge(look: Look<'_>, limit: ComparisonLimit, decision: &mut Decision) -> Outcome {
+    let Look { check, tally, observation, rules, .. } = look;
+    let counts = counts(tally);
+    let worth = worth(tally, rules.dispersion);
+    let not_yet = not_yet(look, worth.is_some());
     let obstacle = invalid(check, tally)
         .or_else(|| exceeds(counts.events, counts.trials))
         .or_else(|| exceeds(counts.baseline_events, counts.baseline_trials))
         .or_else(|| observation.obstacle.clone())
         .or_else(|| idle(look, counts));
     if obstacle.is_none() || matches!(obstacle, Some(Finding::Stale { .. })) {
+        let (can_pass, can_fail) = match worth.filter(|_| not_yet.is_none()) {
+            Some(worth) => tested(tally, limit, worth, rules),
+            None => (false, false),
+        };
         if can_fail {
             decision.latched = Some(Verdict::Fail);
         } else if decision.latched.is_none()
@@ -49,20 +85,22 @@ pub(super) fn judge(look: Look<'_>, limit: ComparisonLimit, decision: &mut Decis
             decision.latched = Some(Verdict::Pass);
         }
         if let ComparisonLimit::Factor { fail, .. } = limit {
-            decision.watch(counts, Limit::Factor(fail), look);
+            decision.watch(counts, Limit::Factor(fail), look, worth.unwrap_or(1.0));
         }
     }
     let finding = beside(decision.change.map_or(counts, |change| change.counts), limit);
-    let (verdict, finding) = match (decision.latched, doubt(observation).or(obstacle)) {
-        (Some(Verdict::Fail), _) => (Verdict::Fail, Finding::WorseThanBaseline(finding)),
-        (_, Some(obstacle)) => (Verdict::Inconclusive, obstacle),
+    match (decision.latched, doubt(observation).or(obstacle)) {
+        (Some(Verdict::Fail), _) => Outcome::new(Verdict::Fail, Finding::WorseThanBaseline(finding)),
+        (_, Some(obstacle)) => Outcome::new(Verdict::Inconclusive, obstacle),
         // A pass that the counts have outgrown waits.
         (Some(Verdict::Pass), None) if is_within(counts, limit) => {
-            (Verdict::Pass, Finding::NoWorseThanBaseline(finding))
+            Outcome::new(Verdict::Pass, Finding::NoWorseThanBaseline(finding))
         }
-        (_, None) => (Verdict::Inconclusive, Finding::ComparisonUndecided(finding)),
-    };
-    Outcome { verdict, finding, evidence: evidence(look, counts) }
+        (latched, None) => {
+            let not_yet = not_yet.filter(|_| latched.is_none());
+            Outcome::new(Verdict::Inconclusive, not_yet.unwrap_or(Finding::ComparisonUndecided(finding)))
+        }
+    }
 }
 
 fn exceeds(events: f64, trials: f64) -> Option<Finding> {
@@ -86,11 +124,10 @@ fn idle(look: Look<'_>, counts: Pair) -> Option<Finding> {
     })
 }
 
-/// What the difference of the shares may be, at all looks together, each end missed with probability at most `alpha`.
-fn difference_sequence(counts: Pair, alpha: f64) -> (f64, f64) {
-    let (own_low, own_high) = confidence_sequence(counts.events, counts.trials, alpha / 2.0);
-    let (other_low, other_high) =
-        confidence_sequence(counts.baseline_events, counts.baseline_trials, alpha / 2.0);
+/// What the difference of the shares may be by these bounds of either, each end missed with probability at most `alpha`.
+fn difference(counts: Pair, alpha: f64, bounds: fn(f64, f64, f64) -> (f64, f64)) -> (f64, f64) {
+    let (own_low, own_high) = bounds(counts.events, counts.trials, alpha / 2.0);
+    let (other_low, other_high) = bounds(counts.baseline_events, counts.baseline_trials, alpha / 2.0);
     (own_low - other_high, own_high - other_low)
 }
 
@@ -113,16 +150,19 @@ fn beside(counts: Pair, limit: ComparisonLimit) -> BesideBaseline {
     BesideBaseline { events, trials, baseline_events, baseline_trials, factor, difference }
 }
 
-fn evidence(look: Look<'_>, counts: Pair) -> Evidence {
+pub(super) fn evidence(tally: &Tally, rules: Rules) -> Evidence {
+    let counts = counts(tally);
     let Pair { events, trials, baseline_events, baseline_trials } = counts;
     if !(trials > 0.0 && baseline_trials > 0.0) {
         return Evidence::None;
     }
-    let alpha = look.alphas.pass;
-    let (low, high) = difference_bounds(counts, alpha);
-    let (factor_low, factor_high) = ratio_bounds(counts, alpha);
-    let mixture = look.tally.mixture.as_deref();
+    let alpha = rules.pass;
+    let worth = worth(tally, rules.dispersion).unwrap_or(1.0);
+    let (low, high) = difference_bounds(counts.over(worth), alpha);
+    let (factor_low, factor_high) = ratio_bounds(counts.over(worth), alpha);
+    let mixture = tally.mixture.as_deref();
     let finite = |number: f64| number.is_finite().then_some(number);
+    let of_both = [&tally.scatter, &tally.baseline_scatter].map(Scatter::factor);
     Evidence::Comparison {
         events,
         trials,
@@ -132,7 +172,8 @@ fn evidence(look: Look<'_>, counts: Pair) -> Evidence {
         factor_low: factor_low.min(f64::MAX),
         factor_high: finite(factor_high),
         difference: Interval { low, high, confidence: 1.0 - alpha },
-        ln_e_pass: mixture.map(Mixture::ln_e_pass).and_then(finite),
-        ln_e_fail: mixture.map(Mixture::ln_e_fail).and_then(finite),
+        ln_e_pass: mixture.map(|all| all.ln_e_pass(worth)).and_then(finite),
+        ln_e_fail: mixture.map(|all| all.ln_e_fail(worth)).and_then(finite),
+        dispersion: of_both.into_iter().flatten().reduce(f64::max),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Look, Outcome, doubt, invalid};
 use crate::gate::argo::{Phase, QueryValue};
+use crate::gate::evidence::Tally;
 use crate::gate::reason::Finding;
 use crate::gate::report::Evidence;
 use crate::gate::spec::Conditions;
@@ -39,5 +40,9 @@ pub(super) fn judge(
             (Verdict::Inconclusive, Finding::ConditionUndecided { value: events.to_string(), condition })
         }
     };
-    Outcome { verdict, finding, evidence: Evidence::Count { events, seconds } }
+    Outcome::new(verdict, finding)
+}
+
+pub(super) fn evidence(tally: &Tally, window_ms: i64, seconds: f64) -> Evidence {
+    Evidence::Count { events: tally.most, seconds: seconds.min(window_ms as f64 / 1000.0) }
 }

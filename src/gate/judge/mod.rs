@@ -3,39 +3,74 @@
 mod comparison;
 mod count;
 mod share;
+mod shown;
 mod value;
 mod volume;
 
 use self::share::Thresholds;
+pub(crate) use self::shown::Shown;
 use super::evidence::{Observation, Tally};
-use super::reason::{Finding, Reason, Severity};
-use super::report::{CheckReport, Evidence};
+use super::reason::{Finding, Severity};
 use super::spec::{CheckKind, CheckSpec, GateSpec};
 use super::stats::change::{Change, Detector, Limit};
 use super::stats::comparison::Pair;
+use super::stats::dispersion::{Dispersion, LEAST_LOOKS};
 use super::verdict::Verdict;
 use crate::model::Timestamp;
 
-/// How often a check may be wrong.
+/// Looks that scatter this many times more than those of independent requests are told.
+const HIGH_DISPERSION: f64 = 2.0;
+
+/// By what rules a check is judged.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Alphas {
+pub(crate) struct Rules {
     /// The probability to pass a bad canary.
     pub(crate) pass: f64,
     /// The probability to fail a good one.
     pub(crate) fail: f64,
     /// The mean number of looks until a good one that has passed is taken to have changed; none: it is not watched.
     pub(crate) looks: Option<f64>,
+    /// What is done about bad requests that come in bursts.
+    pub(crate) dispersion: Dispersion,
+    /// With fewer requests nothing is decided.
+    pub(crate) min_requests: f64,
+    /// Which looks decide.
+    pub(crate) deciding: Deciding,
 }
 
-impl Alphas {
+/// Which looks decide by a test.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Deciding {
+    /// Every one, by tests whose promise holds at all of them together.
+    Any,
+    /// This one, the only one.
+    Now,
+    /// Another one, in so many seconds, or one that has been.
+    Once { remaining_seconds: f64 },
+}
+
+impl Rules {
     /// Those of each check: what the gate may fail wrongly is shared by the checks that can fail by statistics.
-    pub(crate) fn of(spec: &GateSpec) -> Self {
+    ///
+    /// `remaining_ms` is the time until the deadline.
+    pub(crate) fn of(spec: &GateSpec, remaining_ms: Option<i64>) -> Self {
         let deciding = spec.checks.iter().filter(|check| !check.dry_run && check.can_err()).count();
         let options = &spec.options;
         let looks = options.false_alarm_ms as f64 / options.interval_ms.max(1) as f64;
         let looks = spec.watches().then_some(looks.max(1.0 / options.alpha_fail));
-        Self { pass: options.alpha_pass, fail: options.alpha_fail, looks }
-            .shared(1.0 / deciding.max(1) as f64)
+        let one = match remaining_ms {
+            Some(remaining) if remaining <= 0 => Deciding::Now,
+            remaining => Deciding::Once { remaining_seconds: remaining.unwrap_or(0) as f64 / 1000.0 },
+        };
+        let rules = Self {
+            pass: options.alpha_pass,
+            fail: options.alpha_fail,
+            looks,
+            dispersion: options.dispersion,
+            min_requests: options.min_requests as f64,
+            deciding: if options.looks_once { one } else { Deciding::Any },
+        };
+        rules.shared(1.0 / deciding.max(1) as f64)
     }
 
     /// What is left to a check that has `share` of what the gate's failures may be wrong.
@@ -58,15 +93,15 @@ pub(crate) struct Decision {
 }
 
 impl Decision {
-    /// Fails what has passed if the counts have changed for the worse since.
-    fn watch(&mut self, counts: Pair, limit: Limit, look: Look<'_>) {
-        let (Some(looks), Some(Verdict::Pass)) = (look.alphas.looks, self.latched) else { return };
+    /// Fails what has passed if the counts have changed for the worse since. Bursts make each look worth a part, `1 / factor`.
+    fn watch(&mut self, counts: Pair, limit: Limit, look: Look<'_>, factor: f64) {
+        let (Some(looks), Some(Verdict::Pass)) = (look.rules.looks, self.latched) else { return };
         let until = look.observation.until;
         let Some(detector) = &mut self.detector else {
             self.detector = Some(Box::new(Detector::new(counts, until)));
             return;
         };
-        detector.look(counts, limit, until);
+        detector.look(counts, limit, until, factor);
         self.change = detector.alarm(limit, looks);
         if self.change.is_some() {
             self.latched = Some(Verdict::Fail);
@@ -82,17 +117,56 @@ struct Look<'a> {
     observation: &'a Observation,
     /// How long the evidence is.
     seconds: f64,
-    alphas: Alphas,
+    rules: Rules,
+}
+
+/// Why a check says what it says.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+pub(crate) enum Because {
+    Found(Finding),
+    /// Its counts are in order and settle nothing. What they lack is worked out when somebody reads it ([`Shown`]).
+    Undecided,
+}
+
+/// A reason of a check, before it is put into words.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Said(pub(crate) Severity, pub(crate) Because);
+
+impl Said {
+    pub(crate) fn found(severity: Severity, finding: Finding) -> Self {
+        Self(severity, Because::Found(finding))
+    }
+
+    pub(crate) fn finding(&self) -> Option<&Finding> {
+        match &self.1 {
+            Because::Found(finding) => Some(finding),
+            Because::Undecided => None,
+        }
+    }
+}
+
+/// What a look at one check came to: all that decides, and what a report cannot work out from the counts.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(crate) struct Judged {
+    pub(crate) verdict: Verdict,
+    /// The decisive reason first. Empty where the elements say why.
+    pub(crate) said: Vec<Said>,
 }
 
 /// What a check says, and why.
 struct Outcome {
     verdict: Verdict,
-    finding: Finding,
-    evidence: Evidence,
+    because: Because,
 }
 
 impl Outcome {
+    fn new(verdict: Verdict, finding: Finding) -> Self {
+        Self { verdict, because: Because::Found(finding) }
+    }
+
     fn severity(&self) -> Severity {
         match self.verdict {
             Verdict::Pass => Severity::Pass,
@@ -114,10 +188,9 @@ pub(crate) fn judge(
     observation: &Observation,
     origin: Timestamp,
     decision: &mut Decision,
-    alphas: Alphas,
-) -> CheckReport {
-    let seconds = observation.until.millis_since(origin).max(0) as f64 / 1000.0;
-    let look = Look { check, tally, observation, seconds, alphas };
+    rules: Rules,
+) -> Judged {
+    let look = Look { check, tally, observation, seconds: seconds(origin, observation.until), rules };
     let outcome = match &check.kind {
         CheckKind::Volume { rate, .. } => volume::judge(look, *rate),
         CheckKind::Ratio { threshold, fail_threshold, .. } => {
@@ -132,18 +205,16 @@ pub(crate) fn judge(
         CheckKind::Comparison { limit, .. } => comparison::judge(look, *limit, decision),
         CheckKind::Value(value) => value::judge(look, value, &mut decision.latched),
     };
-    let mut report = CheckReport {
-        name: check.name.clone(),
-        dry_run: check.dry_run,
-        verdict: outcome.verdict,
-        query: check.query(),
-        reasons: vec![Reason::new(outcome.severity(), Some(&check.name), outcome.finding)],
-        evidence: outcome.evidence,
-        elements: Vec::new(),
-    };
-    doubts(check, observation, &mut report);
-    notes(check, tally, observation, &mut report);
-    report
+    let mut judged =
+        Judged { verdict: outcome.verdict, said: vec![Said(outcome.severity(), outcome.because)] };
+    doubts(observation, &mut judged);
+    notes(look, &mut judged);
+    judged
+}
+
+/// How long the evidence is, in seconds.
+pub(crate) fn seconds(origin: Timestamp, until: Timestamp) -> f64 {
+    until.millis_since(origin).max(0) as f64 / 1000.0
 }
 
 /// The reason that comes first where data may be missing.
@@ -152,17 +223,17 @@ fn doubt(observation: &Observation) -> Option<Finding> {
 }
 
 /// Tells what may be missing, as far as that is not told yet, and what else stands in the way.
-fn doubts(check: &CheckSpec, observation: &Observation, report: &mut CheckReport) {
+fn doubts(observation: &Observation, judged: &mut Judged) {
     if observation.losses.is_empty() {
         return;
     }
-    let inconclusive = report.verdict == Verdict::Inconclusive;
+    let inconclusive = judged.verdict == Verdict::Inconclusive;
     let severity = if inconclusive { Severity::Inconclusive } else { Severity::Information };
     let losses = observation.losses.iter().map(Finding::of_loss);
     let others = observation.obstacle.clone().filter(|_| inconclusive);
     for finding in losses.chain(others) {
-        if !report.reasons.iter().any(|reason| reason.finding == finding) {
-            report.reasons.push(Reason::new(severity, Some(&check.name), finding));
+        if !judged.said.iter().any(|said| said.finding() == Some(&finding)) {
+            judged.said.push(Said::found(severity, finding));
         }
     }
 }
@@ -175,8 +246,30 @@ fn invalid(check: &CheckSpec, tally: &Tally) -> Option<Finding> {
         .map(|value| Finding::NotANumber { selector: check.traffic().text.clone(), value: value.clone() })
 }
 
+/// What keeps a test from being made at this look, beside obstacles.
+fn not_yet(look: Look<'_>, is_known: bool) -> Option<Finding> {
+    let Rules { deciding, min_requests, .. } = look.rules;
+    match deciding {
+        Deciding::Once { remaining_seconds } if remaining_seconds > 0.0 => {
+            Some(Finding::DecidesOnce { remaining_seconds })
+        }
+        _ if look.tally.trials < min_requests => {
+            let have = look.tally.trials;
+            let rate = if look.seconds > 0.0 { have / look.seconds } else { 0.0 };
+            let eta_seconds = Some((min_requests - have) / rate).filter(|eta| eta.is_finite());
+            Some(Finding::NotEnoughRequests { have, need: min_requests, seconds: None, rate, eta_seconds })
+        }
+        _ if !is_known => {
+            let looks = look.tally.scatter.looks();
+            Some(Finding::BurstsUnknown { looks, need: LEAST_LOOKS })
+        }
+        _ => None,
+    }
+}
+
 /// What a reader should know beside the reason.
-fn notes(check: &CheckSpec, tally: &Tally, observation: &Observation, report: &mut CheckReport) {
+fn notes(look: Look<'_>, judged: &mut Judged) {
+    let Look { check, tally, observation, rules, .. } = look;
     let selector = || check.traffic().text.clone();
     let mut found = observation.notes.clone();
     match &check.kind {
@@ -200,19 +293,25 @@ fn notes(check: &CheckSpec, tally: &Tally, observation: &Observation, report: &m
     if [tally.fewest, tally.most, tally.trials].iter().any(|count| count.fract() != 0.0) {
         found.push(Finding::NonInteger { events: tally.fewest, trials: tally.trials });
     }
+    let looks = tally.scatter.looks();
+    let factor = tally.scatter.factor().filter(|factor| *factor > HIGH_DISPERSION && looks >= LEAST_LOOKS);
+    if let Some(factor) = factor.filter(|_| rules.dispersion == Dispersion::Independent) {
+        found.push(Finding::DispersionHigh { factor, looks, events: tally.most, trials: tally.trials });
+    }
     if tally.unreachable
         && let CheckKind::Quantile { limit, .. } = &check.kind
-        && !report.reasons.iter().any(|reason| matches!(reason.finding, Finding::ThresholdUnreachable { .. }))
+        && !judged
+            .said
+            .iter()
+            .any(|said| matches!(said.finding(), Some(Finding::ThresholdUnreachable { .. })))
     {
         let largest = tally.bounds.last().map_or(0.0, |(bound, _)| *bound);
         found.push(Finding::ThresholdUnreachable { threshold: *limit, largest, above: tally.most });
     }
     if check.dry_run {
-        found.push(Finding::DryRun { verdict: report.verdict });
+        found.push(Finding::DryRun { verdict: judged.verdict });
     }
-    let reasons =
-        found.into_iter().map(|finding| Reason::new(Severity::Information, Some(&check.name), finding));
-    report.reasons.extend(reasons);
+    judged.said.extend(found.into_iter().map(|finding| Said::found(Severity::Information, finding)));
 }
 
 #[cfg(test)]

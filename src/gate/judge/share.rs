@@ -1,13 +1,14 @@
 //! Bad requests among requests, by tests that stay valid however often one looks.
 
-use super::{Alphas, Decision, Look, Outcome, doubt, invalid};
+use super::{Because, Deciding, Decision, Look, Outcome, Rules, doubt, invalid, not_yet};
 use crate::gate::evidence::Tally;
 use crate::gate::reason::Finding;
 use crate::gate::report::{Evidence, Interval};
 use crate::gate::spec::{CheckKind, CheckSpec};
-use crate::gate::stats::binomial::{clopper_pearson, wilson};
+use crate::gate::stats::binomial::{clopper_pearson, is_above, is_below, wilson};
 use crate::gate::stats::change::{Change, Limit};
 use crate::gate::stats::comparison::Pair;
+use crate::gate::stats::dispersion::Dispersion;
 use crate::gate::stats::quantile::rank_interval;
 use crate::gate::stats::sequential::{confidence_sequence, ln_e_fail, ln_e_pass, trials_needed};
 use crate::gate::verdict::Verdict;
@@ -28,13 +29,57 @@ fn what(check: &CheckSpec) -> String {
     }
 }
 
+/// What counts are worth as evidence: they are divided by a factor for bursts, one for passing and one for failing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Worth {
+    pub(super) pass: f64,
+    pub(super) fail: f64,
+}
+
+impl Worth {
+    /// None as long as nobody can tell. A bad canary is held against the ratio that it must not reach, and a good one against
+    /// what was seen.
+    fn of(tally: &Tally, thresholds: Thresholds, dispersion: Dispersion) -> Option<Self> {
+        Some(match dispersion {
+            Dispersion::Independent => Self { pass: 1.0, fail: 1.0 },
+            Dispersion::Factor(factor) => Self { pass: factor, fail: factor },
+            Dispersion::Upper => {
+                let fewest = tally.scatter_of_fewest.as_deref().unwrap_or(&tally.scatter);
+                Self { pass: tally.scatter.upper(Some(thresholds.pass))?, fail: fewest.upper(None)? }
+            }
+        })
+    }
+
+    /// The same for bounds and for what is told, where nobody can tell.
+    pub(super) fn shown(tally: &Tally, thresholds: Thresholds, dispersion: Dispersion) -> Self {
+        Self::of(tally, thresholds, dispersion).unwrap_or(Self { pass: 1.0, fail: 1.0 })
+    }
+}
+
+/// Whether the counts show that the ratio is below its threshold for passing, and that it is above that for failing.
+fn tested(tally: &Tally, thresholds: Thresholds, worth: Worth, rules: Rules) -> (bool, bool) {
+    let (most, fewest) = (tally.most / worth.pass, tally.fewest / worth.fail);
+    let (for_pass, for_fail) = (tally.trials / worth.pass, tally.trials / worth.fail);
+    match rules.deciding {
+        // On its own side of the threshold no test has evidence: what was seen is likeliest there.
+        Deciding::Any => (
+            most < thresholds.pass * for_pass
+                && ln_e_pass(most, for_pass, thresholds.pass) >= libm::log(1.0 / rules.pass),
+            fewest > thresholds.fail * for_fail
+                && ln_e_fail(fewest, for_fail, thresholds.fail) >= libm::log(1.0 / rules.fail),
+        ),
+        Deciding::Now => (
+            is_below(most, for_pass, thresholds.pass, rules.pass),
+            is_above(fewest, for_fail, thresholds.fail, rules.fail),
+        ),
+        Deciding::Once { .. } => (false, false),
+    }
+}
+
 pub(super) fn judge(look: Look<'_>, thresholds: Thresholds, decision: &mut Decision) -> Outcome {
-    let Look { check, tally, observation, alphas, .. } = look;
+    let Look { check, tally, observation, rules, .. } = look;
     let Tally { fewest, most, trials, .. } = *tally;
     let threshold = thresholds.pass;
-    let ln_pass = ln_e_pass(most, trials, threshold);
-    let ln_fail = ln_e_fail(fewest, trials, thresholds.fail);
-    let evidence = evidence(check, tally, ln_pass, ln_fail, alphas);
     let obstacle = invalid(check, tally)
         .or_else(|| {
             (most > trials || fewest < 0.0)
@@ -45,38 +90,55 @@ pub(super) fn judge(look: Look<'_>, thresholds: Thresholds, decision: &mut Decis
             // A share is never above 1: nothing can be told from such a check.
             (threshold >= 1.0).then_some(Finding::CannotFail { threshold })
         });
+    let worth = Worth::of(tally, thresholds, rules.dispersion);
+    let not_yet = not_yet(look, worth.is_some());
     if obstacle.is_none() || matches!(obstacle, Some(Finding::Stale { .. })) {
+        let (can_pass, can_fail) = match worth.filter(|_| not_yet.is_none()) {
+            Some(worth) => tested(tally, thresholds, worth, rules),
+            None => (false, false),
+        };
         // Series that have ended keep what they have shown: enough to fail, never to pass.
-        if ln_fail >= libm::log(1.0 / alphas.fail) {
+        if can_fail {
             decision.latched = Some(Verdict::Fail);
         } else if decision.latched.is_none()
             && obstacle.is_none()
             && observation.losses.is_empty()
-            && ln_pass >= libm::log(1.0 / alphas.pass)
+            && can_pass
         {
             decision.latched = Some(Verdict::Pass);
         }
         let counts = Pair { events: fewest, trials, ..Pair::default() };
-        decision.watch(counts, Limit::Share(thresholds.fail), look);
+        let factor = worth.map_or(1.0, |worth| worth.fail);
+        decision.watch(counts, Limit::Share(thresholds.fail), look, factor);
     }
     let ratio = if trials > 0.0 { fewest / trials } else { 0.0 };
-    let what = what(check);
-    let (verdict, finding) = match (decision.latched, doubt(observation).or(obstacle)) {
-        (Some(Verdict::Fail), _) => match decision.change {
-            Some(change) => (Verdict::Fail, changed(change, thresholds.fail, what)),
-            None => (
-                Verdict::Fail,
-                Finding::AboveThreshold { ratio, threshold: thresholds.fail, events: fewest, trials, what },
-            ),
-        },
-        (_, Some(obstacle)) => (Verdict::Inconclusive, obstacle),
+    match (decision.latched, doubt(observation).or(obstacle)) {
+        (Some(Verdict::Fail), _) => {
+            let finding = match decision.change {
+                Some(change) => changed(change, thresholds.fail, what(check)),
+                None => Finding::AboveThreshold {
+                    ratio,
+                    threshold: thresholds.fail,
+                    events: fewest,
+                    trials,
+                    what: what(check),
+                },
+            };
+            Outcome::new(Verdict::Fail, finding)
+        }
+        (_, Some(obstacle)) => Outcome::new(Verdict::Inconclusive, obstacle),
         // A pass that the counts have outgrown waits: a gate that still waits for another check must not pass on it.
         (Some(Verdict::Pass), None) if most < threshold * trials => {
-            (Verdict::Pass, Finding::BelowThreshold { ratio, threshold, events: most, trials, what })
+            let finding =
+                Finding::BelowThreshold { ratio, threshold, events: most, trials, what: what(check) };
+            Outcome::new(Verdict::Pass, finding)
         }
-        (_, None) => (Verdict::Inconclusive, undecided(look, threshold, what)),
-    };
-    Outcome { verdict, finding, evidence }
+        (_, None) => {
+            let silent = silence(look).or_else(|| not_yet.filter(|_| decision.latched.is_none()));
+            let because = silent.map_or(Because::Undecided, Because::Found);
+            Outcome { verdict: Verdict::Inconclusive, because }
+        }
+    }
 }
 
 /// What was counted since a change for the worse.
@@ -85,20 +147,40 @@ fn changed(Change { since, counts }: Change, threshold: f64, what: String) -> Fi
     Finding::ChangeDetected { ratio: events / trials, threshold, events, trials, since, what }
 }
 
-/// Why counts that are in order settle nothing.
-fn undecided(look: Look<'_>, threshold: f64, what: String) -> Finding {
-    let Look { check, tally, observation, seconds, alphas } = look;
-    let Tally { fewest, most, trials, .. } = *tally;
+/// Why there is nothing to test.
+fn silence(look: Look<'_>) -> Option<Finding> {
+    let Look { check, tally, observation, seconds, .. } = look;
     if seconds <= 0.0 {
-        return Finding::Settling {};
+        return Some(Finding::Settling {});
     }
-    if trials <= 0.0 {
+    (tally.trials <= 0.0).then(|| {
         let selector = check.traffic().text.clone();
-        return Finding::ZeroDenominator { selector, seconds, series: observation.series };
-    }
+        Finding::ZeroDenominator { selector, seconds, series: observation.series }
+    })
+}
+
+/// What it takes until counts that settle nothing settle something.
+pub(super) fn undecided(
+    check: &CheckSpec,
+    tally: &Tally,
+    seconds: f64,
+    thresholds: Thresholds,
+    rules: Rules,
+) -> Finding {
+    let Tally { fewest, most, trials, .. } = *tally;
+    let threshold = thresholds.pass;
+    let worth = Worth::shown(tally, thresholds, rules.dispersion);
+    let once = rules.deciding != Deciding::Any;
+    let passes = |events: f64, trials: f64| {
+        if once {
+            is_below(events, trials, threshold, rules.pass)
+        } else {
+            ln_e_pass(events, trials, threshold) >= libm::log(1.0 / rules.pass)
+        }
+    };
     if most > fewest
         && let CheckKind::Quantile { limit, .. } = &check.kind
-        && ln_e_pass(fewest, trials, threshold) >= libm::log(1.0 / alphas.pass)
+        && passes(fewest / worth.pass, trials / worth.pass)
     {
         // The fewest that are possible would pass, the most that are possible do not.
         return if tally.unreachable {
@@ -108,7 +190,8 @@ fn undecided(look: Look<'_>, threshold: f64, what: String) -> Finding {
             Finding::BucketTooCoarse { threshold: *limit, fewest, most, trials }
         };
     }
-    let need = trials_needed(most, trials, threshold, alphas.pass);
+    let need = trials_needed(most / worth.pass, trials / worth.pass, threshold, passes);
+    let need = need.map(|need| (need * worth.pass).ceil().max(rules.min_requests));
     let rate = trials / seconds;
     let eta = |more: f64| Some(more / rate).filter(|eta| eta.is_finite());
     match need {
@@ -120,8 +203,7 @@ fn undecided(look: Look<'_>, threshold: f64, what: String) -> Finding {
             eta_seconds: eta(need - trials),
         },
         _ => {
-            let (low, _) = confidence_sequence(fewest, trials, alphas.fail);
-            let (_, high) = confidence_sequence(most, trials, alphas.pass);
+            let (low, high) = always(tally, worth, rules);
             let more_trials = need.map(|need| need - trials);
             Finding::IntervalStraddles {
                 low,
@@ -131,21 +213,33 @@ fn undecided(look: Look<'_>, threshold: f64, what: String) -> Finding {
                 trials,
                 more_trials,
                 eta_seconds: more_trials.and_then(eta),
-                what,
+                what: what(check),
             }
         }
     }
 }
 
-fn evidence(check: &CheckSpec, tally: &Tally, ln_pass: f64, ln_fail: f64, alphas: Alphas) -> Evidence {
+/// The ratios that the counts leave possible at all looks together.
+fn always(tally: &Tally, worth: Worth, rules: Rules) -> (f64, f64) {
+    let Tally { fewest, most, trials, .. } = *tally;
+    let (low, _) = confidence_sequence(fewest / worth.fail, trials / worth.fail, rules.fail);
+    let (_, high) = confidence_sequence(most / worth.pass, trials / worth.pass, rules.pass);
+    (low, high)
+}
+
+pub(super) fn evidence(check: &CheckSpec, tally: &Tally, thresholds: Thresholds, rules: Rules) -> Evidence {
     let Tally { fewest, most, trials, .. } = *tally;
     if !(trials > 0.0 && most <= trials && fewest >= 0.0) {
         return Evidence::None;
     }
+    let worth = Worth::shown(tally, thresholds, rules.dispersion);
     let finite = |ln: f64| ln.is_finite().then_some(ln);
+    let ln_e_pass = finite(ln_e_pass(most / worth.pass, trials / worth.pass, thresholds.pass));
+    let ln_e_fail = finite(ln_e_fail(fewest / worth.fail, trials / worth.fail, thresholds.fail));
+    let dispersion = tally.scatter.factor();
     match &check.kind {
         CheckKind::Quantile { phi, .. } => {
-            let ranks = rank_interval(trials.max(0.0) as u64, *phi, 2.0 * alphas.pass);
+            let ranks = rank_interval(trials.max(0.0) as u64, *phi, 2.0 * rules.pass);
             let (low, high) = bracket(tally, ranks);
             Evidence::Quantile {
                 phi: *phi,
@@ -155,23 +249,28 @@ fn evidence(check: &CheckSpec, tally: &Tally, ln_pass: f64, ln_fail: f64, alphas
                 low,
                 high,
                 estimate: interpolate(tally, *phi),
-                ln_e_pass: finite(ln_pass),
-                ln_e_fail: finite(ln_fail),
+                ln_e_pass,
+                ln_e_fail,
+                dispersion,
             }
         }
         // Of anything else the fewest events are the most.
         _ => {
-            let interval = |(low, high)| Interval { low, high, confidence: 1.0 - alphas.pass };
-            let (low, _) = confidence_sequence(fewest, trials, alphas.fail);
-            let (_, high) = confidence_sequence(fewest, trials, alphas.pass);
+            let interval = |(low, high)| Interval { low, high, confidence: 1.0 - rules.pass };
+            let bounds = |of: fn(f64, f64, f64) -> (f64, f64)| {
+                let (low, _) = of(fewest / worth.fail, trials / worth.fail, rules.pass);
+                let (_, high) = of(fewest / worth.pass, trials / worth.pass, rules.pass);
+                interval((low, high))
+            };
             Evidence::Ratio {
                 events: fewest,
                 trials,
-                always: interval((low, high)),
-                once: interval(clopper_pearson(fewest, trials, alphas.pass)),
-                wilson: interval(wilson(fewest, trials, alphas.pass)),
-                ln_e_pass: finite(ln_pass),
-                ln_e_fail: finite(ln_fail),
+                always: interval(always(tally, worth, rules)),
+                once: bounds(clopper_pearson),
+                wilson: bounds(wilson),
+                ln_e_pass,
+                ln_e_fail,
+                dispersion,
             }
         }
     }

@@ -2,11 +2,33 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::gate::evidence::{Answer, Values};
+use crate::gate::report::CheckReport;
 use crate::gate::spec::{Check, GateSpec};
 use crate::gate::stats::comparison::{Mixture, Pair};
 use crate::model::{Loss, Lost};
 
-const ALPHAS: Alphas = Alphas { pass: 0.05, fail: 0.05, looks: None };
+const RULES: Rules = Rules {
+    pass: 0.05,
+    fail: 0.05,
+    looks: None,
+    dispersion: Dispersion::Independent,
+    min_requests: 0.0,
+    deciding: Deciding::Any,
+};
+
+/// Judges, and says what a report says.
+fn judge(
+    check: &CheckSpec,
+    tally: &Tally,
+    observation: &Observation,
+    origin: Timestamp,
+    decision: &mut Decision,
+    rules: Rules,
+) -> CheckReport {
+    let judged = super::judge(check, tally, observation, origin, decision, rules);
+    let seconds = Some(seconds(origin, observation.until));
+    Shown { check, tally, judged: &judged, seconds, rules, traces: &[] }.report()
+}
 
 fn spec(check: Check) -> CheckSpec {
     GateSpec::builder("g").check(check).build().unwrap().checks.remove(0)
@@ -29,7 +51,7 @@ fn tally(fewest: f64, most: f64, trials: f64) -> Tally {
 }
 
 fn judged(check: &CheckSpec, tally: &Tally, observation: &Observation) -> CheckReport {
-    judge(check, tally, observation, Timestamp::from_secs(0), &mut Decision::default(), ALPHAS)
+    judge(check, tally, observation, Timestamp::from_secs(0), &mut Decision::default(), RULES)
 }
 
 fn outcome(check: &CheckSpec, tally: &Tally) -> (Verdict, &'static str) {
@@ -94,7 +116,7 @@ fn ended_series_may_fail_and_never_pass() {
     let ended = Observation { obstacle: Some(stale), ..seen(100) };
     let mut decision = Decision::default();
     let report =
-        judge(&ratio(), &tally(0.0, 0.0, 500.0), &ended, Timestamp::from_secs(0), &mut decision, ALPHAS);
+        judge(&ratio(), &tally(0.0, 0.0, 500.0), &ended, Timestamp::from_secs(0), &mut decision, RULES);
     assert_eq!((report.verdict, decision.latched), (Verdict::Inconclusive, None));
     assert_eq!(judged(&ratio(), &tally(50.0, 50.0, 100.0), &ended).verdict, Verdict::Fail);
 }
@@ -103,7 +125,7 @@ fn ended_series_may_fail_and_never_pass() {
 fn a_failure_stands_and_a_pass_yields_to_a_failure_only() {
     let mut decision = Decision::default();
     let mut step = |tally: &Tally| {
-        judge(&ratio(), tally, &seen(100), Timestamp::from_secs(0), &mut decision, ALPHAS).verdict
+        judge(&ratio(), tally, &seen(100), Timestamp::from_secs(0), &mut decision, RULES).verdict
     };
     assert_eq!(step(&tally(0.0, 0.0, 80.0)), Verdict::Pass);
     assert_eq!(step(&tally(4.0, 4.0, 90.0)), Verdict::Pass);
@@ -120,7 +142,7 @@ fn each_side_has_its_own_error_probability() {
             &seen(100),
             Timestamp::from_secs(0),
             &mut Decision::default(),
-            Alphas { pass, fail, looks: None },
+            Rules { pass, fail, ..RULES },
         )
         .verdict
     };
@@ -140,7 +162,7 @@ fn a_pass_waits_while_the_ratio_is_beyond_the_threshold() {
     // A check that had passed early told "20 of 275 failed: below the limit of 5 %", and the gate passed on it.
     let mut decision = Decision::default();
     let mut step = |tally: &Tally| {
-        let report = judge(&ratio(), tally, &seen(100), Timestamp::from_secs(0), &mut decision, ALPHAS);
+        let report = judge(&ratio(), tally, &seen(100), Timestamp::from_secs(0), &mut decision, RULES);
         (report.verdict, report.reasons[0].code())
     };
     assert_eq!(step(&tally(0.0, 0.0, 180.0)), (Verdict::Pass, "below-threshold"));
@@ -277,15 +299,8 @@ fn a_count_fails_at_once_and_passes_when_its_window_is_full() {
     // What has been too much once stays so, and silence is no small number.
     let mut decision = Decision::default();
     let mut look = |events, observation: &Observation| {
-        judge(
-            &check,
-            &tally(events, events, 0.0),
-            observation,
-            Timestamp::from_secs(0),
-            &mut decision,
-            ALPHAS,
-        )
-        .verdict
+        judge(&check, &tally(events, events, 0.0), observation, Timestamp::from_secs(0), &mut decision, RULES)
+            .verdict
     };
     let obstacle = Some(Finding::NoValue { query: String::new(), why: "gone".to_owned() });
     let silent = Observation { obstacle, ..seen(100) };
@@ -338,9 +353,9 @@ fn checks_that_can_fail_by_statistics_share_the_error_probability_and_the_false_
         .check(Check::volume("v", "all").at_least(1.0))
         .build()
         .unwrap();
-    let alphas = Alphas::of(&spec);
-    assert!((alphas.fail - 0.025).abs() < 1e-12);
-    assert_eq!(alphas.looks, None);
+    let rules = Rules::of(&spec, None);
+    assert!((rules.fail - 0.025).abs() < 1e-12);
+    assert_eq!(rules.looks, None);
     // A week of looks every ten seconds, for each of two.
-    assert_eq!(Alphas::of(&spec.watching()).looks, Some(2.0 * 60_480.0));
+    assert_eq!(Rules::of(&spec.watching(), None).looks, Some(2.0 * 60_480.0));
 }

@@ -1,7 +1,7 @@
 //! Answers of a query: one bad one fails, the newest has to be good to pass.
 
 use super::{Look, Outcome, doubt, invalid};
-use crate::gate::evidence::{Answer, Values};
+use crate::gate::evidence::{Answer, Tally, Values};
 use crate::gate::reason::Finding;
 use crate::gate::report::Evidence;
 use crate::gate::spec::ValueSpec;
@@ -9,7 +9,7 @@ use crate::gate::verdict::Verdict;
 
 pub(super) fn judge(look: Look<'_>, value: &ValueSpec, latched: &mut Option<Verdict>) -> Outcome {
     let Look { check, tally, observation, seconds, .. } = look;
-    let Values { good, failed, inconclusive, missing, newest, bad } = &tally.values;
+    let Values { good, newest, bad, .. } = &tally.values;
     let condition = value.good.text();
     if bad.is_some() {
         *latched = Some(Verdict::Fail);
@@ -42,17 +42,15 @@ pub(super) fn judge(look: Look<'_>, value: &ValueSpec, latched: &mut Option<Verd
             None => (Verdict::Inconclusive, Finding::Settling {}),
         }
     };
+    Outcome::new(verdict, finding)
+}
+
+pub(super) fn evidence(tally: &Tally) -> Evidence {
+    let Values { good, failed, inconclusive, missing, newest, .. } = &tally.values;
     let newest = newest.as_ref().map(|(_, answer)| match answer {
         Answer::Good(text) | Answer::Failed(text) | Answer::Inconclusive(text) | Answer::Missing(text) => {
             text.clone()
         }
     });
-    let evidence = Evidence::Values {
-        good: *good,
-        failed: *failed,
-        inconclusive: *inconclusive,
-        missing: *missing,
-        newest,
-    };
-    Outcome { verdict, finding, evidence }
+    Evidence::Values { good: *good, failed: *failed, inconclusive: *inconclusive, missing: *missing, newest }
 }

@@ -1,6 +1,7 @@
 //! Whether there is the traffic that a check asks for: a fact, not an estimate.
 
 use super::{Look, Outcome, doubt, invalid};
+use crate::gate::evidence::Tally;
 use crate::gate::reason::Finding;
 use crate::gate::report::Evidence;
 use crate::gate::verdict::Verdict;
@@ -30,5 +31,9 @@ pub(super) fn judge(look: Look<'_>, rate: f64) -> Outcome {
     } else {
         (Verdict::Pass, Finding::EnoughTraffic { requests: tally.trials, seconds, rate })
     };
-    Outcome { verdict, finding, evidence: Evidence::Volume { requests: tally.trials, seconds } }
+    Outcome::new(verdict, finding)
+}
+
+pub(super) fn evidence(tally: &Tally, seconds: f64) -> Evidence {
+    Evidence::Volume { requests: tally.trials, seconds }
 }

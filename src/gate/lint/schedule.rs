@@ -4,7 +4,7 @@ use super::metric::Read;
 use super::{Note, Notes};
 use crate::gate::argo::{AnalysisTemplate, IntOrText, parse_duration};
 use crate::gate::shape::Kind;
-use crate::gate::stats::sequential::trials_needed;
+use crate::gate::stats::sequential::{passing, trials_needed};
 
 const SECOND: i64 = 1_000_000_000;
 /// The confidence that `too-few-by-design` asks for.
@@ -89,7 +89,7 @@ fn too_few(read: &Read, per_second: f64, notes: &mut Notes) {
     }
     let measured = i64::from(count).saturating_sub(1).saturating_mul(nanos(&metric.interval).unwrap_or(0));
     let span = seconds(measured.saturating_add(window(read).unwrap_or(0)));
-    let Some(needed) = trials_needed(0.0, 0.0, threshold, ALPHA) else { return };
+    let Some(needed) = trials_needed(0.0, 0.0, threshold, passing(threshold, ALPHA)) else { return };
     let seen = per_second * span;
     if seen < needed {
         notes.look_at(&read.resolved);

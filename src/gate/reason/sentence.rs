@@ -348,6 +348,19 @@ impl fmt::Display for Finding {
                     Short(*seconds)
                 )
             }
+            Self::DispersionHigh { factor, looks, .. } => write!(
+                f,
+                "bad requests come in bursts: the counts of {looks} looks scatter {} times more than those of independent requests, \
+                 which is what the tests promise for; allow for it by `dispersion: upper`",
+                Short(*factor)
+            ),
+            Self::BurstsUnknown { looks, need } => write!(
+                f,
+                "how far bad requests come in bursts is known after {need} looks with requests; so far there were {looks}"
+            ),
+            Self::DecidesOnce { remaining_seconds } => {
+                write!(f, "it decides in one look, at the deadline, in {} s", Short(*remaining_seconds))
+            }
             Self::Settling {} => f.write_str("no scrape since the beginning is old enough to count"),
             Self::TargetRestarting { target, restarts } => {
                 write!(f, "{target} keeps dying: {} restarts during the run", restarts.len())

@@ -5,7 +5,7 @@ mod markdown;
 
 use std::fmt;
 
-use super::reason::{Finding, Reason, Severity, Trace};
+use super::reason::{Reason, Severity};
 use super::verdict::Verdict;
 use crate::model::Timestamp;
 
@@ -75,23 +75,6 @@ pub struct CheckReport {
     pub elements: Vec<Self>,
 }
 
-impl CheckReport {
-    /// Tells the traces behind a failure: those that are there, or, as a source forgets exemplars, those that were.
-    pub(crate) fn name_traces(&mut self, known: &mut Vec<Trace>, find: impl FnOnce() -> Vec<Trace>) {
-        if self.verdict != Verdict::Fail {
-            return;
-        }
-        let found = find();
-        if !found.is_empty() {
-            *known = found;
-        }
-        if !known.is_empty() {
-            let finding = Finding::Exemplars { traces: known.clone() };
-            self.reasons.push(Reason::new(Severity::Information, Some(&self.name), finding));
-        }
-    }
-}
-
 /// Ends of what is possible, and how surely.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -128,6 +111,10 @@ pub enum Evidence {
         ln_e_pass: Option<f64>,
         /// ln of the evidence that the ratio is above the threshold; none if there is none at all.
         ln_e_fail: Option<f64>,
+        /// How many times more the counts of the looks scatter than those of independent requests would (Pearson); none for
+        /// less than two looks with requests.
+        #[cfg_attr(feature = "serde", serde(default))]
+        dispersion: Option<f64>,
     },
     /// Observations above a threshold among all.
     Quantile {
@@ -149,6 +136,9 @@ pub enum Evidence {
         ln_e_pass: Option<f64>,
         /// As in a ratio.
         ln_e_fail: Option<f64>,
+        /// As in a ratio.
+        #[cfg_attr(feature = "serde", serde(default))]
+        dispersion: Option<f64>,
     },
     /// Requests over time.
     Volume {
@@ -186,6 +176,9 @@ pub enum Evidence {
         ln_e_pass: Option<f64>,
         /// ln of the evidence that the canary is beyond it; none where a difference is allowed.
         ln_e_fail: Option<f64>,
+        /// As in a ratio, of the side of which the counts scatter more.
+        #[cfg_attr(feature = "serde", serde(default))]
+        dispersion: Option<f64>,
     },
     /// Answers of a query.
     Values {

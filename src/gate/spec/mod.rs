@@ -9,6 +9,7 @@ pub(crate) use self::kind::{CheckKind, CheckSpec, ComparisonLimit, Conditions, G
 pub(crate) use self::selector::Selector;
 
 use super::evidence::TRACE_ID;
+use super::stats::dispersion::Dispersion;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A gate: its checks, and how it decides. Made by [`GateSpec::builder`], valid once built.
@@ -36,6 +37,10 @@ pub(crate) struct Options {
     pub(crate) settle_ms: Option<i64>,
     pub(crate) alpha_pass: f64,
     pub(crate) alpha_fail: f64,
+    pub(crate) dispersion: Dispersion,
+    /// Whether the tests are made once, at the deadline.
+    pub(crate) looks_once: bool,
+    pub(crate) min_requests: u64,
     pub(crate) low_traffic_fails: bool,
     pub(crate) health: bool,
     pub(crate) source_error_limit: u32,
@@ -73,6 +78,9 @@ impl GateSpec {
                 settle_ms: None,
                 alpha_pass: 0.05,
                 alpha_fail: 0.05,
+                dispersion: Dispersion::Independent,
+                looks_once: false,
+                min_requests: 0,
                 low_traffic_fails: false,
                 health: true,
                 source_error_limit: 4,
@@ -166,6 +174,38 @@ impl GateSpecBuilder {
         self
     }
 
+    /// Allows for bad requests that come in bursts, as from one bad node or by retries, in ratios, quantiles and comparisons. As a
+    /// rule requests are taken as independent, and with bursts bad canaries pass more often than α says.
+    ///
+    /// Counts are divided by the largest factor by which the counts of the looks so far can scatter more than those of independent
+    /// requests (χ², 95 %): nothing is decided before 20 looks with requests, and it takes more requests to decide. This is a
+    /// heuristic that no theorem stands behind, checked by simulation. It replaces a [`dispersion_factor`](Self::dispersion_factor).
+    pub fn allow_bursts(mut self) -> Self {
+        self.options.dispersion = Dispersion::Upper;
+        self
+    }
+
+    /// The same with a factor that is known, 1 or more: counts are divided by it. It replaces [`allow_bursts`](Self::allow_bursts).
+    pub fn dispersion_factor(mut self, factor: f64) -> Self {
+        self.options.dispersion = Dispersion::Factor(factor);
+        self
+    }
+
+    /// Has ratios, quantiles and comparisons decided in one look, at the deadline, which the gate then needs. As a rule every look
+    /// may decide. One look asks for fewer requests in all (59 instead of 74 without a bad one to pass below 5 %), and a bad canary
+    /// stays until then. Counts, values and target health may fail the gate before.
+    pub fn looks_once(mut self, once: bool) -> Self {
+        self.options.looks_once = once;
+        self
+    }
+
+    /// Ratios, quantiles and comparisons neither pass nor fail before the canary has had so many requests, each element of its own
+    /// where [each is judged](Check::by). Default 0: the tests ask for as many as they need.
+    pub fn min_requests(mut self, requests: u64) -> Self {
+        self.options.min_requests = requests;
+        self
+    }
+
     /// Makes too little traffic at the deadline a failure. Default: inconclusive.
     pub fn low_traffic_fails(mut self, fails: bool) -> Self {
         self.options.low_traffic_fails = fails;
@@ -247,6 +287,16 @@ impl GateSpecBuilder {
         if !(options.alpha_pass > 0.0 && options.alpha_pass <= 0.5) {
             let confidence = 1.0 - options.alpha_pass;
             return Err(invalid(format!("the confidence is {confidence}, it must lie between 0.5 and 1")));
+        }
+        if let Dispersion::Factor(factor) = options.dispersion
+            && !(factor >= 1.0 && factor.is_finite())
+        {
+            return Err(invalid(format!("the dispersion is {factor}, it must be 1 or more")));
+        }
+        if options.looks_once && options.deadline_ms.is_none() {
+            return Err(invalid(
+                "the gate decides in one look, at its deadline, and has none; give it one, or let every look decide",
+            ));
         }
         if !self.trace_link.contains(TRACE_ID) {
             let link = &self.trace_link;
@@ -362,6 +412,14 @@ mod tests {
         assert!(GateSpec::builder("g").check(check()).interval_ms(0).build().is_err());
         assert!(GateSpec::builder("g").check(check()).confidence(1.0).build().is_err());
         assert!(GateSpec::builder("g").check(check()).build().is_ok());
+        let builds = |builder: GateSpecBuilder| builder.check(check()).build().is_ok();
+        for (factor, good) in
+            [(1.0, true), (7.5, true), (0.9, false), (f64::NAN, false), (f64::INFINITY, false)]
+        {
+            assert_eq!(builds(GateSpec::builder("g").dispersion_factor(factor)), good, "{factor}");
+        }
+        assert!(!builds(GateSpec::builder("g").looks_once(true)));
+        assert!(builds(GateSpec::builder("g").looks_once(true).deadline_ms(600_000)));
     }
 
     #[test]

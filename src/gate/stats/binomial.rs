@@ -1,6 +1,7 @@
 //! Bounds of a ratio from one look at its counts.
 
-use super::beta::{beta_inc_inverse, bisect};
+use super::beta::{beta_inc, beta_inc_inverse, bisect};
+use super::sequential::{scaled, usable};
 
 /// Beyond this count exact and approximate bounds agree to more digits than anybody reads, and exact ones cost time.
 pub(crate) const MANY: f64 = 1e6;
@@ -21,6 +22,26 @@ pub(crate) fn clopper_pearson(events: f64, trials: f64, alpha: f64) -> (f64, f64
         return (libm::exp(all_alike), 1.0);
     }
     (beta_inc_inverse(alpha, events, misses + 1.0), beta_inc_inverse(1.0 - alpha, events + 1.0, misses))
+}
+
+/// Whether the exact upper bound lies below `threshold`: so few events, or fewer, come with a probability below `alpha` where
+/// the ratio is the threshold. Never for counts that are none.
+pub(crate) fn is_below(events: f64, trials: f64, threshold: f64, alpha: f64) -> bool {
+    if !usable(events, trials, threshold) || events >= trials {
+        return false;
+    }
+    let (events, trials) = scaled(events, trials);
+    beta_inc(1.0 - threshold, trials - events, events + 1.0) < alpha
+}
+
+/// Whether the exact lower bound reaches `threshold`: so many events, or more, come with probability `alpha` at most where the
+/// ratio is the threshold. Never for counts that are none.
+pub(crate) fn is_above(events: f64, trials: f64, threshold: f64, alpha: f64) -> bool {
+    if !usable(events, trials, threshold) || events <= 0.0 {
+        return false;
+    }
+    let (events, trials) = scaled(events, trials);
+    beta_inc(threshold, events, trials - events + 1.0) <= alpha
 }
 
 /// The score interval of a ratio (Wilson 1927), each end missed with probability about `alpha`: narrower than the
@@ -66,6 +87,26 @@ mod tests {
         ] {
             close(clopper_pearson(events, trials, 0.025), two_sided);
             close(clopper_pearson(events, trials, 0.05), one_sided);
+        }
+    }
+
+    #[test]
+    fn one_look_decides_as_its_exact_bounds_do() {
+        for trials in [1.0, 6.0, 58.0, 59.0, 60.0, 300.0, 2_000.0] {
+            for events in (0..=30).map(f64::from).filter(|events| *events <= trials) {
+                for threshold in [0.001, 0.01, 0.05, 0.3] {
+                    let (low, high) = clopper_pearson(events, trials, 0.05);
+                    let near = |bound: f64| (bound - threshold).abs() < 1e-9;
+                    assert!(near(high) || is_below(events, trials, threshold, 0.05) == (high < threshold));
+                    assert!(near(low) || is_above(events, trials, threshold, 0.05) == (low >= threshold));
+                }
+            }
+        }
+        assert!(is_below(0.0, 59.0, 0.05, 0.05) && !is_below(0.0, 58.0, 0.05, 0.05));
+        assert!(is_below(1.0, 1e9, 1e-6, 0.05) && is_above(1e6, 1e9, 1e-4, 0.05));
+        assert!(is_below(1e6, 1e15, 1e-8, 0.05) && is_above(1e6, 1e12, 1e-7, 0.05));
+        for (events, trials) in [(0.0, 0.0), (2.0, 1.0), (-1.0, 5.0), (f64::NAN, 5.0), (1.0, f64::INFINITY)] {
+            assert!(!is_below(events, trials, 0.5, 0.05) && !is_above(events, trials, 0.5, 0.05));
         }
     }
 

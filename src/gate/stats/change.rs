@@ -96,15 +96,15 @@ impl Detector {
     }
 
     /// Takes in all that is counted up to `until`. Counts that tell nothing, as there were no requests, are no look: they
-    /// wait for the next.
-    pub(crate) fn look(&mut self, all: Pair, limit: Limit, until: Timestamp) {
+    /// wait for the next. Where bad requests come in bursts they are evidence of one `factor`th of what they are otherwise.
+    pub(crate) fn look(&mut self, all: Pair, limit: Limit, until: Timestamp, factor: f64) {
         let counts = all.minus(self.seen);
         if !limit.tells(counts) {
             return;
         }
         for (index, evidence) in self.alternatives.iter_mut().enumerate() {
             let Some(alternative) = limit.alternative(index) else { continue };
-            let gain = limit.gain(counts, alternative);
+            let gain = limit.gain(counts, alternative) / factor;
             evidence.level = libm::log1p(libm::exp(gain + evidence.level)).min(MOST);
             if evidence.run > 0.0 {
                 evidence.change.counts = evidence.change.counts.plus(counts);
@@ -149,7 +149,7 @@ mod tests {
         (1..=most).find(|look| {
             let events = (0..20).map(|_| f64::from(u8::from(coins.uniform() < ratio))).sum::<f64>();
             all = all.plus(Pair { events, trials: 20.0, ..Pair::default() });
-            detector.look(all, LIMIT, at(*look));
+            detector.look(all, LIMIT, at(*look), 1.0);
             detector.alarm(LIMIT, alarm).is_some()
         })
     }
@@ -186,7 +186,7 @@ mod tests {
         for look in 1..=1_000 {
             let events = if look > 990 { 10.0 } else { 0.0 };
             all = all.plus(Pair { events, trials: 20.0, ..Pair::default() });
-            detector.look(all, LIMIT, at(look));
+            detector.look(all, LIMIT, at(look), 1.0);
             if let Some(change) = detector.alarm(LIMIT, 60_000.0) {
                 assert!(look > 990 && look < 995, "{look}");
                 assert_eq!((change.since, change.counts.events), (at(990), f64::from(look - 990) * 10.0));
@@ -200,7 +200,7 @@ mod tests {
     fn silence_is_no_look_and_no_change() {
         let mut detector = Detector::new(Pair::default(), at(0));
         for look in 1..=100_000 {
-            detector.look(Pair::default(), LIMIT, at(look));
+            detector.look(Pair::default(), LIMIT, at(look), 1.0);
         }
         assert_eq!(detector.alarm(LIMIT, 20.0), None);
         assert_eq!(detector, Detector::new(Pair::default(), at(0)));
@@ -210,15 +210,15 @@ mod tests {
     fn counts_that_are_none_wait_or_count_nothing() {
         for (events, trials) in [(f64::NAN, 5.0), (3.0, f64::INFINITY), (6.0, 5.0), (-1.0, 5.0)] {
             let mut detector = Detector::new(Pair::default(), at(0));
-            detector.look(Pair { events, trials, ..Pair::default() }, LIMIT, at(1));
+            detector.look(Pair { events, trials, ..Pair::default() }, LIMIT, at(1), 1.0);
             assert_eq!(detector, Detector::new(Pair::default(), at(0)));
         }
         // An event that was scraped before its request is counted when that is there.
         let mut detector = Detector::new(Pair::default(), at(0));
-        detector.look(Pair { events: 1.0, trials: 0.0, ..Pair::default() }, LIMIT, at(1));
-        detector.look(Pair { events: 1.0, trials: 2.0, ..Pair::default() }, LIMIT, at(2));
+        detector.look(Pair { events: 1.0, trials: 0.0, ..Pair::default() }, LIMIT, at(1), 1.0);
+        detector.look(Pair { events: 1.0, trials: 2.0, ..Pair::default() }, LIMIT, at(2), 1.0);
         let mut once = Detector::new(Pair::default(), at(0));
-        once.look(Pair { events: 1.0, trials: 2.0, ..Pair::default() }, LIMIT, at(2));
+        once.look(Pair { events: 1.0, trials: 2.0, ..Pair::default() }, LIMIT, at(2), 1.0);
         assert_eq!(detector, once);
     }
 
@@ -227,7 +227,7 @@ mod tests {
         for limit in [1e-9, 0.05, 0.5, 0.8, 0.999].map(Limit::Share).into_iter().chain([Limit::Factor(1.5)]) {
             let mut detector = Detector::new(Pair::default(), at(0));
             let all = Pair { events: 1e12, trials: 1e12, baseline_events: 1.0, baseline_trials: 1e12 };
-            detector.look(all, limit, at(1));
+            detector.look(all, limit, at(1), 1.0);
             assert!(detector.alarm(limit, 1e9).is_some(), "{limit:?}");
             let numbers = detector.alternatives.iter().flat_map(|one| [one.level, one.run]);
             assert!(numbers.clone().all(f64::is_finite), "{:?}", numbers.collect::<Vec<_>>());
@@ -238,6 +238,7 @@ mod tests {
                 Pair { events: 9.0, trials: 10.0, baseline_events: 1.0, baseline_trials: 10.0 },
                 limit,
                 at(1),
+                1.0,
             );
             assert_eq!(detector.alarm(limit, 1.0), None, "{limit:?} cannot be exceeded");
         }

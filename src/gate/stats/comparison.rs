@@ -26,6 +26,16 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
+    /// Every count divided by `factor`.
+    pub(crate) fn over(self, factor: f64) -> Self {
+        Self {
+            events: self.events / factor,
+            trials: self.trials / factor,
+            baseline_events: self.baseline_events / factor,
+            baseline_trials: self.baseline_trials / factor,
+        }
+    }
+
     pub(crate) fn plus(self, other: Self) -> Self {
         Self {
             events: self.events + other.events,
@@ -87,14 +97,14 @@ impl Mixture {
         }
     }
 
-    /// ln of the evidence that the canary's ratio is below the limit.
-    pub(crate) fn ln_e_pass(&self) -> f64 {
-        mean(&self.pass)
+    /// ln of the evidence that the canary's ratio is below the limit, every count divided by `factor`.
+    pub(crate) fn ln_e_pass(&self, factor: f64) -> f64 {
+        mean(&self.pass, factor)
     }
 
-    /// ln of the evidence that the canary's ratio is above the limit.
-    pub(crate) fn ln_e_fail(&self) -> f64 {
-        mean(&self.fail)
+    /// ln of the evidence that the canary's ratio is above the limit, every count divided by `factor`.
+    pub(crate) fn ln_e_fail(&self, factor: f64) -> f64 {
+        mean(&self.fail, factor)
     }
 }
 
@@ -105,14 +115,22 @@ pub(super) fn gain(counts: Pair, theta: f64, limit: f64) -> f64 {
     k * libm::log(theta / limit) + (k + l) * libm::log(limit.mul_add(n, m) / theta.mul_add(n, m))
 }
 
-/// ln of the mean of the exponentials.
-fn mean(logarithms: &[f64; GRID]) -> f64 {
+/// ln of the mean of the exponentials of so many parts of each.
+fn mean(logarithms: &[f64; GRID], parts: f64) -> f64 {
+    let logarithms = logarithms.map(|logarithm| logarithm / parts);
     let most = logarithms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if !most.is_finite() {
         return f64::NEG_INFINITY;
     }
     let sum: f64 = logarithms.iter().map(|logarithm| libm::exp(logarithm - most)).sum();
     most + libm::log(sum / GRID as f64)
+}
+
+/// The share of all events that would fall on the canary if its ratio were `theta` times the baseline's; none without requests.
+pub(crate) fn share_at(counts: Pair, theta: f64) -> Option<f64> {
+    let own = theta * counts.trials;
+    let share = own / (own + counts.baseline_trials);
+    (counts.trials > 0.0 && counts.baseline_trials > 0.0 && share > 0.0 && share < 1.0).then_some(share)
 }
 
 /// How many times the baseline's ratio the canary's may be, from one look: exact given all events, each end missed with
@@ -160,7 +178,7 @@ mod tests {
     fn after(ticks: impl IntoIterator<Item = Pair>) -> (f64, f64) {
         let mut mixture = Mixture::default();
         ticks.into_iter().for_each(|counts| mixture.add(counts, 1.5, 1.5));
-        (mixture.ln_e_pass(), mixture.ln_e_fail())
+        (mixture.ln_e_pass(1.0), mixture.ln_e_fail(1.0))
     }
 
     #[track_caller]
@@ -211,8 +229,8 @@ mod tests {
             let events = draw(trials, ratio);
             let baseline_events = draw(50 - trials, baseline);
             mixture.add(pair(events, trials.into(), baseline_events, (50 - trials).into()), 1.5, 1.5);
-            decided.0 |= mixture.ln_e_pass() >= limit;
-            decided.1 |= mixture.ln_e_fail() >= limit;
+            decided.0 |= mixture.ln_e_pass(1.0) >= limit;
+            decided.1 |= mixture.ln_e_fail(1.0) >= limit;
         }
         decided
     }
@@ -254,8 +272,8 @@ mod tests {
             };
             let (events, baseline_events) = (draw(trials, ratio * baseline), draw(200.0 - trials, baseline));
             mixture.add(pair(events, trials, baseline_events, 200.0 - trials), 1.5, 1.5);
-            passed = passed.or((mixture.ln_e_pass() >= limit).then_some(tick));
-            failed = failed.or((mixture.ln_e_fail() >= limit).then_some(tick));
+            passed = passed.or((mixture.ln_e_pass(1.0) >= limit).then_some(tick));
+            failed = failed.or((mixture.ln_e_fail(1.0) >= limit).then_some(tick));
         }
         (passed, failed)
     }

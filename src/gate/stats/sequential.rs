@@ -20,7 +20,7 @@ fn fail_prior(threshold: f64) -> (f64, f64) {
 }
 
 /// Counts that a test can use: `0 <= events <= trials`, threshold inside (0, 1).
-fn usable(events: f64, trials: f64, threshold: f64) -> bool {
+pub(super) fn usable(events: f64, trials: f64, threshold: f64) -> bool {
     (0.0..=trials).contains(&events) && trials <= MAX_COUNT && threshold > 0.0 && threshold < 1.0
 }
 
@@ -62,6 +62,12 @@ pub(crate) fn ln_e_fail(events: f64, trials: f64, threshold: f64) -> f64 {
         - ln_likelihood(events, misses, threshold)
 }
 
+/// Whether counts pass a threshold at any look, `alpha` the probability to pass a ratio that is not below it.
+pub(crate) fn passing(threshold: f64, alpha: f64) -> impl Fn(f64, f64) -> bool {
+    let limit = libm::log(1.0 / alpha);
+    move |events, trials| ln_e_pass(events, trials, threshold) >= limit
+}
+
 fn ln_likelihood(events: f64, misses: f64, ratio: f64) -> f64 {
     events * libm::log(ratio) + misses * libm::log1p(-ratio)
 }
@@ -83,14 +89,18 @@ pub(crate) fn confidence_sequence(events: f64, trials: f64, alpha: f64) -> (f64,
     (low, high)
 }
 
-/// How many requests it takes in all until the test passes, if events go on at the ratio seen so far; none if it
-/// never does.
-pub(crate) fn trials_needed(events: f64, trials: f64, threshold: f64, alpha: f64) -> Option<f64> {
-    let limit = libm::log(1.0 / alpha);
+/// How many requests it takes in all until a test of events among requests passes, if events go on at the ratio seen so far;
+/// none if it never does, as none does at the threshold.
+pub(crate) fn trials_needed(
+    events: f64,
+    trials: f64,
+    threshold: f64,
+    test: impl Fn(f64, f64) -> bool,
+) -> Option<f64> {
     let seen = if trials > 0.0 { events / trials } else { 0.0 };
     let passes = |more: f64| {
         let extra = (seen * more).round();
-        ln_e_pass(events + extra, trials + more, threshold) >= limit
+        test(events + extra, trials + more)
     };
     if seen >= threshold || !usable(events, trials, threshold) {
         return None;
@@ -118,6 +128,10 @@ pub(crate) fn trials_needed(events: f64, trials: f64, threshold: f64, alpha: f64
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn trials_needed(events: f64, trials: f64, threshold: f64, alpha: f64) -> Option<f64> {
+        super::trials_needed(events, trials, threshold, passing(threshold, alpha))
+    }
 
     #[test]
     fn e_processes_agree_with_the_reference_values() {

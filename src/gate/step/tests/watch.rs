@@ -1,6 +1,7 @@
 //! Watching on after a pass.
 
 use super::*;
+use crate::gate::report::Evidence;
 
 const END: i64 = 8_000;
 
