@@ -3,11 +3,14 @@
 //! The checks of a gate select the same series several times; gates of one fleet look at the same targets, and ask the same of
 //! the same baseline. All looks of a round get one answer to one question, as looks at one instant should.
 
+mod together;
+
 use std::sync::{Arc, OnceLock};
 
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
+use self::together::Together;
 use super::evidence::Targets;
 use crate::error::Result;
 use crate::model::{Loss, Matcher, SeriesExemplars, Timestamp, Window};
@@ -23,6 +26,7 @@ pub(crate) struct Round<'a> {
     now: Timestamp,
     engine: Engine,
     remembered: Mutex<Remembered>,
+    together: Mutex<Together>,
     targets: OnceLock<Targets>,
 }
 
@@ -64,7 +68,36 @@ pub(crate) struct Evaluated {
 
 impl<'a> Round<'a> {
     pub(crate) fn new(source: &'a dyn Source, now: Timestamp) -> Self {
-        Self { source, now, engine: Engine::new(), remembered: Mutex::default(), targets: OnceLock::new() }
+        Self {
+            source,
+            now,
+            engine: Engine::new(),
+            remembered: Mutex::default(),
+            together: Mutex::default(),
+            targets: OnceLock::new(),
+        }
+    }
+
+    /// The same round, which asks together those of these questions that differ in one value alone.
+    pub(crate) fn expecting<'q>(self, questions: impl Iterator<Item = &'q [Matcher]>) -> Self {
+        Self { together: Mutex::new(Together::of(questions)), ..self }
+    }
+
+    /// The answer to a question that is asked together with others like it. None for any other, and where that fails: then it is
+    /// asked alone.
+    fn answer(&self, request: &SelectRequest<'_>) -> Option<SeriesSet> {
+        let mut together = self.together.lock();
+        if together.is_empty() {
+            return None;
+        }
+        let place = together.place(request.matchers)?;
+        if let Some(question) = together.question(place, request) {
+            let all = self.source.select(&SelectRequest { matchers: &question, ..*request }).ok()?;
+            if self.remembered.lock().takes(all.items.len()) {
+                together.learn(place, request, all);
+            }
+        }
+        together.answer(place, request).cloned()
     }
 
     /// The scrape targets that there are up to the instant of the round.
@@ -128,6 +161,9 @@ fn size(value: &Value) -> usize {
 
 impl Source for Round<'_> {
     fn select(&self, request: &SelectRequest<'_>) -> Result<SeriesSet> {
+        if let Some(set) = self.answer(request) {
+            return Ok(set);
+        }
         let key = (request.matchers.to_vec(), request.window, request.families);
         if let Some(set) = self.remembered.lock().sets.get(&key) {
             return Ok(set.clone());
@@ -209,6 +245,45 @@ mod tests {
         round.targets().unwrap();
         round.targets().unwrap();
         assert_eq!(asked(), before + 2);
+    }
+
+    #[test]
+    fn questions_that_differ_in_one_value_are_asked_together_and_answered_one_by_one() {
+        let pods = ["a", "b", "c+", "d", "e"];
+        let fixture = pods.iter().take(4).fold(Fixture::default(), |all, pod| {
+            let series = |code| [("__name__", "requests"), ("pod", *pod), ("code", code)];
+            all.series(&series("200"), [(10, 1.0)]).series(&series("500"), [(10, 1.0)])
+        });
+        let question = |pod: &str| vec![Matcher::equal("__name__", "requests"), Matcher::equal("pod", pod)];
+        let questions = pods.map(question);
+        let now = Timestamp::from_secs(100);
+        let window = Window::new(Timestamp::MIN, now);
+        let found = |round: &Round<'_>, of: &[Matcher]| -> Vec<String> {
+            let set = round.select(&SelectRequest::new(of, window)).unwrap();
+            set.items.iter().map(|item| item.labels().to_string()).collect()
+        };
+        for families in [false, true] {
+            let counting = Counting(fixture.clone(), AtomicUsize::new(0));
+            let together = Round::new(&counting, now).expecting(questions.iter().map(Vec::as_slice));
+            let alone = Round::new(&fixture, now);
+            for _ in 0..2 {
+                for of in &questions {
+                    let request = SelectRequest { families, ..SelectRequest::new(of, window) };
+                    assert_eq!(together.select(&request).unwrap().items.len(), found(&alone, of).len());
+                    if !families {
+                        assert_eq!(found(&together, of), found(&alone, of));
+                    }
+                }
+            }
+            assert_eq!(counting.1.load(Ordering::Relaxed), 1);
+        }
+        // Where the source fails every question fails for itself.
+        let broken = Counting(fixture.broken(), AtomicUsize::new(0));
+        let round = Round::new(&broken, now).expecting(questions.iter().map(Vec::as_slice));
+        for of in &questions {
+            assert!(round.select(&SelectRequest::new(of, window)).is_err());
+        }
+        assert_eq!(broken.1.load(Ordering::Relaxed), 1 + questions.len());
     }
 
     #[test]

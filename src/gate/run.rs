@@ -3,7 +3,7 @@
 use super::argo::{AnalysisTemplate, Phase, Profile};
 use super::report::Report;
 use super::round::Round;
-use super::spec::GateSpec;
+use super::spec::{GateSpec, Selector};
 use super::state::GateState;
 use super::step::NativeGate;
 use super::strict::StrictGate;
@@ -130,6 +130,14 @@ impl Gate {
         match &mut self.run {
             Run::Native(run) => run.tick(now, round),
             Run::Strict(run) => run.tick(now, round),
+        }
+    }
+
+    /// Which series a look at `now` asks for, as far as that is known before.
+    pub(super) fn selectors(&self, now: Timestamp) -> Vec<&Selector> {
+        match &self.run {
+            Run::Native(run) => run.selectors(now),
+            Run::Strict(run) => run.selectors(),
         }
     }
 

@@ -23,7 +23,8 @@ impl fmt::Display for GateId {
     }
 }
 
-/// The gates of a fleet, looked at together: what several of them ask alike at one instant is asked once.
+/// The gates of a fleet, looked at together: what several of them ask alike at one instant is asked once, and what differs in
+/// one value alone, as the hash of each canary's pods, is asked together (as `hash=~"7d9f|8c41"`).
 ///
 /// Every gate comes to what it would come to alone; none is touched by the failure of another. What is promised of a gate is
 /// promised of each: of many bad canaries a share of α may pass. For a promise about the whole fleet divide α by the number
@@ -187,9 +188,11 @@ impl GateSet {
             return Err(Error::new(ErrorKind::InvalidArgument, message));
         }
         self.last = Some(now);
-        let round = Round::new(source, now);
         let is_due = self.due.iter().take_while(|(due, _)| *due <= now).take(self.per_round);
         let is_due: Vec<GateId> = is_due.map(|(_, id)| *id).collect();
+        let looking = is_due.iter().filter_map(|id| self.gates.get(id));
+        let selectors = looking.flat_map(|gate| gate.selectors(now));
+        let round = Round::new(source, now).expecting(selectors.map(|selector| selector.matchers.as_slice()));
         let mut looks = Vec::with_capacity(is_due.len());
         for id in is_due {
             // A gate that is due is started and was not looked at later: its look does not fail.

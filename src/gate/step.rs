@@ -166,6 +166,15 @@ impl NativeGate {
         Ok(Self { spec, started, last_tick, extended, passed, checks, standing })
     }
 
+    /// What the checks count, once their evidence has begun.
+    pub(crate) fn selectors(&self, now: Timestamp) -> Vec<&Selector> {
+        let origin = self.started.map(|started| started.plus_millis(self.spec.options.warm_up_ms));
+        if origin.is_none_or(|origin| now <= origin) {
+            return Vec::new();
+        }
+        self.spec.checks.iter().flat_map(CheckSpec::selectors).collect()
+    }
+
     /// Counts and judges every check; says whether some source failed.
     fn look(&mut self, started: Timestamp, now: Timestamp, source: &Round<'_>) -> (Health, bool) {
         let options = &self.spec.options;

@@ -10,7 +10,7 @@ use super::reason::{Finding, Reason, Severity};
 use super::report::{CheckReport, Evidence, Mode, Report};
 use super::round::{At, Evaluated, Round};
 use super::run::{Tick, in_order};
-use super::spec::fingerprint;
+use super::spec::{Selector, fingerprint};
 use super::state::{GateFields, GateState, STATE_VERSION, Standing};
 use super::verdict::Verdict;
 use crate::error::{Error, ErrorKind, Result};
@@ -25,13 +25,20 @@ pub(crate) struct StrictGate {
     spec: String,
     run: AnalysisRun,
     /// Queries that have been parsed, or why they cannot be.
-    queries: BTreeMap<String, std::result::Result<Query, String>>,
+    queries: BTreeMap<String, std::result::Result<Prepared, String>>,
     started: Option<Timestamp>,
     last_tick: Option<Timestamp>,
     /// The last report of a run that had ended when it was resumed.
     ended: Option<Report>,
     /// What was missing where the measurements of each metric looked.
     doubts: Doubts,
+}
+
+/// A query that has been parsed, and its selectors.
+#[derive(Clone, Debug)]
+struct Prepared {
+    query: Query,
+    selectors: Vec<Selector>,
 }
 
 /// By metric, why its measurements are errors although there was an answer.
@@ -97,6 +104,11 @@ impl StrictGate {
             self.last_tick = Some(now);
         }
         Ok(self.answer(measured, before))
+    }
+
+    /// What the queries select that were asked before.
+    pub(crate) fn selectors(&self) -> Vec<&Selector> {
+        self.queries.values().flatten().flat_map(|prepared| &prepared.selectors).collect()
     }
 
     pub(crate) fn terminate(&mut self, now: Timestamp) -> Tick {
@@ -182,15 +194,17 @@ impl StrictGate {
 
 /// Asks our engine what Argo would ask a Prometheus.
 fn ask(
-    queries: &mut BTreeMap<String, std::result::Result<Query, String>>,
+    queries: &mut BTreeMap<String, std::result::Result<Prepared, String>>,
     doubts: &mut Doubts,
     source: &Round<'_>,
     request: &MeasurementRequest,
 ) -> std::result::Result<QueryAnswer, String> {
     let query = queries.entry(request.query.clone()).or_insert_with(|| {
-        source.engine().prepare(&request.query).map_err(|error| format!("bad_data: {error}"))
+        let query = source.engine().prepare(&request.query).map_err(|error| format!("bad_data: {error}"))?;
+        let selectors = Selector::all_of(query.expr());
+        Ok(Prepared { query, selectors })
     });
-    let query = query.as_ref().map_err(Clone::clone)?;
+    let Prepared { query, .. } = query.as_ref().map_err(Clone::clone)?;
     let at = match &request.range {
         None => At::Instant(request.at),
         Some(range) => At::Steps { start: range.start, end: range.end, step_ms: range.step_ms },

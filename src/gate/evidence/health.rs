@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::increase::{PROCESS_START, SAME_START_MS, is_synthetic, seconds_to_millis};
-use super::series::{LoadedSeries, load, select};
+use super::series::{LoadedSeries, load, read, select};
 use super::targets::Targets;
 use crate::error::Result;
 use crate::gate::reason::Finding;
@@ -96,7 +96,7 @@ pub(crate) fn observe_health(
     let mut alive = 0_usize;
     let mut gone = Vec::new();
     for instance in &canaries {
-        let scrapes = scrapes_of(instance, origin, now, source)?;
+        let scrapes = scrapes_of(instance, origin, now, targets)?;
         let restarts = restarts(instance, origin, now, source)?;
         let target = format!("target {instance}");
         if let [.., last] = restarts.as_slice() {
@@ -143,7 +143,7 @@ pub(crate) fn observe_health(
         }
     }
     for instance in exporters.difference(&canaries) {
-        let back = scrapes_of(instance, origin, now, source)?.and_then(|up| came_back(&up));
+        let back = scrapes_of(instance, origin, now, targets)?.and_then(|up| came_back(&up));
         if let Some(at) = back {
             health.notes.push(Finding::ExporterRestarted { target: format!("target {instance}"), at });
         }
@@ -204,7 +204,7 @@ fn silent_pods(
             return Ok(BTreeSet::new());
         }
         // One that service discovery forgot before the evidence began is nobody's pod any more.
-        if scrapes_of(instance, origin, now, source)?.is_some_and(|up| !up.points.is_empty()) {
+        if scrapes_of(instance, origin, now, targets)?.is_some_and(|up| !up.points.is_empty()) {
             silent.insert(instance.to_owned());
         }
     }
@@ -216,11 +216,10 @@ fn scrapes_of(
     instance: &str,
     origin: Timestamp,
     now: Timestamp,
-    source: &dyn Source,
+    targets: &Targets,
 ) -> Result<Option<LoadedSeries>> {
-    let up = Selector::of(vec![Matcher::equal("__name__", "up"), Matcher::equal("instance", instance)]);
     // Should several jobs scrape one address, the one that was asked last tells.
-    let scrapes = load(source, &up, origin, now)?.series;
+    let scrapes = read(targets.ups_of(instance), origin, now)?.series;
     Ok(scrapes.into_iter().max_by_key(|series| series.newest))
 }
 

@@ -82,11 +82,20 @@ pub(crate) fn load(
     after: Timestamp,
     now: Timestamp,
 ) -> Result<Loaded> {
+    read(&select(source, selector, now)?, after, now)
+}
+
+/// The same of series that have been selected.
+pub(crate) fn read<'a>(
+    selected: impl IntoIterator<Item = &'a Series>,
+    after: Timestamp,
+    now: Timestamp,
+) -> Result<Loaded> {
     let mut loaded = Loaded::default();
     let mut gaps = Vec::new();
     let mut changes = Vec::new();
     let mut buffer = SampleBuffer::default();
-    for series in select(source, selector, now)? {
+    for series in selected {
         buffer.clear();
         series.read(Window::new(after.minus_millis(LOOKBACK_MS), now), &mut buffer)?;
         let mut one = LoadedSeries::of(series.labels().clone(), &buffer, after);

@@ -8,13 +8,13 @@ use super::series::select;
 use crate::error::Result;
 use crate::gate::spec::Selector;
 use crate::model::{Labels, Matcher, Timestamp};
-use crate::source::Source;
+use crate::source::{Series, Source};
 
 /// All targets, read once for all gates that look at one instant.
 #[derive(Debug, Default)]
 pub(crate) struct Targets {
-    /// The labels of every series `up`, in their order.
-    ups: Vec<Labels>,
+    /// Every series `up`, in their order.
+    ups: Vec<Series>,
     /// By the label `instance`, which of them.
     instances: HashMap<Arc<str>, Vec<usize>>,
     /// What the labels of a target carry, and the target: sorted, each pair once.
@@ -26,8 +26,8 @@ pub(crate) struct Targets {
 impl Targets {
     pub(crate) fn read(source: &dyn Source, until: Timestamp) -> Result<Self> {
         let ups = select(source, &Selector::of(vec![Matcher::equal("__name__", "up")]), until)?;
-        let mut targets = Self { ups: ups.iter().map(|up| up.labels().clone()).collect(), ..Self::default() };
-        for (index, up) in targets.ups.iter().enumerate() {
+        let mut targets = Self { ups, ..Self::default() };
+        for (index, up) in targets.ups.iter().map(Series::labels).enumerate() {
             for label in up.iter() {
                 let values = targets.shared.entry(label.name.clone()).or_default();
                 let count = values.entry(label.value.clone()).or_default();
@@ -45,11 +45,16 @@ impl Targets {
 
     /// The labels of every series `up`.
     pub(super) fn all(&self) -> impl Iterator<Item = &Labels> {
-        self.ups.iter()
+        self.ups.iter().map(Series::labels)
     }
 
     /// Those of one target.
     pub(super) fn of(&self, instance: &str) -> impl Iterator<Item = &Labels> {
+        self.ups_of(instance).map(Series::labels)
+    }
+
+    /// Its series `up`; several where several jobs scrape one address.
+    pub(super) fn ups_of(&self, instance: &str) -> impl Iterator<Item = &Series> {
         let own = self.instances.get(instance).into_iter().flatten();
         own.filter_map(|index| self.ups.get(*index))
     }

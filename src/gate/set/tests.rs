@@ -5,6 +5,7 @@ use crate::gate::argo::{AnalysisTemplate, Profile};
 use crate::gate::fixture::Fixture;
 use crate::gate::spec::{Check, GateSpec};
 use crate::gate::verdict::Verdict;
+use crate::model::Matcher;
 use crate::source::{SelectRequest, SeriesSet};
 
 fn at(seconds: i64) -> Timestamp {
@@ -31,12 +32,14 @@ fn pods() -> Fixture {
     })
 }
 
-/// A source that does not answer what is asked of pod `d`.
+/// A source that does not answer what is asked of pod `d`, alone or with others.
 struct WithoutD(Fixture);
 
 impl Source for WithoutD {
     fn select(&self, request: &SelectRequest<'_>) -> Result<SeriesSet> {
-        if request.matchers.iter().any(|matcher| matcher.value() == b"d") {
+        let is_of_d =
+            |matcher: &Matcher| matches!(matcher.name(), "pod" | "instance") && matcher.matches("d");
+        if request.matchers.iter().any(is_of_d) {
             return self.0.clone().broken().select(request);
         }
         self.0.select(request)

@@ -58,6 +58,10 @@ pub(crate) struct Share {
 }
 
 impl Share {
+    fn selectors(&self) -> impl Iterator<Item = &Selector> {
+        std::iter::once(&self.trials).chain(self.events.iter().map(|(_, selector)| selector))
+    }
+
     fn text(&self) -> String {
         let terms = self.events.iter().map(|(weight, selector)| match *weight {
             1.0 => selector.text.clone(),
@@ -186,6 +190,21 @@ impl CheckSpec {
             CheckKind::Volume { requests, .. } => requests,
             CheckKind::Count { events, .. } => events,
             CheckKind::Value(value) => &value.traffic,
+        }
+    }
+
+    /// What is counted. Elements ask for parts of it, and what a query asks for is not known here.
+    pub(crate) fn selectors(&self) -> Vec<&Selector> {
+        match &self.kind {
+            _ if self.by != Grouping::Whole => vec![self.traffic()],
+            CheckKind::Ratio { share, .. } => share.selectors().collect(),
+            CheckKind::Comparison { canary, baseline, .. } => {
+                canary.selectors().chain(baseline.selectors()).collect()
+            }
+            CheckKind::Quantile { .. } | CheckKind::Volume { .. } | CheckKind::Count { .. } => {
+                vec![self.traffic()]
+            }
+            CheckKind::Value(_) => Vec::new(),
         }
     }
 
