@@ -43,7 +43,11 @@ struct Canary {
     failing: f64,
     /// Whether the counter of failed requests is there before the first of them.
     initialised: bool,
+    /// How far requests between two scrapes share their fate: their correlation.
+    together: f64,
 }
+
+const CANARY: Canary = Canary { rate: 1.0, failing: 0.0, initialised: true, together: 0.0 };
 
 /// The requests of a run, scraped as time goes on.
 struct Scraped {
@@ -65,8 +69,16 @@ impl Scraped {
         let start = Timestamp::from_secs(START_S);
         while start.plus_millis(self.next_s * 1000) <= now {
             if self.next_s > 0 {
-                for _ in 0..self.numbers.poisson(self.canary.rate * SCRAPE_S as f64) {
-                    self.counts[usize::from(self.numbers.unit() < self.canary.failing)] += 1;
+                let Canary { rate, failing, together, .. } = self.canary;
+                let (mut bad, mut all) = (0.0, 0.0);
+                for _ in 0..self.numbers.poisson(rate * SCRAPE_S as f64) {
+                    // Pólya's urn: so much of a request's fate is that of those before.
+                    let own =
+                        (failing * (1.0 - together) + bad * together) / (1.0 - together + all * together);
+                    let fails = self.numbers.unit() < own;
+                    bad += f64::from(u8::from(fails));
+                    all += 1.0;
+                    self.counts[usize::from(fails)] += 1;
                 }
             }
             let time = start.plus_millis(self.next_s * 1000);
@@ -111,8 +123,17 @@ fn strict() -> Gate {
 
 /// The same template by evidence, with half an hour to come to it.
 fn native() -> Gate {
+    annotated("deadline: 30m")
+}
+
+/// The same, allowing for bursts.
+fn native_with_bursts() -> Gate {
+    annotated("{deadline: 30m, dispersion: upper}")
+}
+
+fn annotated(options: &str) -> Gate {
     let mut template = template();
-    template.annotations.push(("promgate.dev/native".to_owned(), "deadline: 30m".to_owned()));
+    template.annotations.push(("promgate.dev/native".to_owned(), options.to_owned()));
     let args = ARGS.map(|(name, value)| Argument::new(name, value));
     Gate::new(GateSpec::from_template(&template, &args).unwrap())
 }
@@ -135,7 +156,8 @@ fn share(gate: fn() -> Gate, canary: Canary, wanted: Verdict) -> f64 {
 #[test]
 fn argo_promotes_a_canary_twice_as_bad_as_allowed_as_often_as_was_worked_out() {
     for (rate, expected) in [(0.05, 0.36), (0.1, 0.53), (0.5, 0.23), (1.0, 0.12), (2.0, 0.03)] {
-        let promoted = share(strict, Canary { rate, failing: 0.1, initialised: true }, Verdict::Pass);
+        let promoted =
+            share(strict, Canary { rate, failing: 0.1, initialised: true, ..CANARY }, Verdict::Pass);
         let allowed = 0.05 + three_errors(expected);
         println!(
             "strict, {rate}/s, 10 % failing: {:.1} % promoted, expected {:.0} %",
@@ -149,23 +171,44 @@ fn argo_promotes_a_canary_twice_as_bad_as_allowed_as_often_as_was_worked_out() {
 #[test]
 fn argo_promotes_no_flawless_canary_without_a_series_of_errors() {
     for rate in [0.1, 1.0] {
-        assert_eq!(share(strict, Canary { rate, failing: 0.0, initialised: false }, Verdict::Pass), 0.0);
+        assert_eq!(
+            share(strict, Canary { rate, failing: 0.0, initialised: false, ..CANARY }, Verdict::Pass),
+            0.0
+        );
     }
 }
 
 #[test]
 fn by_evidence_a_canary_twice_as_bad_as_allowed_hardly_ever_passes() {
     for rate in [0.1, 1.0, 2.0] {
-        let passed = share(native, Canary { rate, failing: 0.1, initialised: true }, Verdict::Pass);
+        let passed = share(native, Canary { rate, failing: 0.1, initialised: true, ..CANARY }, Verdict::Pass);
         println!("native, {rate}/s, 10 % failing: {:.1} % passed", passed * 100.0);
         assert!(passed <= 0.05 + three_errors(0.05), "{rate}: {passed}");
     }
 }
 
 #[test]
+fn bursts_that_are_allowed_for_rarely_pass_a_canary_at_the_limit() {
+    let canary = Canary { rate: 2.0, failing: 0.05, together: 0.1, ..CANARY };
+    let passed = share(native_with_bursts, canary, Verdict::Pass);
+    let plain = share(native, canary, Verdict::Pass);
+    println!(
+        "native, bursts, 5 % failing: {:.1} % passed allowing for them, {:.1} % otherwise",
+        passed * 100.0,
+        plain * 100.0
+    );
+    assert!(passed <= 0.1 + three_errors(0.1), "{passed}");
+    assert!(plain > 0.1, "{plain}");
+    // Allowing for bursts where there are none costs requests, and decides all the same.
+    let good = share(native_with_bursts, Canary { failing: 0.0, ..canary }, Verdict::Pass);
+    let bad = share(native_with_bursts, Canary { failing: 0.2, together: 0.0, ..canary }, Verdict::Fail);
+    assert!(good == 1.0 && bad == 1.0, "{good} {bad}");
+}
+
+#[test]
 fn by_evidence_a_flawless_canary_passes_once_there_are_enough_requests_and_never_fails() {
     for (rate, seed) in [(0.1, 1), (0.5, 2), (2.0, 3)] {
-        let canary = Canary { rate, failing: 0.0, initialised: false };
+        let canary = Canary { rate, failing: 0.0, initialised: false, ..CANARY };
         let report = run(native(), seed, canary, |report, requests| {
             assert_ne!(report.verdict, Verdict::Fail, "{report}");
             if requests < 74 {
@@ -175,7 +218,8 @@ fn by_evidence_a_flawless_canary_passes_once_there_are_enough_requests_and_never
         assert_eq!(report.verdict, Verdict::Pass, "{rate}: {report}");
     }
     // Too few for half an hour: it says how many are missing.
-    let report = run(native(), 4, Canary { rate: 0.02, failing: 0.0, initialised: false }, |_, _| ());
+    let report =
+        run(native(), 4, Canary { rate: 0.02, failing: 0.0, initialised: false, ..CANARY }, |_, _| ());
     assert_eq!(report.verdict, Verdict::Inconclusive);
     assert!(report.reasons.iter().any(|reason| reason.code() == "not-enough-requests"), "{report}");
 }
@@ -183,12 +227,13 @@ fn by_evidence_a_flawless_canary_passes_once_there_are_enough_requests_and_never
 #[test]
 fn an_idle_canary_is_never_judged_whatever_its_silence_looks_like() {
     // Series that stand still, which divide to NaN.
-    let report = run(native(), 5, Canary { rate: 0.0, failing: 0.0, initialised: true }, |report, _| {
-        assert_eq!(report.verdict, Verdict::Inconclusive, "{report}");
-    });
+    let report =
+        run(native(), 5, Canary { rate: 0.0, failing: 0.0, initialised: true, ..CANARY }, |report, _| {
+            assert_eq!(report.verdict, Verdict::Inconclusive, "{report}");
+        });
     assert!(report.reasons.iter().any(|reason| reason.code() == "no-traffic"), "{report}");
     // No series of this canary, beside those of another.
-    let mut scraped = Scraped::new(6, Canary { rate: 5.0, failing: 0.0, initialised: true });
+    let mut scraped = Scraped::new(6, Canary { rate: 5.0, failing: 0.0, initialised: true, ..CANARY });
     let source = scraped.until(Timestamp::from_secs(START_S + 1_800));
     let template = template();
     let args = [Argument::new("namespace", "shop"), Argument::new("canary-hash", "other")];
@@ -237,7 +282,7 @@ fn two_bad_checks_of_three_are_both_named_although_the_source_stumbles() {
         .build()
         .unwrap();
     for seed in 0..5 {
-        let canary = Canary { rate: 10.0, failing: 0.3, initialised: true };
+        let canary = Canary { rate: 10.0, failing: 0.3, initialised: true, ..CANARY };
         let mut scraped = Scraped::new(seed, canary);
         let mut gate = Gate::new(spec.clone());
         gate.start(Timestamp::from_secs(START_S));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::spec::{Check, GateSpec};
+use super::spec::{Check, GateSpec, GateSpecBuilder};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A gate as it stands in a file, its arguments still open.
@@ -30,6 +30,9 @@ struct File {
     trace_link: Option<String>,
     watch: Option<Switch>,
     false_alarm: Option<String>,
+    dispersion: Option<Bursts>,
+    looks: Option<Looks>,
+    min_requests: Option<u64>,
     checks: Vec<FileCheck>,
 }
 
@@ -38,6 +41,36 @@ struct File {
 pub(super) enum LowTraffic {
     Inconclusive,
     Fail,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Looks {
+    Any,
+    Once,
+}
+
+/// `off`, `upper`, or a factor.
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(untagged)]
+pub(super) enum Bursts {
+    Flag(bool),
+    Factor(f64),
+    Word(String),
+}
+
+impl Bursts {
+    pub(super) fn apply(&self, builder: GateSpecBuilder) -> Result<GateSpecBuilder> {
+        let found = match self {
+            Self::Flag(false) => return Ok(builder),
+            Self::Factor(factor) => return Ok(builder.dispersion_factor(*factor)),
+            Self::Word(word) if word == "off" => return Ok(builder),
+            Self::Word(word) if word == "upper" => return Ok(builder.allow_bursts()),
+            Self::Flag(true) => "on",
+            Self::Word(word) => word,
+        };
+        Err(invalid(format!("dispersion is `{found}`, it must be off, upper or a factor of 1 or more")))
+    }
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
@@ -227,6 +260,13 @@ impl File {
         if let Some(link) = self.trace_link {
             builder = builder.trace_link(link);
         }
+        if let Some(bursts) = &self.dispersion {
+            builder = bursts.apply(builder)?;
+        }
+        if let Some(requests) = self.min_requests {
+            builder = builder.min_requests(requests);
+        }
+        builder = builder.looks_once(self.looks == Some(Looks::Once));
         for check in self.checks {
             builder = builder.check(check.build(&values)?);
         }
@@ -362,6 +402,8 @@ pub(super) fn duration(field: &str, text: &str) -> Result<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::spec::Options;
+    use crate::gate::stats::dispersion::Dispersion;
 
     const GATE: &str = r#"
 gate: g
@@ -371,6 +413,10 @@ minDuration: 1m30s
 health: off
 watch: on
 falseAlarm: 1d
+deadline: 10m
+dispersion: upper
+looks: once
+minRequests: 200
 checks:
   - name: errors
     ratio: {of: 'a{ns="{{args.ns}}",code="500"}', to: 'a{ns="{{ args.ns }}"}'}
@@ -403,6 +449,17 @@ checks:
         assert_eq!(spec.options.min_duration_ms, 90_000);
         assert!(!spec.options.health);
         assert_eq!((spec.options.watch, spec.options.false_alarm_ms), (Some(true), 86_400_000));
+        assert_eq!((spec.options.dispersion, spec.options.min_requests), (Dispersion::Upper, 200));
+        assert!(spec.options.looks_once);
+        let with = |text: &str| {
+            let text = GATE.replace("dispersion: upper\nlooks: once\nminRequests: 200", text);
+            GateSpec::from_yaml(&text, &[("ns", "x")]).unwrap().options
+        };
+        assert_eq!(with("dispersion: 2.5").dispersion, Dispersion::Factor(2.5));
+        for plain in ["", "dispersion: off\nlooks: any\nminRequests: 0"] {
+            let Options { dispersion, looks_once, min_requests, .. } = with(plain);
+            assert_eq!((dispersion, looks_once, min_requests), (Dispersion::Independent, false, 0));
+        }
         for check in &spec.checks {
             assert_eq!(check.traffic().equal("ns"), Some("a\"b"), "{check:?}");
         }
@@ -426,6 +483,16 @@ checks:
         assert!(bad("below: 1000", "dryRun: false").contains("exactly one of below"));
         assert!(bad("{{args.ns}}", "{{args.nz}}").contains("names no argument"));
         assert!(bad("health: off", "health: perhaps").contains("health is `perhaps`, it must be on or off"));
+        assert!(
+            bad("deadline: 10m", "settle: 5s").contains("decides in one look, at its deadline, and has none")
+        );
+        assert!(
+            bad("dispersion: upper", "dispersion: most")
+                .contains("dispersion is `most`, it must be off, upper")
+        );
+        assert!(bad("dispersion: upper", "dispersion: 0.5").contains("1 or more"));
+        assert!(bad("looks: once", "looks: twice").contains("twice"));
+        assert!(bad("minRequests: 200", "minRequests: -1").contains("no gate"));
         assert!(bad("watch: on", "watch: 5m").contains("watch is `5m`, it must be on or off"));
         assert!(bad("falseAlarm: 1d", "falseAlarm: 5s").contains("at least 10000 ms"));
         assert!(message("[]", &[]).contains("no gate"));

@@ -7,7 +7,7 @@ use super::argo::{
     AnalysisRun, AnalysisTemplate, Argument, IntOrText, Metric, Phase, Profile, parse_duration,
 };
 use super::shape::{Grouping, Kind, Numbers, Shape, Subject};
-use super::spec::{CheckKind, CheckSpec, Conditions, GateSpec, Share, ValueSpec};
+use super::spec::{CheckKind, CheckSpec, Conditions, GateSpec, JAEGER, Share, ValueSpec};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Timestamp;
 
@@ -26,8 +26,8 @@ impl GateSpec {
     /// has no `count`, the gate looks on after a pass ([`watch`](super::GateSpecBuilder::watch)).
     ///
     /// With feature `argo` the annotation `promgate.dev/native` holds, as YAML, what a template cannot say otherwise: `confidence`,
-    /// `deadline`, `minDuration`, `settle`, `lowTraffic`, `missingNumerator`, `health`, `watch`, `falseAlarm`, `traceLink`, as in
-    /// a gate file.
+    /// `deadline`, `minDuration`, `minRequests`, `settle`, `lowTraffic`, `missingNumerator`, `dispersion`, `looks`, `health`, `watch`,
+    /// `falseAlarm`, `traceLink`, as in a gate file.
     ///
     /// # Errors
     ///
@@ -130,6 +130,29 @@ fn check(metric: &Metric, dry_run: bool) -> Result<CheckSpec> {
     Ok(CheckSpec { name: name.clone(), dry_run, kind, by })
 }
 
+/// What a metric counts, for the traces of what it counts as bad, and how far back its query looks; none where its form does not
+/// tell.
+pub(crate) fn counted(metric: &Metric) -> Option<(CheckSpec, i64)> {
+    let query = &metric.provider.prometheus.as_ref()?.query;
+    let shape = Shape::of(query, &metric.success_condition, &metric.failure_condition).ok()?;
+    let kind = kind(&shape, metric, query).ok()?;
+    let window_ms = shape.measured.subject.window_ms().unwrap_or(0);
+    Some((CheckSpec { name: metric.name.clone(), dry_run: false, kind, by: Grouping::Whole }, window_ms))
+}
+
+/// Where the traces of a template's checks are looked at, as its annotation says or as by default.
+pub(crate) fn trace_link(template: &AnalysisTemplate) -> String {
+    #[cfg(feature = "argo")]
+    if let Some(link) =
+        annotation::Annotation::of(template).ok().and_then(annotation::Annotation::into_trace_link)
+    {
+        return link;
+    }
+    #[cfg(not(feature = "argo"))]
+    let _ = template;
+    JAEGER.to_owned()
+}
+
 /// Fewer requests tell nothing about their mean.
 const LEAST_OF_A_MEAN: f64 = 30.0;
 
@@ -206,6 +229,7 @@ fn meets_itself(subject: &Subject) -> bool {
 mod tests {
     use super::*;
     use crate::gate::spec::ComparisonLimit;
+    use crate::gate::stats::dispersion::Dispersion;
     use crate::model::MatchOp;
 
     fn spec(metrics: &[(&str, &str, &str)]) -> Result<GateSpec> {
@@ -269,7 +293,8 @@ mod tests {
             !with(&["watch: off"], "").unwrap().watches() && with(&["watch: on"], count).unwrap().watches()
         );
         let all = "confidence: 0.99\ndeadline: 10m\nminDuration: 90s\nsettle: 5s\nlowTraffic: fail\n\
-                   missingNumerator: zero\nhealth: off\nfalseAlarm: 30d\ntraceLink: 'https://t/{trace_id}'\n";
+                   missingNumerator: zero\nhealth: off\nfalseAlarm: 30d\ntraceLink: 'https://t/{trace_id}'\n\
+                   dispersion: 3\nlooks: once\nminRequests: 500\n";
         let spec = with(&[all], count).unwrap();
         let options = &spec.options;
         assert!((options.alpha_pass - 0.01).abs() < 1e-12);
@@ -277,13 +302,17 @@ mod tests {
         assert_eq!((options.settle_ms, options.false_alarm_ms), (Some(5_000), 30 * 86_400_000));
         assert!(options.low_traffic_fails && !options.health);
         assert_eq!(spec.trace_link, "https://t/{trace_id}");
+        assert_eq!((options.dispersion, options.min_requests), (Dispersion::Factor(3.0), 500));
+        assert!(options.looks_once);
         let CheckKind::Ratio { share, .. } = &spec.checks[0].kind else { panic!("{spec:?}") };
         assert!(share.missing_is_zero);
         // Templates that were put together.
         assert!(with(&["health: off", "watch: on\nhealth: off"], "").is_ok_and(|spec| !spec.options.health));
         for (annotations, part) in [
             (["watch: on", "watch: off"], "different things of watch"),
-            (["", "looks: once"], "unknown field"),
+            (["", "lookz: once"], "unknown field"),
+            (["", "dispersion: on"], "it must be off, upper or a factor"),
+            (["looks: any", "looks: once"], "different things of looks"),
             (["", "watch: sometimes"], "on or off"),
             (["", "deadline: 5"], "no duration"),
             (["", "["], "annotation promgate.dev/native"),

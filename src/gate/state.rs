@@ -9,7 +9,7 @@ use super::judge::{Decision, Judged, Rules, Said, Shown, seconds};
 use super::reason::Trace;
 use super::report::{CheckReport, Report};
 use super::spec::CheckSpec;
-use super::strict::Doubts;
+use super::strict::{Doubts, Traces};
 use super::verdict::Verdict;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Timestamp;
@@ -53,6 +53,9 @@ pub(crate) struct GateFields {
     /// What was missing where strict mode looked, by metric.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Doubts::is_empty"))]
     pub(crate) doubts: Doubts,
+    /// Traces of what the metrics of strict mode fail for.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Traces::is_empty"))]
+    pub(crate) traces: Traces,
     /// The last report of a run of strict mode that has ended.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub(crate) ended: Option<Box<Report>>,

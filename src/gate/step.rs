@@ -10,7 +10,7 @@ use super::round::Round;
 use super::run::{Tick, in_order};
 use super::spec::{CheckSpec, GateSpec, Grouping, Selector};
 use super::state::{CheckState, GateFields, GateState, STATE_VERSION, Standing};
-use super::strict::Doubts;
+use super::strict::{Doubts, Traces};
 use super::verdict::Verdict;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Labels, Timestamp};
@@ -150,6 +150,7 @@ impl NativeGate {
             checks: self.checks.clone(),
             strict: None,
             doubts: Doubts::new(),
+            traces: Traces::new(),
             ended: None,
         })
     }

@@ -6,7 +6,9 @@ use super::argo::{
     AnalysisRun, AnalysisTemplate, Argument, MetricResult, Phase, Profile, QueryAnswer, QueryValue,
 };
 use super::argo::{MeasurementRequest, Metric};
-use super::reason::{Finding, Reason, Severity};
+use super::evidence::{Span, traces};
+use super::native::{counted, trace_link};
+use super::reason::{Finding, Reason, Severity, Trace};
 use super::report::{CheckReport, Evidence, Mode, Report};
 use super::round::{At, Evaluated, Round};
 use super::run::{Tick, in_order};
@@ -32,7 +34,14 @@ pub(crate) struct StrictGate {
     ended: Option<Report>,
     /// What was missing where the measurements of each metric looked.
     doubts: Doubts,
+    /// Traces of what each metric fails for.
+    traces: Traces,
+    /// How a trace is linked.
+    trace_link: String,
 }
+
+/// By metric, traces of the requests that it counts as bad.
+pub(crate) type Traces = BTreeMap<String, Vec<Trace>>;
 
 /// A query that has been parsed, and its selectors.
 #[derive(Clone, Debug)]
@@ -62,6 +71,8 @@ impl StrictGate {
             last_tick: None,
             ended: None,
             doubts: Doubts::new(),
+            traces: Traces::new(),
+            trace_link: trace_link(template),
         }
     }
 
@@ -80,8 +91,8 @@ impl StrictGate {
             args.iter().map(|(name, value)| Argument::new(*name, *value)).collect();
         let run = AnalysisRun::resume(&template.spec, &arguments, profile, run_state)?;
         let ended = state.ended.map(|report| *report);
-        let doubts = state.doubts;
-        Ok(Self { run, started: state.started, last_tick: state.last_tick, ended, doubts, ..fresh })
+        let GateFields { started, last_tick, doubts, traces, .. } = state;
+        Ok(Self { run, started, last_tick, ended, doubts, traces, ..fresh })
     }
 
     pub(crate) fn start(&mut self, now: Timestamp) {
@@ -98,12 +109,33 @@ impl StrictGate {
     pub(crate) fn tick(&mut self, now: Timestamp, source: &Round<'_>) -> Result<Tick> {
         in_order(self.started, self.last_tick, now)?;
         let before = self.run.status().phase;
+        let had_failed = self.failed();
         let (queries, doubts) = (&mut self.queries, &mut self.doubts);
         let measured = self.run.tick(now, &mut |request| ask(queries, doubts, source, request));
         if measured {
             self.last_tick = Some(now);
+            let failed = self.failed().into_iter().filter(|name| !had_failed.contains(name));
+            failed.for_each(|name| self.trace(name, now, source));
         }
         Ok(self.answer(measured, before))
+    }
+
+    /// The metrics that have failed.
+    fn failed(&self) -> Vec<String> {
+        let results = self.run.status().metric_results.iter();
+        results.filter(|result| result.phase == Phase::Failed).map(|result| result.name.clone()).collect()
+    }
+
+    /// Looks for traces of the requests for which a metric has failed, as far as its query tells which those are.
+    fn trace(&mut self, name: String, now: Timestamp, source: &Round<'_>) {
+        let metric = self.run.metrics().iter().find(|metric| metric.name == name);
+        let Some((check, window_ms)) = metric.and_then(counted) else { return };
+        let origin = self.started.unwrap_or(now).minus_millis(window_ms);
+        let span = Span { origin, after: origin, now, settle_ms: None };
+        let found = traces(&check, span, source, &self.trace_link);
+        if !found.is_empty() {
+            self.traces.insert(name, found);
+        }
     }
 
     /// What the queries select that were asked before.
@@ -143,7 +175,11 @@ impl StrictGate {
             .run
             .metrics()
             .iter()
-            .map(|metric| check_report(metric, status.result(&metric.name), self.doubts.get(&metric.name)))
+            .map(|metric| {
+                let name = &metric.name;
+                let known = (self.doubts.get(name), self.traces.get(name));
+                check_report(metric, status.result(name), known)
+            })
             .collect();
         let mut reasons = vec![Reason::new(severity(status.phase), None, finding)];
         reasons.extend(checks.iter().flat_map(|check| check.reasons.clone()));
@@ -187,6 +223,7 @@ impl StrictGate {
             checks: Vec::new(),
             strict: Some(self.run.state()),
             doubts: self.doubts.clone(),
+            traces: self.traces.clone(),
             ended: completed.then(|| Box::new(self.report())),
         })
     }
@@ -260,7 +297,7 @@ fn severity(phase: Phase) -> Severity {
 fn check_report(
     metric: &Metric,
     result: Option<&MetricResult>,
-    doubts: Option<&Vec<Finding>>,
+    (doubts, traces): (Option<&Vec<Finding>>, Option<&Vec<Trace>>),
 ) -> CheckReport {
     let pending = MetricResult::default();
     let result = result.unwrap_or(&pending);
@@ -285,6 +322,10 @@ fn check_report(
     };
     let doubts = doubts.into_iter().flatten().cloned();
     reasons.extend(doubts.map(|finding| Reason::new(weight, Some(&metric.name), finding)));
+    if let Some(traces) = traces {
+        let finding = Finding::Exemplars { traces: traces.clone() };
+        reasons.push(Reason::new(Severity::Information, Some(&metric.name), finding));
+    }
     CheckReport {
         name: metric.name.clone(),
         dry_run: result.dry_run,
@@ -309,6 +350,8 @@ fn check_report(
 #[cfg(all(test, feature = "argo"))]
 mod tests {
     use super::*;
+    use crate::gate::fixture::Fixture;
+    use crate::gate::run::Gate;
 
     #[test]
     fn the_state_of_another_version_template_argument_or_profile_is_refused() {
@@ -333,5 +376,55 @@ mod tests {
         }
         let older = GateState(GateFields { version: STATE_VERSION + 1, ..state.0 });
         assert!(resume(2, "v", Profile::V1_10, &older).unwrap_err().to_string().contains("version"));
+    }
+
+    /// A canary of which every third request fails, with exemplars, and queries that tell so in several forms.
+    #[test]
+    fn a_metric_that_fails_names_the_traces_of_what_its_query_counts_as_bad() {
+        let labels = |code| [("__name__", "requests_total"), ("pod", "a"), ("code", code)];
+        let mut source = Fixture::default();
+        for (code, each) in [("200", 2.0), ("500", 1.0)] {
+            source = source.series(&labels(code), (0_i64..=300).step_by(10).map(|s| (s, s as f64 * each)));
+        }
+        for second in (0_i64..=300).step_by(10) {
+            source = source.exemplar(&labels("500"), (&format!("t{second}"), 2.0, second));
+        }
+        let ratio = r#"sum(rate(requests_total{code="500"}[1m])) / sum(rate(requests_total[1m]))"#;
+        let template = |query: &str, success: &str, annotation: &str| {
+            let metric = format!(
+                r#"{{"name": "m", "count": 3, "interval": "10s", "initialDelay": "60s", "successCondition": "{success}",
+                    "provider": {{"prometheus": {{"query": "{}"}}}}}}"#,
+                query.replace('"', "\\\"")
+            );
+            let mut template = AnalysisTemplate::from_json(&format!(r#"{{"metrics": [{metric}]}}"#)).unwrap();
+            template.annotations = vec![("promgate.dev/native".to_owned(), annotation.to_owned())];
+            template
+        };
+        let report = |template: &AnalysisTemplate| {
+            let mut gate = Gate::from_argo(template, &[], Profile::V1_10).unwrap();
+            gate.start(Timestamp::from_secs(100));
+            while let Some(due) = gate.next_due() {
+                gate.tick(due, &source).unwrap();
+                gate = Gate::resume_argo(template, &[], Profile::V1_10, gate.state()).unwrap();
+            }
+            gate.report()
+        };
+        let traces = |report: &Report| -> Vec<(String, String)> {
+            let found = report.reasons.iter().find_map(|reason| match &reason.finding {
+                Finding::Exemplars { traces } => Some(traces.clone()),
+                _ => None,
+            });
+            found.into_iter().flatten().map(|trace| (trace.trace_id, trace.link)).collect()
+        };
+        let bad = report(&template(ratio, "result[0] < 0.05", ""));
+        assert_eq!(bad.verdict, Verdict::Fail);
+        // The newest first, none later than the measurement.
+        let link = |id: &str| (id.to_owned(), format!("http://localhost:16686/trace/{id}"));
+        assert_eq!(traces(&bad), ["t160", "t150", "t140", "t130", "t120"].map(link), "{bad}");
+        let linked = report(&template(ratio, "result[0] < 0.05", "traceLink: 'https://t/{trace_id}'"));
+        assert_eq!(traces(&linked)[0].1, "https://t/t160");
+        // One that passes, and one whose query does not tell what is bad.
+        assert!(traces(&report(&template(ratio, "result[0] < 0.5", ""))).is_empty());
+        assert!(traces(&report(&template("sum(requests_total) ^ 2", "result[0] < 1", ""))).is_empty());
     }
 }

@@ -172,6 +172,7 @@ pub(super) fn undecided(
     let worth = Worth::shown(tally, thresholds, rules.dispersion);
     let once = rules.deciding != Deciding::Any;
     let passes = |events: f64, trials: f64| {
+        let (events, trials) = (events / worth.pass, trials / worth.pass);
         if once {
             is_below(events, trials, threshold, rules.pass)
         } else {
@@ -180,7 +181,7 @@ pub(super) fn undecided(
     };
     if most > fewest
         && let CheckKind::Quantile { limit, .. } = &check.kind
-        && passes(fewest / worth.pass, trials / worth.pass)
+        && passes(fewest, trials)
     {
         // The fewest that are possible would pass, the most that are possible do not.
         return if tally.unreachable {
@@ -190,8 +191,7 @@ pub(super) fn undecided(
             Finding::BucketTooCoarse { threshold: *limit, fewest, most, trials }
         };
     }
-    let need = trials_needed(most / worth.pass, trials / worth.pass, threshold, passes);
-    let need = need.map(|need| (need * worth.pass).ceil().max(rules.min_requests));
+    let need = trials_needed(most, trials, threshold, passes).map(|need| need.max(rules.min_requests));
     let rate = trials / seconds;
     let eta = |more: f64| Some(more / rate).filter(|eta| eta.is_finite());
     match need {

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::gate::evidence::{Answer, Values};
-use crate::gate::report::CheckReport;
+use crate::gate::report::{CheckReport, Evidence};
 use crate::gate::spec::{Check, GateSpec};
 use crate::gate::stats::comparison::{Mixture, Pair};
 use crate::model::{Loss, Lost};
@@ -358,4 +358,126 @@ fn checks_that_can_fail_by_statistics_share_the_error_probability_and_the_false_
     assert_eq!(rules.looks, None);
     // A week of looks every ten seconds, for each of two.
     assert_eq!(Rules::of(&spec.watching(), None).looks, Some(2.0 * 60_480.0));
+}
+
+/// Looks at 20 requests each, after which so many were bad in all.
+fn bursts(bad: impl Fn(u32) -> f64, looks: u32) -> Tally {
+    let mut tally = Tally::default();
+    for look in 0..looks {
+        tally.most += bad(look);
+        tally.trials += 20.0;
+        tally.scatter.look(tally.most, tally.trials);
+    }
+    tally.fewest = tally.most;
+    tally
+}
+
+#[test]
+fn bursts_make_counts_worth_less_where_that_is_asked_for() {
+    let upper = Rules { dispersion: Dispersion::Upper, ..RULES };
+    let said = |tally: &Tally, rules| {
+        let report =
+            judge(&ratio(), tally, &seen(400), Timestamp::from_secs(0), &mut Decision::default(), rules);
+        (report.verdict, report.reasons[0].code())
+    };
+    // One node answers all of a look's requests with errors: 5 of 200.
+    let clumped = bursts(|look| if look % 20 == 3 { 10.0 } else { 0.0 }, 40);
+    assert_eq!(said(&clumped, RULES), (Verdict::Pass, "below-threshold"));
+    assert_eq!(said(&clumped, upper), (Verdict::Inconclusive, "interval-straddles"));
+    let report = judged(&ratio(), &clumped, &seen(400));
+    assert!(report.reasons.iter().any(|reason| reason.code() == "dispersion-high"), "{report}");
+    let Evidence::Ratio { dispersion: Some(factor), .. } = report.evidence else { panic!("{report}") };
+    assert!(factor > 5.0, "{factor}");
+    // The same in good order.
+    let even = bursts(|look| f64::from(look % 2), 40);
+    assert_eq!(said(&even, upper), (Verdict::Pass, "below-threshold"));
+    assert_eq!(said(&bursts(|_| 0.0, 19), upper), (Verdict::Inconclusive, "bursts-unknown"));
+    assert_eq!(said(&bursts(|_| 0.0, 20), upper), (Verdict::Pass, "below-threshold"));
+    assert_eq!(said(&bursts(|_| 20.0, 19), upper), (Verdict::Inconclusive, "bursts-unknown"));
+    assert_eq!(said(&bursts(|_| 20.0, 20), upper), (Verdict::Fail, "above-threshold"));
+    // A factor that is known asks for so many times the requests at once.
+    let known = Rules { dispersion: Dispersion::Factor(3.0), ..RULES };
+    assert_eq!(said(&tally(0.0, 0.0, 221.0), known), (Verdict::Inconclusive, "not-enough-requests"));
+    assert_eq!(said(&tally(0.0, 0.0, 222.0), known), (Verdict::Pass, "below-threshold"));
+    let report = judge(
+        &ratio(),
+        &tally(0.0, 0.0, 100.0),
+        &seen(100),
+        Timestamp::from_secs(0),
+        &mut Decision::default(),
+        known,
+    );
+    assert!(report.reasons[0].text.starts_with("100 of 222 requests needed"), "{report}");
+}
+
+#[test]
+fn one_look_decides_by_exact_bounds_and_no_other_does() {
+    let check = ratio();
+    let at = |deciding, tally: &Tally, decision: &mut Decision| {
+        let rules = Rules { deciding, ..RULES };
+        let report = judge(&check, tally, &seen(100), Timestamp::from_secs(0), decision, rules);
+        (report.verdict, report.reasons[0].code())
+    };
+    let before = Deciding::Once { remaining_seconds: 60.0 };
+    let now = |tally: &Tally| at(Deciding::Now, tally, &mut Decision::default());
+    for tally in [tally(0.0, 0.0, 5_000.0), tally(5_000.0, 5_000.0, 5_000.0)] {
+        assert_eq!(at(before, &tally, &mut Decision::default()), (Verdict::Inconclusive, "decides-once"));
+    }
+    assert_eq!(now(&tally(0.0, 0.0, 59.0)), (Verdict::Pass, "below-threshold"));
+    assert_eq!(now(&tally(0.0, 0.0, 58.0)), (Verdict::Inconclusive, "not-enough-requests"));
+    assert_eq!(now(&tally(2.0, 2.0, 6.0)), (Verdict::Fail, "above-threshold"));
+    assert_eq!(now(&tally(3.0, 3.0, 60.0)), (Verdict::Inconclusive, "interval-straddles"));
+    let report = judge(
+        &check,
+        &tally(0.0, 0.0, 40.0),
+        &seen(100),
+        Timestamp::from_secs(0),
+        &mut Decision::default(),
+        Rules { deciding: Deciding::Now, ..RULES },
+    );
+    assert!(report.reasons[0].text.starts_with("40 of 59 requests needed"), "{report}");
+    // What it decided stands at later looks, which decide nothing by themselves.
+    let mut decision = Decision::default();
+    assert_eq!(at(Deciding::Now, &tally(0.0, 0.0, 100.0), &mut decision).0, Verdict::Pass);
+    let after = Deciding::Once { remaining_seconds: 0.0 };
+    assert_eq!(at(after, &tally(40.0, 40.0, 200.0), &mut decision).0, Verdict::Inconclusive);
+    assert_eq!(at(after, &tally(40.0, 40.0, 2_000.0), &mut decision).0, Verdict::Pass);
+}
+
+#[test]
+fn one_look_compares_by_the_share_of_all_bad_requests() {
+    let pair = |name: &str| (format!("bad_{name}"), format!("all_{name}"));
+    let verdict = |check: &CheckSpec, events, trials, baseline| {
+        let tally = Tally { baseline, ..tally(events, events, trials) };
+        let rules = Rules { deciding: Deciding::Now, ..RULES };
+        judge(check, &tally, &seen(100), Timestamp::from_secs(0), &mut Decision::default(), rules).verdict
+    };
+    let factor = spec(Check::comparison("c", pair("a"), pair("b")).within_factor(1.5));
+    // The bounds of D18, one-sided: 12 of 1,000 beside 20 of 9,000 are at least 2.4 times as many.
+    assert_eq!(verdict(&factor, 12.0, 1_000.0, (20.0, 9_000.0)), Verdict::Fail);
+    assert_eq!(verdict(&factor, 5.0, 100.0, (5.0, 100.0)), Verdict::Inconclusive);
+    assert_eq!(verdict(&factor, 0.0, 900.0, (20.0, 900.0)), Verdict::Pass);
+    assert_eq!(verdict(&factor, 0.0, 900.0, (0.0, 900.0)), Verdict::Inconclusive);
+    let difference = spec(Check::comparison("c", pair("a"), pair("b")).within_difference(0.02));
+    assert_eq!(verdict(&difference, 10.0, 5_000.0, (10.0, 5_000.0)), Verdict::Pass);
+    assert_eq!(verdict(&difference, 400.0, 5_000.0, (10.0, 5_000.0)), Verdict::Fail);
+    assert_eq!(verdict(&difference, 1.0, 50.0, (1.0, 50.0)), Verdict::Inconclusive);
+}
+
+#[test]
+fn nothing_is_decided_with_fewer_requests_than_asked_for() {
+    let rules = Rules { min_requests: 100.0, ..RULES };
+    let said = |events: f64, trials: f64| {
+        let tally = tally(events, events, trials);
+        let report =
+            judge(&ratio(), &tally, &seen(100), Timestamp::from_secs(0), &mut Decision::default(), rules);
+        (report.verdict, report.reasons[0].clone())
+    };
+    for events in [0.0, 50.0] {
+        let (verdict, reason) = said(events, 99.0);
+        assert_eq!((verdict, reason.code()), (Verdict::Inconclusive, "not-enough-requests"));
+        assert!(reason.text.contains("99 of 100"), "{}", reason.text);
+    }
+    assert_eq!(said(0.0, 100.0).0, Verdict::Pass);
+    assert_eq!(said(50.0, 100.0).0, Verdict::Fail);
 }

@@ -4,7 +4,8 @@ use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::gate::argo::AnalysisTemplate;
-use crate::gate::file::{LowTraffic, MissingNumerator, Switch, duration};
+use crate::gate::evidence::TRACE_ID;
+use crate::gate::file::{Bursts, Looks, LowTraffic, MissingNumerator, Switch, duration};
 use crate::gate::spec::{CheckKind, CheckSpec, GateSpecBuilder};
 
 /// `metadata.annotations` has the options under this key, as YAML.
@@ -24,6 +25,9 @@ pub(super) struct Annotation {
     watch: Option<Switch>,
     false_alarm: Option<String>,
     trace_link: Option<String>,
+    dispersion: Option<Bursts>,
+    looks: Option<Looks>,
+    min_requests: Option<u64>,
 }
 
 impl Annotation {
@@ -54,7 +58,15 @@ impl Annotation {
             watch: either("watch", self.watch, other.watch)?,
             false_alarm: either("falseAlarm", self.false_alarm, other.false_alarm)?,
             trace_link: either("traceLink", self.trace_link, other.trace_link)?,
+            dispersion: either("dispersion", self.dispersion, other.dispersion)?,
+            looks: either("looks", self.looks, other.looks)?,
+            min_requests: either("minRequests", self.min_requests, other.min_requests)?,
         })
+    }
+
+    /// Where traces are looked at, if that is said as it has to be.
+    pub(super) fn into_trace_link(self) -> Option<String> {
+        self.trace_link.filter(|link| link.contains(TRACE_ID))
     }
 
     /// The time that a gate has to pass, in milliseconds.
@@ -89,6 +101,13 @@ impl Annotation {
         if let Some(link) = self.trace_link {
             builder = builder.trace_link(link);
         }
+        if let Some(bursts) = &self.dispersion {
+            builder = bursts.apply(builder)?;
+        }
+        if let Some(requests) = self.min_requests {
+            builder = builder.min_requests(requests);
+        }
+        builder = builder.looks_once(self.looks == Some(Looks::Once));
         if self.missing_numerator == Some(MissingNumerator::Zero) {
             checks.iter_mut().for_each(|check| missing_is_zero(&mut check.kind));
         }

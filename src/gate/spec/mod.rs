@@ -23,7 +23,7 @@ pub struct GateSpec {
 }
 
 /// Jaeger's page of a trace, where its all-in-one serves it.
-const JAEGER: &str = "http://localhost:16686/trace/{trace_id}";
+pub(crate) const JAEGER: &str = "http://localhost:16686/trace/{trace_id}";
 
 /// What holds for the whole gate. Times in milliseconds.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,5 +1,6 @@
 //! The promises of the sequential tests, simulated with a fixed seed: 200 runs of each, or `GATE_RUNS`.
 
+use super::dispersion::Scatter;
 use super::sequential::{ln_e_fail, ln_e_pass};
 
 /// SplitMix64, enough for coin tosses that are the same on every machine.
@@ -142,6 +143,81 @@ fn a_quantile_at_its_limit_rarely_passes_or_fails_wherever_the_limit_lies() {
             "{between}: {passed} pass, {failed} fail"
         );
     }
+}
+
+/// Looks at 20 requests each whose fates are correlated: beta-binomial, the share of a look drawn anew. Answers whether it ever
+/// passed and ever failed, and after how many requests.
+fn clumped(
+    (ratio, correlation): (f64, f64),
+    dispersion: bool,
+    looks: u32,
+    coins: &mut Coins,
+) -> (Option<f64>, Option<f64>) {
+    let limit = 20_f64.ln();
+    let (mut passed, mut failed) = (None, None);
+    let (mut events, mut trials) = (0.0, 0.0);
+    let mut scatter = Scatter::default();
+    for _ in 0..looks {
+        // Pólya's urn: each request is like one of those before with probability ρ-dependent weight.
+        let weight = if correlation > 0.0 { (1.0 - correlation) / correlation } else { f64::INFINITY };
+        let mut bad = 0.0;
+        for drawn in 0..20_u32 {
+            let own =
+                if weight.is_finite() { (ratio * weight + bad) / (weight + f64::from(drawn)) } else { ratio };
+            bad += f64::from(u8::from(coins.uniform() < own));
+        }
+        events += bad;
+        trials += 20.0;
+        scatter.look(events, trials);
+        let factors =
+            if dispersion { scatter.upper(Some(0.05)).zip(scatter.upper(None)) } else { Some((1.0, 1.0)) };
+        let Some((for_pass, for_fail)) = factors else { continue };
+        if passed.is_none() && ln_e_pass(events / for_pass, trials / for_pass, 0.05) >= limit {
+            passed = Some(trials);
+        }
+        if failed.is_none() && ln_e_fail(events / for_fail, trials / for_fail, 0.05) >= limit {
+            failed = Some(trials);
+        }
+    }
+    (passed, failed)
+}
+
+#[test]
+fn bursts_that_are_allowed_for_hardly_ever_pass_or_fail_a_ratio_at_the_threshold() {
+    let runs = runs();
+    let mut coins = Coins::new(23);
+    let mut share = |of: (f64, f64), dispersion| {
+        let all: Vec<_> = (0..runs).map(|_| clumped(of, dispersion, 200, &mut coins)).collect();
+        let part = |count: usize| count as f64 / f64::from(runs);
+        (
+            part(all.iter().filter(|(passed, _)| passed.is_some()).count()),
+            part(all.iter().filter(|(_, failed)| failed.is_some()).count()),
+        )
+    };
+    let three_errors = |share: f64| 3.0 * (share * (1.0 - share) / f64::from(runs)).sqrt();
+    for (correlation, passes) in [(0.0, 0.02), (0.02, 0.04), (0.05, 0.06), (0.1, 0.1)] {
+        let (passed, failed) = share((0.05, correlation), true);
+        assert!(passed <= passes + three_errors(passes), "{correlation}: {passed} pass");
+        assert!(failed <= 0.02 + three_errors(0.02), "{correlation}: {failed} fail");
+    }
+    // The plain test passes a third of them.
+    let (passed, _) = share((0.05, 0.1), false);
+    assert!(passed >= 0.2, "{passed}");
+}
+
+#[test]
+fn bursts_that_are_allowed_for_take_twenty_looks_and_more_requests() {
+    let mut coins = Coins::new(29);
+    let mut median = |of: (f64, f64), which: fn((Option<f64>, Option<f64>)) -> Option<f64>| {
+        let mut all: Vec<f64> = (0..100).filter_map(|_| which(clumped(of, true, 200, &mut coins))).collect();
+        assert!(all.len() >= 98, "{of:?}: {}", all.len());
+        all.sort_by(f64::total_cmp);
+        all[all.len() / 2]
+    };
+    let good = median((0.01, 0.0), |(passed, _)| passed);
+    assert!(good <= 440.0, "{good}");
+    let bad = median((0.1, 0.05), |(_, failed)| failed);
+    assert!((400.0..=700.0).contains(&bad), "{bad}");
 }
 
 #[test]

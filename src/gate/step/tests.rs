@@ -1,4 +1,5 @@
 mod deadline;
+mod once;
 mod watch;
 
 use proptest::prelude::*;
