@@ -4,7 +4,6 @@ pub(crate) const SPAN_METRICS: &str = "span metrics from OTLP traces";
 
 /// Prometheus 3 caps the extrapolation of `rate` before it clamps it at zero, Prometheus 2 the other way round.
 pub(crate) const OLDER_RATE: &str = "answered by Prometheus 2, whose rate extrapolates further to the left";
-pub(crate) const REFUSED_SPEC: &str = "a spec that validation refuses before anything is scheduled";
 
 /// A histogram of Prometheus's storage has the empty buckets of its whole chunk, so that what tells empty buckets from none
 /// depends on when chunks are full. Over data that are written as the storage gives them back all of these pass.
@@ -25,9 +24,4 @@ const OF_CHUNK_LAYOUT: &[(&str, u64)] = &[
 /// Whether a golden answer is known to depend on chunks.
 pub(crate) fn depends_on_chunks(data_set: &str, id: u64) -> bool {
     OF_CHUNK_LAYOUT.contains(&(data_set, id))
-}
-
-/// The declared reason with this text.
-pub(crate) fn declared(text: &str) -> Option<&'static str> {
-    [SPAN_METRICS, OLDER_RATE, REFUSED_SPEC].into_iter().find(|reason| *reason == text)
 }

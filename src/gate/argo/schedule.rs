@@ -131,6 +131,13 @@ mod tests {
     }
 
     #[test]
+    fn a_delay_or_interval_that_does_not_parse_is_left_out() {
+        let started = RunStatus { started_at: Some(Timestamp::from_millis(437)), ..RunStatus::default() };
+        assert_eq!(due(&metric("60s", "not-valid-start-delay"), &started, false), Due::Never);
+        assert_eq!(due(&metric("not-valid", ""), &status(Phase::Successful, 5_437), false), Due::Never);
+    }
+
+    #[test]
     fn nothing_is_due_once_the_run_ends() {
         assert_eq!(due(&metric("10s", ""), &RunStatus::default(), true), Due::Never);
         assert_eq!(due(&metric("", ""), &status(Phase::Successful, 0), false), Due::Never);

@@ -22,6 +22,8 @@ use super::explain;
 use super::reason::Finding;
 use super::round::Round;
 use super::spec::{CheckKind, CheckSpec, Selector};
+#[cfg(feature = "serde")]
+use super::state::is_default;
 use super::stats::comparison::Mixture;
 use super::stats::dispersion::Scatter;
 use crate::error::Result;
@@ -41,40 +43,49 @@ const STALE_MS: i64 = 300_000;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Tally {
     /// Fewest bad requests that the counts allow.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) fewest: f64,
     /// Most bad requests that the counts allow; above `fewest` only where a threshold lies inside a bucket.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) most: f64,
     /// Requests.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) trials: f64,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) resets: usize,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) born: usize,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) born_amount: f64,
     /// A histogram's finite bounds in order, each with the observations at or below it.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) bounds: Vec<(f64, f64)>,
     /// Whether the threshold lies above every finite bound.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) unreachable: bool,
     /// A value that no counter can have was seen; as text.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) invalid: Option<String>,
     /// How far back the counts look, if that is before the evidence begins.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) reach: Option<Timestamp>,
     /// Bad requests of the baseline, and its requests.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) baseline: (f64, f64),
     /// The tests of a comparison by factor.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) mixture: Option<Box<Mixture>>,
     /// How the looks' counts of most bad requests scatter.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) scatter: Scatter,
     /// The same of the fewest, since they first were fewer.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) scatter_of_fewest: Option<Box<Scatter>>,
     /// The same of the baseline's.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) baseline_scatter: Scatter,
     /// What a query answered.
-    #[cfg_attr(feature = "serde", serde(default))]
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) values: Values,
 }
 

@@ -67,9 +67,13 @@ pub(crate) struct Change {
     pub(crate) counts: Pair,
 }
 
-/// The evidence for one alternative.
+/// The evidence for one alternative; in a state a list without names.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(from = "(f64, f64, Timestamp, Pair)", into = "(f64, f64, Timestamp, Pair)")
+)]
 struct Evidence {
     /// ln (R + 1).
     level: f64,
@@ -77,6 +81,18 @@ struct Evidence {
     /// that was; it decides nothing.
     run: f64,
     change: Change,
+}
+
+impl From<(f64, f64, Timestamp, Pair)> for Evidence {
+    fn from((level, run, since, counts): (f64, f64, Timestamp, Pair)) -> Self {
+        Self { level, run, change: Change { since, counts } }
+    }
+}
+
+impl From<Evidence> for (f64, f64, Timestamp, Pair) {
+    fn from(Evidence { level, run, change: Change { since, counts } }: Evidence) -> Self {
+        (level, run, since, counts)
+    }
 }
 
 /// Watches the counts of one check.

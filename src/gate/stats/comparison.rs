@@ -15,14 +15,30 @@ const MAX_COUNT: f64 = 9_007_199_254_740_992.0;
 const NEAREST: f64 = 1.2;
 const FARTHEST: f64 = 20.0;
 
-/// Events among requests, of the canary and of the baseline.
+/// Events among requests, of the canary and of the baseline; in a state a list without names.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(from = "[f64; 4]", into = "[f64; 4]")
+)]
 pub(crate) struct Pair {
     pub(crate) events: f64,
     pub(crate) trials: f64,
     pub(crate) baseline_events: f64,
     pub(crate) baseline_trials: f64,
+}
+
+impl From<[f64; 4]> for Pair {
+    fn from([events, trials, baseline_events, baseline_trials]: [f64; 4]) -> Self {
+        Self { events, trials, baseline_events, baseline_trials }
+    }
+}
+
+impl From<Pair> for [f64; 4] {
+    fn from(Pair { events, trials, baseline_events, baseline_trials }: Pair) -> Self {
+        [events, trials, baseline_events, baseline_trials]
+    }
 }
 
 impl Pair {

@@ -24,9 +24,13 @@ pub(crate) enum Dispersion {
     Factor(f64),
 }
 
-/// How the counts of looks scatter.
+/// How the counts of looks scatter; in a state a list without names.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(from = "(u32, f64, f64, f64)", into = "(u32, f64, f64, f64)")
+)]
 pub(crate) struct Scatter {
     /// Looks at which there were requests.
     looks: u32,
@@ -35,6 +39,18 @@ pub(crate) struct Scatter {
     trials: f64,
     /// The sum of k²/n.
     squares: f64,
+}
+
+impl From<(u32, f64, f64, f64)> for Scatter {
+    fn from((looks, events, trials, squares): (u32, f64, f64, f64)) -> Self {
+        Self { looks, events, trials, squares }
+    }
+}
+
+impl From<Scatter> for (u32, f64, f64, f64) {
+    fn from(Scatter { looks, events, trials, squares }: Scatter) -> Self {
+        (looks, events, trials, squares)
+    }
 }
 
 impl Scatter {

@@ -28,7 +28,6 @@ use wild_lint::wild_lint;
 use wild_native::wild_native;
 
 use crate::report::{self, Report};
-use crate::skips;
 use serde_json::{Value, json};
 
 /// What came of one set of data.
@@ -37,22 +36,17 @@ pub(crate) struct Outcome {
     pub(crate) passed: usize,
     /// Name and difference.
     pub(crate) failed: Vec<(String, String)>,
-    /// Reasons.
-    pub(crate) skipped: Vec<&'static str>,
 }
 
 impl Outcome {
     fn new(name: &'static str) -> Self {
-        Self { name, passed: 0, failed: Vec::new(), skipped: Vec::new() }
+        Self { name, passed: 0, failed: Vec::new() }
     }
 
     fn note(&mut self, name: impl Into<String>, outcome: Result<(), String>) {
         match outcome {
             Ok(()) => self.passed += 1,
-            Err(difference) => match difference.strip_prefix(SKIP).and_then(skips::declared) {
-                Some(reason) => self.skipped.push(reason),
-                None => self.failed.push((name.into(), difference)),
-            },
+            Err(difference) => self.failed.push((name.into(), difference)),
         }
     }
 }
@@ -68,9 +62,6 @@ pub(crate) fn run(folder: &Path, report: &mut Report) {
         }
         for (name, difference) in outcome.failed {
             report.case(&name, report::Outcome::Failed(difference));
-        }
-        for reason in outcome.skipped {
-            report.case("", report::Outcome::Skipped(reason));
         }
         report.end_file(outcome.name);
     }
@@ -177,9 +168,6 @@ fn arguments(value: &Value) -> Vec<Argument> {
         .map(|list| list.iter().map(|item| serde_json::from_value(item.clone()).unwrap()).collect())
         .unwrap_or_default()
 }
-
-/// Begins the text of what is passed over.
-const SKIP: &str = "skipped: ";
 
 fn expect_that(holds: bool, found: impl std::fmt::Display, expected: &Value) -> Result<(), String> {
     if holds { Ok(()) } else { Err(format!("expected {expected}, found {found}")) }
