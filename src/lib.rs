@@ -59,5 +59,8 @@ pub use store::{
 #[doc = include_str!("docs/semantics.md")]
 pub mod _semantics {}
 
+#[doc = include_str!("docs/gates.md")]
+pub mod _gates {}
+
 #[doc = include_str!("docs/format.md")]
 pub mod _format {}

@@ -136,6 +136,11 @@ macro_rules! findings {
                     $(Self::$variant { .. } => $code,)*
                 }
             }
+
+            /// All codes, each with the names of its data where it has them of its own.
+            #[cfg(test)]
+            const ALL: &[(&'static str, &'static [&'static str])] =
+                &[$(($code, &[$($(stringify!($field)),*)?])),*];
         }
     };
 }
@@ -604,5 +609,24 @@ findings! {
         phase: String,
         /// The message.
         message: String,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_has_every_code_with_its_data() {
+        let document = include_str!("../docs/gates.md");
+        let (_, table) = document.split_once("| code | what was found | data |").unwrap();
+        let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| `")).collect();
+        assert_eq!(rows.len(), Finding::ALL.len());
+        for (code, fields) in Finding::ALL {
+            let row = rows.iter().find(|row| row.starts_with(&format!("| `{code}` | "))).unwrap();
+            let (_, data) = row.trim_end_matches(" |").rsplit_once(" | ").unwrap();
+            let named = fields.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", ");
+            assert!(data == named || (fields.is_empty() && !data.is_empty()), "{code}: {data} for {named}");
+        }
     }
 }

@@ -245,3 +245,65 @@ impl fmt::Display for Report {
         Ok(())
     }
 }
+
+#[cfg(all(test, feature = "serde"))]
+mod tests {
+    use super::*;
+    use crate::gate::fixture::Fixture;
+    use crate::gate::run::Gate;
+    use crate::gate::spec::{Check, GateSpec};
+    use serde_json::Value;
+
+    /// The document names whatever stands in the JSON of a report.
+    #[test]
+    fn the_document_has_every_key_of_a_report() {
+        let document = include_str!("../../docs/gates.md");
+        let pair = |pod: &str| (format!("all{{pod={pod:?},code=\"500\"}}"), format!("all{{pod={pod:?}}}"));
+        let spec = GateSpec::builder("g")
+            .check(Check::ratio("ratio", r#"all{code="500"}"#, "all").below(0.05).by(["pod"]))
+            .check(Check::quantile("quantile", "seconds_bucket", 0.9).below(1.0).dry_run())
+            .check(Check::volume("volume", "all").at_least(1.0))
+            .check(Check::count("count", "all", 60_000).at_most(1e6))
+            .check(Check::comparison("comparison", pair("a"), pair("b")).within_factor(2.0))
+            .check(Check::value("value", "max(all)").below(1e6))
+            .build()
+            .unwrap();
+        let every = || (990..1_200).step_by(10);
+        let mut source = Fixture::default();
+        for pod in ["a", "b"] {
+            for (code, each) in [("200", 3.0), ("500", 0.01)] {
+                let labels = [("__name__", "all"), ("pod", pod), ("code", code)];
+                source = source.series(&labels, every().map(|time| (time, time as f64 * each)));
+            }
+        }
+        for le in ["1", "+Inf"] {
+            let labels = [("__name__", "seconds_bucket"), ("le", le)];
+            source = source.series(&labels, every().map(|time| (time, time as f64)));
+        }
+        let mut gate = Gate::new(spec);
+        gate.start(Timestamp::from_secs(1_000));
+        for second in [1_050, 1_100] {
+            gate.tick(Timestamp::from_secs(second), &source).unwrap();
+        }
+        let report = serde_json::to_value(gate.report()).unwrap();
+        let mut keys = Vec::new();
+        let mut open = vec![&report];
+        while let Some(value) = open.pop() {
+            match value {
+                Value::Object(fields) => {
+                    keys.extend(fields.keys());
+                    open.extend(fields.values());
+                }
+                Value::Array(list) => open.extend(list),
+                _ => {}
+            }
+        }
+        for kind in ["ratio", "quantile", "volume", "count", "comparison", "values", "elements", "dispersion"]
+        {
+            assert!(keys.iter().any(|key| *key == kind), "{kind} is not in {report}");
+        }
+        for key in keys {
+            assert!(document.contains(&format!("`{key}`")), "`{key}` is in no table");
+        }
+    }
+}

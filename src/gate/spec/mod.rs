@@ -9,7 +9,7 @@ pub(crate) use self::kind::{CheckKind, CheckSpec, ComparisonLimit, Conditions, G
 pub(crate) use self::selector::Selector;
 
 use super::evidence::TRACE_ID;
-use super::stats::dispersion::Dispersion;
+use super::stats::dispersion::{Dispersion, LEAST_LOOKS};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A gate: its checks, and how it decides. Made by [`GateSpec::builder`], valid once built.
@@ -293,6 +293,16 @@ impl GateSpecBuilder {
         {
             return Err(invalid(format!("the dispersion is {factor}, it must be 1 or more")));
         }
+        let evidence_ms = options.deadline_ms.map(|deadline| deadline.saturating_sub(options.warm_up_ms));
+        let looks = evidence_ms.map(|evidence| evidence / options.interval_ms);
+        if let (Dispersion::Upper, Some(looks)) = (options.dispersion, looks)
+            && looks < i64::from(LEAST_LOOKS)
+        {
+            return Err(invalid(format!(
+                "the gate allows for bursts, which takes {LEAST_LOOKS} looks with requests, and there are {looks} until its \
+                 deadline; look more often, allow more time, or give a factor"
+            )));
+        }
         if options.looks_once && options.deadline_ms.is_none() {
             return Err(invalid(
                 "the gate decides in one look, at its deadline, and has none; give it one, or let every look decide",
@@ -419,6 +429,10 @@ mod tests {
             assert_eq!(builds(GateSpec::builder("g").dispersion_factor(factor)), good, "{factor}");
         }
         assert!(!builds(GateSpec::builder("g").looks_once(true)));
+        let bursts =
+            |deadline_ms| GateSpec::builder("g").warm_up_ms(30_000).deadline_ms(deadline_ms).allow_bursts();
+        assert!(builds(bursts(230_000)) && !builds(bursts(229_000)));
+        assert!(builds(GateSpec::builder("g").allow_bursts()));
         assert!(builds(GateSpec::builder("g").looks_once(true).deadline_ms(600_000)));
     }
 
