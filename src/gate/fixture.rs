@@ -1,7 +1,11 @@
 //! A source for tests: series written down, optionally broken.
 
+use std::sync::Arc;
+
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Exemplar, Labels, Loss, Matcher, SampleBuffer, SeriesExemplars, Timestamp, Window};
+use crate::model::{
+    Exemplar, Labels, Loss, Matcher, NativeHistogram, SampleBuffer, SeriesExemplars, Timestamp, Window,
+};
 use crate::source::{Item, SelectRequest, Series, SeriesSet, Source};
 
 /// Series in memory.
@@ -11,6 +15,7 @@ pub(crate) struct Fixture {
     broken: bool,
     losses: Vec<Loss>,
     exemplars: Vec<(Labels, Exemplar)>,
+    natives: Vec<(Labels, Vec<(i64, NativeHistogram)>)>,
 }
 
 impl Fixture {
@@ -31,6 +36,18 @@ impl Fixture {
         let own = Labels::from_pairs([("trace_id", id)]);
         self.exemplars
             .push((labels, Exemplar { labels: own, value, timestamp: Timestamp::from_secs(second) }));
+        self
+    }
+
+    /// Adds a series of native histograms, at seconds since the epoch.
+    pub(crate) fn native(
+        mut self,
+        labels: &[(&str, &str)],
+        samples: impl IntoIterator<Item = (i64, NativeHistogram)>,
+    ) -> Self {
+        let labels = Labels::from_pairs(labels.iter().copied());
+        let samples = samples.into_iter().map(|(seconds, value)| (seconds * 1000, value)).collect();
+        self.natives.push((labels, samples));
         self
     }
 
@@ -77,6 +94,16 @@ impl Source for Fixture {
                 let mut buffer = SampleBuffer::default();
                 for (time, value) in samples {
                     buffer.push_float(*time, *value, 0);
+                }
+                set.items.push(Item::Series(Series::from_samples(labels.clone(), buffer)));
+            }
+        }
+        for (labels, samples) in &self.natives {
+            let fits = request.matchers.iter().all(|matcher| matcher.accepts(labels));
+            if fits && samples.iter().any(|(time, _)| *time <= request.window.until.as_millis()) {
+                let mut buffer = SampleBuffer::default();
+                for (time, value) in samples {
+                    buffer.histograms.push((*time, Arc::new(value.clone()), 0));
                 }
                 set.items.push(Item::Series(Series::from_samples(labels.clone(), buffer)));
             }

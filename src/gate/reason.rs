@@ -339,7 +339,7 @@ findings! {
         /// The value as text.
         value: String,
     }
-    /// The samples are native histograms where floats are needed, or buckets without `+Inf`.
+    /// Buckets without `+Inf`, native histograms where floats are needed, or ones that count nothing.
     NotAClassicHistogram = "not-a-classic-histogram" {
         /// The selector.
         selector: String,

@@ -1,10 +1,12 @@
-//! Observations above a threshold, counted from the buckets of classic histograms.
+//! Observations above a threshold, counted from the buckets of classic histograms, or of native ones.
+
+mod native;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::increase::{Births, Counted, increase, resets};
 use super::series::{LoadedSeries, load};
-use super::{Observation, Pace, Span, Tally, labels_of, not_floats, settled, traffic_obstacle};
+use super::{Observation, Pace, Span, Tally, labels_of, settled, traffic_obstacle};
 use crate::error::Result;
 use crate::gate::reason::Finding;
 use crate::gate::spec::Selector;
@@ -23,6 +25,9 @@ pub(super) fn observe_quantile(
     source: &dyn Source,
 ) -> Result<Observation> {
     let loaded = load(source, buckets, span.after, span.now)?;
+    if loaded.histograms || tally.left_out.is_some() {
+        return native::observe(buckets, &loaded, limit, tally, span, source);
+    }
     tally.reach_back(&loaded, span.origin);
     let until = settled(span, &loaded);
     let mut births = Births::new(source, span.origin, span.now);
@@ -70,12 +75,9 @@ pub(super) fn observe_quantile(
         pace: Pace::of(&loaded),
         ..Observation::default()
     };
-    observation.obstacle = not_floats(buckets, &loaded)
-        .or(traffic_obstacle(buckets, &loaded, span, source)?)
-        .or(problem.map(|problem| Finding::NotAClassicHistogram {
-            selector: buckets.text.clone(),
-            problem: problem.to_owned(),
-        }));
+    observation.obstacle = traffic_obstacle(buckets, &loaded, span, source)?.or(problem.map(|problem| {
+        Finding::NotAClassicHistogram { selector: buckets.text.clone(), problem: problem.to_owned() }
+    }));
     Ok(observation)
 }
 

@@ -58,7 +58,7 @@ pub(crate) fn increase(
     found
 }
 
-fn restarted_between(restarts: &BTreeSet<i64>, after: i64, until: i64) -> bool {
+pub(super) fn restarted_between(restarts: &BTreeSet<i64>, after: i64, until: i64) -> bool {
     after < until && restarts.range((Bound::Excluded(after), Bound::Included(until))).next().is_some()
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn resets(series: &LoadedSeries) -> impl Iterator<Item = i64> + '_ {
 }
 
 /// Whether a counter can have this value.
-fn is_count(value: f64) -> bool {
+pub(super) fn is_count(value: f64) -> bool {
     value.is_finite() && value >= 0.0
 }
 
@@ -130,7 +130,7 @@ impl<'a> Births<'a> {
     /// Those of the scrapes in `fallen` at which the target's process was a new one: there all its counters started
     /// again, also those that have grown past their old value since. A new process alone is no proof, for programs
     /// that count for others may keep their counts.
-    fn restarts(&mut self, labels: &Labels, fallen: &BTreeSet<i64>) -> Result<BTreeSet<i64>> {
+    pub(super) fn restarts(&mut self, labels: &Labels, fallen: &BTreeSet<i64>) -> Result<BTreeSet<i64>> {
         let target = self.target(labels)?;
         Ok(target.restarts_ms.into_iter().filter(|time| fallen.contains(time)).collect())
     }
@@ -265,7 +265,8 @@ pub(crate) fn count(
     let mut counted = Counted::default();
     let fallen = fallen(loaded.series.iter().chain(siblings));
     let none = BTreeSet::new();
-    for series in &loaded.series {
+    // What counts observations is no counter of requests.
+    for series in loaded.series.iter().filter(|series| series.histograms.is_empty()) {
         let counts_first = births.counts_first(series, siblings, classifying)?;
         let restarts = match fallen.get(&series.labels.get("instance")) {
             Some(fallen) => births.restarts(&series.labels, fallen)?,

@@ -66,6 +66,9 @@ pub(crate) struct Tally {
     /// A value that no counter can have was seen; as text.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) invalid: Option<String>,
+    /// Why histograms were left out of the counts.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
+    pub(crate) left_out: Option<String>,
     /// How far back the counts look, if that is before the evidence begins.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) reach: Option<Timestamp>,

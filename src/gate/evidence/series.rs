@@ -1,8 +1,11 @@
 //! The raw samples behind a selector, read once a tick.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use crate::error::Result;
 use crate::gate::spec::Selector;
-use crate::model::{Labels, SampleBuffer, Timestamp, Window, is_stale};
+use crate::model::{Labels, NativeHistogram, SampleBuffer, Timestamp, Window, is_stale, stale_marker};
 use crate::source::{Item, SelectRequest, Series, Source};
 
 /// How far before the span samples are read at once: Prometheus's lookback. Older ones only where none is this new.
@@ -16,7 +19,7 @@ pub(crate) struct Point {
     pub(crate) start: i64,
 }
 
-/// A selected series with the samples that one tick needs.
+/// A selected series with the samples that one tick needs. A native histogram stands among them as the count of its observations.
 #[derive(Debug)]
 pub(crate) struct LoadedSeries {
     pub(crate) labels: Labels,
@@ -26,14 +29,17 @@ pub(crate) struct LoadedSeries {
     pub(crate) points: Vec<Point>,
     /// The newest sample of all and whether it is a staleness marker.
     pub(crate) newest: Option<(i64, bool)>,
+    /// The native histograms among its samples, in order, each with its time.
+    pub(crate) histograms: Vec<(i64, Arc<NativeHistogram>)>,
 }
 
 /// Everything a selector matches, as far as one tick needs it.
 #[derive(Debug, Default)]
 pub(crate) struct Loaded {
     pub(crate) series: Vec<LoadedSeries>,
-    /// Whether native histograms stand among the samples.
+    /// Whether native histograms stand among the samples, and floats.
     pub(crate) histograms: bool,
+    pub(crate) floats: bool,
     /// The time between samples, as the newest ones show it.
     pub(crate) interval_ms: Option<i64>,
     /// The time between changes of the counters, as the newest ones show it: that of whoever flushes them, where that is rarer
@@ -98,26 +104,29 @@ pub(crate) fn read<'a>(
     for series in selected {
         buffer.clear();
         series.read(Window::new(after.minus_millis(LOOKBACK_MS), now), &mut buffer)?;
-        let mut one = LoadedSeries::of(series.labels().clone(), &buffer, after);
-        loaded.histograms |= !buffer.histograms.is_empty();
+        loaded.note_kinds(&buffer);
+        let samples = as_floats(&buffer);
+        let mut one = LoadedSeries::of(series.labels().clone(), &samples, after);
+        one.take_histograms(&buffer);
         if gaps.len() < 64 {
-            gaps.extend(buffer.times.windows(2).rev().take(8).filter_map(|pair| match pair {
+            gaps.extend(samples.times.windows(2).rev().take(8).filter_map(|pair| match pair {
                 [earlier, later] => later.checked_sub(*earlier).filter(|gap| *gap > 0),
                 _ => None,
             }));
         }
         if changes.len() < 64 {
-            changes.extend(changed(&buffer).take(8));
+            changes.extend(changed(&samples).take(8));
         }
         if one.base.is_none() {
             buffer.clear();
             series.read(Window::new(Timestamp::MIN, after.minus_millis(LOOKBACK_MS)), &mut buffer)?;
-            loaded.histograms |= !buffer.histograms.is_empty();
-            let older = LoadedSeries::of(series.labels().clone(), &buffer, after);
+            loaded.note_kinds(&buffer);
+            let older = LoadedSeries::of(series.labels().clone(), &as_floats(&buffer), after);
             one.base = older.base;
             one.newest = one.newest.or(older.newest);
+            one.take_older_histogram(&buffer);
         }
-        if one.newest.is_some() || loaded.histograms {
+        if one.newest.is_some() {
             loaded.series.push(one);
         }
     }
@@ -146,10 +155,51 @@ fn changed(samples: &SampleBuffer) -> impl Iterator<Item = i64> + '_ {
     })
 }
 
+/// The samples as floats: a histogram is the count of its observations.
+fn as_floats(samples: &SampleBuffer) -> Cow<'_, SampleBuffer> {
+    if samples.histograms.is_empty() {
+        return Cow::Borrowed(samples);
+    }
+    let starts = samples.starts.iter().copied().chain(std::iter::repeat(0));
+    let floats = samples.times.iter().zip(&samples.values).zip(starts);
+    let floats = floats.map(|((time, value), start)| (*time, *value, start));
+    let counts = samples.histograms.iter().map(|(time, histogram, start)| {
+        (*time, if is_stale(histogram.sum) { stale_marker() } else { histogram.count }, *start)
+    });
+    let mut all: Vec<(i64, f64, i64)> = floats.chain(counts).collect();
+    all.sort_by_key(|(time, ..)| *time);
+    let mut merged = SampleBuffer::default();
+    all.into_iter().for_each(|(time, value, start)| merged.push_float(time, value, start));
+    Cow::Owned(merged)
+}
+
+/// The native histograms among samples, each with its time; staleness markers left out.
+fn histograms_of(samples: &SampleBuffer) -> impl Iterator<Item = (i64, Arc<NativeHistogram>)> + '_ {
+    let own = samples.histograms.iter().filter(|(_, histogram, _)| !is_stale(histogram.sum));
+    own.map(|(time, histogram, _)| (*time, histogram.clone()))
+}
+
+impl Loaded {
+    fn note_kinds(&mut self, samples: &SampleBuffer) {
+        self.histograms |= !samples.histograms.is_empty();
+        self.floats |= samples.values.iter().any(|value| !is_stale(*value));
+    }
+}
+
 impl LoadedSeries {
+    /// Takes in the native histograms among these samples.
+    fn take_histograms(&mut self, samples: &SampleBuffer) {
+        self.histograms.extend(histograms_of(samples));
+    }
+
+    /// Puts the last of older histograms before those that are there.
+    fn take_older_histogram(&mut self, samples: &SampleBuffer) {
+        self.histograms.splice(..0, histograms_of(samples).last());
+    }
+
     fn of(labels: Labels, samples: &SampleBuffer, after: Timestamp) -> Self {
         let starts = samples.starts.iter().copied().chain(std::iter::repeat(0));
-        let mut one = Self { labels, base: None, points: Vec::new(), newest: None };
+        let mut one = Self { labels, base: None, points: Vec::new(), newest: None, histograms: Vec::new() };
         for ((time, value), start) in samples.times.iter().zip(&samples.values).zip(starts) {
             one.newest = Some((*time, is_stale(*value)));
             if is_stale(*value) {

@@ -82,7 +82,8 @@ impl Check {
         Self::new(name.into(), Subject::Ratio { events: events.into(), trials: trials.into() })
     }
 
-    /// The `phi`-quantile of a classic histogram's observations, by a selector of its `_bucket` series.
+    /// The `phi`-quantile of a histogram's observations: of a classic one by a selector of its `_bucket` series, or of a native one,
+    /// of any resolution, by a selector of its own series. Whether the limit is a bound of its buckets decides how sharply it is seen.
     pub fn quantile(name: impl Into<String>, buckets: impl Into<String>, phi: f64) -> Self {
         Self::new(name.into(), Subject::Quantile { buckets: buckets.into(), phi })
     }

@@ -33,7 +33,7 @@ pub(crate) enum Grouping {
 pub(crate) enum CheckKind {
     /// Events among trials; fewer than `threshold` of them may be bad, and more than `fail_threshold` must not.
     Ratio { share: Share, threshold: f64, fail_threshold: f64 },
-    /// Observations of a classic histogram; fewer than `1 - phi` of them may exceed `limit`.
+    /// Observations of a classic or native histogram; fewer than `1 - phi` of them may exceed `limit`.
     Quantile { buckets: Selector, phi: f64, limit: f64 },
     /// Requests per second, counted.
     Volume { requests: Selector, rate: f64 },

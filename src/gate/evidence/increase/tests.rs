@@ -139,6 +139,7 @@ fn created_timestamps_tell_resets_and_births() {
         base,
         points,
         newest: None,
+        histograms: Vec::new(),
     };
     // It has grown past its old value, and says that it is new.
     let restarted = series(Some(point(10, 5.0, 1)), vec![point(20, 8.0, 15), point(30, 9.0, 15)]);
