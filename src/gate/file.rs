@@ -98,6 +98,8 @@ impl Switch {
 struct FileCheck {
     name: String,
     ratio: Option<Ratio>,
+    burn_rate: Option<BurnRate>,
+    apdex: Option<Apdex>,
     quantile: Option<Quantile>,
     volume: Option<String>,
     count: Option<Count>,
@@ -122,6 +124,21 @@ struct FileCheck {
 struct Ratio {
     of: String,
     to: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BurnRate {
+    of: String,
+    to: String,
+    objective: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Apdex {
+    of: String,
+    satisfied: f64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -286,6 +303,12 @@ impl FileCheck {
         if let Some(ratio) = &self.ratio {
             subjects.push(Check::ratio(name, fill(&ratio.of)?, fill(&ratio.to)?));
         }
+        if let Some(BurnRate { of, to, objective }) = &self.burn_rate {
+            subjects.push(Check::burn_rate(name, fill(of)?, fill(to)?, *objective));
+        }
+        if let Some(Apdex { of, satisfied }) = &self.apdex {
+            subjects.push(Check::apdex(name, fill(of)?, *satisfied));
+        }
         if let Some(quantile) = &self.quantile {
             subjects.push(Check::quantile(name, fill(&quantile.of)?, quantile.phi));
         }
@@ -304,7 +327,7 @@ impl FileCheck {
         }
         let Ok([check]) = <[Check; 1]>::try_from(subjects) else {
             return Err(invalid(format!(
-                "check `{name}` needs exactly one of ratio, quantile, volume, count, comparison and value"
+                "check `{name}` needs exactly one of ratio, burnRate, apdex, quantile, volume, count, comparison and value"
             )));
         };
         let conditions: [Condition; 6] = [
@@ -421,6 +444,13 @@ checks:
   - name: errors
     ratio: {of: 'a{ns="{{args.ns}}",code="500"}', to: 'a{ns="{{ args.ns }}"}'}
     below: 0.05
+  - name: budget
+    burnRate: {of: 'a{ns="{{args.ns}}",code="500"}', to: 'a{ns="{{args.ns}}"}', objective: 0.999}
+    below: 14.4
+  - name: satisfaction
+    apdex: {of: 'b_bucket{ns="{{args.ns}}"}', satisfied: 0.5}
+    above: 0.85
+    failsBeyond: 0.7
   - name: slow
     quantile: {phi: 0.95, of: 'b_bucket{ns="{{args.ns}}"}'}
     below: 1000
@@ -445,7 +475,7 @@ checks:
     #[test]
     fn a_gate_is_read_with_its_arguments_in_place() {
         let spec = GateSpec::from_yaml(GATE, &[("ns", "a\"b")]).unwrap();
-        assert_eq!(spec.checks.len(), 6);
+        assert_eq!(spec.checks.len(), 8);
         assert_eq!(spec.options.min_duration_ms, 90_000);
         assert!(!spec.options.health);
         assert_eq!((spec.options.watch, spec.options.false_alarm_ms), (Some(true), 86_400_000));
@@ -464,10 +494,10 @@ checks:
             assert_eq!(check.traffic().equal("ns"), Some("a\"b"), "{check:?}");
         }
         assert_eq!(
-            spec.checks[1].by,
+            spec.checks[3].by,
             super::super::spec::Grouping::By(vec!["pod".to_owned(), "zone".to_owned()])
         );
-        assert!(spec.checks[3].query().contains("beside a{ns=\"stable\",code=\"500\"} / a{ns=\"stable\"}"));
+        assert!(spec.checks[5].query().contains("beside a{ns=\"stable\",code=\"500\"} / a{ns=\"stable\"}"));
     }
 
     #[test]

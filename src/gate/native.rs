@@ -25,6 +25,10 @@ impl GateSpec {
     /// `consecutiveErrorLimit` bounds failures of the source. Failure and inconclusive limits have no meaning here. Where a metric
     /// has no `count`, the gate looks on after a pass ([`watch`](super::GateSpecBuilder::watch)).
     ///
+    /// A template of which every metric is measured once, without an interval, becomes a gate that looks once
+    /// ([`looks_once`](super::GateSpecBuilder::looks_once)), at that measurement, at what its queries look back to; with a `deadline`
+    /// in its annotation it looks until it knows.
+    ///
     /// With feature `argo` the annotation `promgate.dev/native` holds, as YAML, what a template cannot say otherwise: `confidence`,
     /// `deadline`, `minDuration`, `minRequests`, `settle`, `lowTraffic`, `missingNumerator`, `dispersion`, `looks`, `health`, `watch`,
     /// `falseAlarm`, `traceLink`, as in a gate file.
@@ -33,7 +37,8 @@ impl GateSpec {
     ///
     /// [`ErrorKind::InvalidArgument`] where Argo would not run the template, in Argo's words, and for conditions that judge
     /// nothing; [`ErrorKind::Parse`] for a query that does not parse; [`ErrorKind::Unsupported`] for a metric that native
-    /// gates do not judge: range queries, and metrics that are measured once.
+    /// gates do not judge: range queries, and metrics that are measured once beside others, at different times, over different
+    /// windows, or by a value that has no events behind it.
     pub fn from_template(template: &AnalysisTemplate, args: &[Argument]) -> Result<Self> {
         let mut run = AnalysisRun::new(&template.spec, args, Profile::V1_10)?;
         run.start(Timestamp::from_secs(0));
@@ -41,10 +46,18 @@ impl GateSpec {
             return Err(invalid(run.status().message.clone()));
         }
         let metrics = run.metrics();
+        #[cfg(feature = "argo")]
+        let annotation = annotation::Annotation::of(template)?;
+        #[cfg(feature = "argo")]
+        let asked_ms = annotation.deadline_ms()?;
+        #[cfg(not(feature = "argo"))]
+        let asked_ms: Option<i64> = None;
+        let once = if asked_ms.is_none() { measured_once(metrics) } else { None };
+        let by_itself = once.is_some() || asked_ms.is_some();
         let checks = metrics
             .iter()
             .zip(run.dry_run())
-            .map(|(metric, dry_run)| check(metric, *dry_run))
+            .map(|(metric, dry_run)| check(metric, *dry_run, by_itself))
             .collect::<Result<Vec<CheckSpec>>>()?;
         let mut builder = Self::builder(&template.name);
         let intervals = metrics.iter().filter_map(|metric| millis(&metric.interval)).filter(|ms| *ms > 0);
@@ -58,13 +71,9 @@ impl GateSpec {
         if counted_ms.is_none() {
             builder = builder.watch(true);
         }
-        #[cfg(feature = "argo")]
-        let annotation = annotation::Annotation::of(template)?;
-        #[cfg(feature = "argo")]
-        let asked_ms = annotation.deadline_ms()?;
-        #[cfg(not(feature = "argo"))]
-        let asked_ms: Option<i64> = None;
-        if let Some(deadline_ms) = asked_ms.or(counted_ms) {
+        if let Some(window_ms) = once {
+            builder = builder.measured_once(warm_up_ms.max(0), window_ms);
+        } else if let Some(deadline_ms) = asked_ms.or(counted_ms) {
             let left = deadline_ms.saturating_sub(warm_up_ms).max(0);
             builder = match asked_ms {
                 Some(asked_ms) => builder.deadline_ms(asked_ms),
@@ -101,7 +110,34 @@ fn end(metric: &Metric) -> Option<i64> {
     Some(delay.saturating_add(i64::from(count).saturating_mul(interval)))
 }
 
-fn check(metric: &Metric, dry_run: bool) -> Result<CheckSpec> {
+/// Whether a metric is measured once, however it says so.
+fn is_measured_once(metric: &Metric) -> bool {
+    metric.effective_count() == Some(1) && metric.interval.is_empty()
+}
+
+/// How far the metrics of a template look back of which all are measured once; none if one is not.
+fn measured_once(metrics: &[Metric]) -> Option<i64> {
+    if metrics.is_empty() || !metrics.iter().all(is_measured_once) {
+        return None;
+    }
+    let mut all = None;
+    for metric in metrics {
+        let counted = counted(metric).filter(|(check, _)| !matches!(check.kind, CheckKind::Value(_)));
+        let window_ms = match counted {
+            Some((CheckSpec { kind: CheckKind::Count { window_ms, .. }, .. }, _)) => window_ms,
+            Some((_, window_ms)) => window_ms,
+            // The reason is told where its check is made.
+            None => return None,
+        };
+        let own = (millis(&metric.initial_delay).unwrap_or(0), window_ms);
+        if window_ms <= 0 || *all.get_or_insert(own) != own {
+            return None;
+        }
+    }
+    all.map(|(_, window_ms)| window_ms)
+}
+
+fn check(metric: &Metric, dry_run: bool, by_itself: bool) -> Result<CheckSpec> {
     let name = &metric.name;
     let unsupported = |what: &str| {
         let message = format!("metric `{name}`: {what}; run the template in strict mode");
@@ -113,8 +149,11 @@ fn check(metric: &Metric, dry_run: bool) -> Result<CheckSpec> {
     if prometheus.range_query.is_some() {
         return Err(unsupported("a native gate does not judge range queries"));
     }
-    if metric.effective_count() == Some(1) && metric.interval.is_empty() {
-        return Err(unsupported("it is measured once, where a native gate looks until it knows"));
+    if is_measured_once(metric) && !by_itself {
+        return Err(unsupported(
+            "it is measured once, where a native gate looks until it knows, unless all of its metrics are measured at one time, over \
+             one window, and count something; give the gate a deadline in its annotation",
+        ));
     }
     let shape = Shape::of(&prometheus.query, &metric.success_condition, &metric.failure_condition);
     let shape = shape.map_err(|error| {
@@ -228,8 +267,12 @@ fn meets_itself(subject: &Subject) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gate::fixture::Fixture;
+    use crate::gate::report::Evidence;
+    use crate::gate::run::Gate;
     use crate::gate::spec::ComparisonLimit;
     use crate::gate::stats::dispersion::Dispersion;
+    use crate::gate::verdict::Verdict;
     use crate::model::MatchOp;
 
     fn spec(metrics: &[(&str, &str, &str)]) -> Result<GateSpec> {
@@ -320,6 +363,78 @@ mod tests {
             let error = with(&annotations, "").unwrap_err();
             assert!(error.to_string().contains(part), "{error}");
         }
+    }
+
+    /// A template of these metrics, each measured once: query, when, at what threshold.
+    fn once(metrics: &[(&str, &str, &str)], annotation: &str) -> Result<GateSpec> {
+        let metrics: Vec<String> = metrics
+            .iter()
+            .enumerate()
+            .map(|(index, (query, delay, more))| {
+                let query = query.replace('"', "\\\"");
+                format!(
+                    r#"{{"name": "{index}", {delay} {more} "successCondition": "result[0] < 0.05",
+                        "provider": {{"prometheus": {{"query": "{query}"}}}}}}"#
+                )
+            })
+            .collect();
+        let text =
+            format!(r#"{{"metrics": [{}], "args": [{{"name": "pod", "value": "a"}}]}}"#, metrics.join(","));
+        let mut template = AnalysisTemplate::from_json(&text).unwrap();
+        if !annotation.is_empty() {
+            template.annotations = vec![("promgate.dev/native".to_owned(), annotation.to_owned())];
+        }
+        GateSpec::from_template(&template, &[])
+    }
+
+    #[test]
+    fn a_template_that_is_measured_once_looks_once_at_what_its_query_looks_back_to() {
+        // Ten requests in ten seconds, of which so many failed.
+        let source = |bad: f64, from: i64| {
+            let every = || (from..1_400).step_by(10);
+            let labels = |code| {
+                [("__name__", "requests"), ("pod", "a"), ("code", code), ("instance", "a"), ("job", "j")]
+            };
+            Fixture::default()
+                .series(&labels("200"), every().map(|time| (time, (time - from) as f64)))
+                .series(&labels("500"), every().map(|time| (time, ((time - from) as f64 * bad).floor())))
+        };
+        let looks = |delay: &str, source: &Fixture| {
+            let mut gate = Gate::new(once(&[(RATIO, delay, "")], "").unwrap());
+            let (start, end) = (Timestamp::from_secs(1_000), Timestamp::from_secs(1_400));
+            let report = gate.replay(source, start, end, |_| ()).unwrap();
+            let Evidence::Ratio { trials, .. } = report.checks[0].evidence else { panic!("{report}") };
+            (report.at.unwrap().millis_since(start) / 1000, report.verdict, trials)
+        };
+        // Two minutes less the scrape that settles.
+        assert_eq!(looks("", &source(0.0, 500)), (0, Verdict::Pass, 110.0));
+        assert_eq!(looks("", &source(0.5, 500)).1, Verdict::Fail);
+        assert_eq!(looks(r#""initialDelay": "40s","#, &source(0.0, 500)), (40, Verdict::Pass, 110.0));
+        assert_eq!(
+            looks(r#""initialDelay": "300s", "count": 1,"#, &source(0.0, 500)),
+            (300, Verdict::Pass, 110.0)
+        );
+        // There were too few requests in what there is.
+        assert_eq!(looks("", &source(0.0, 960)).1, Verdict::Inconclusive);
+
+        let other = RATIO.replace("2m", "5m");
+        for (metrics, what) in [
+            (vec![(RATIO, "", ""), (other.as_str(), "", "")], "over other windows"),
+            (vec![(RATIO, "", ""), (RATIO, r#""initialDelay": "5s","#, "")], "at other times"),
+            (vec![(RATIO, "", ""), (RATIO, "", r#""interval": "10s","#)], "beside others"),
+            (vec![("max(memory)", "", "")], "without events"),
+        ] {
+            assert_eq!(once(&metrics, "").unwrap_err().kind(), ErrorKind::Unsupported, "{what}");
+        }
+        assert!(once(&[(RATIO, "", ""), (RATIO, "", "")], "").unwrap().options.looks_once);
+    }
+
+    #[cfg(feature = "argo")]
+    #[test]
+    fn a_template_that_is_measured_once_looks_until_it_knows_where_it_has_time() {
+        let spec = once(&[(RATIO, "", ""), ("max(memory)", "", "")], "deadline: 10m").unwrap();
+        assert_eq!((spec.options.looks_once, spec.options.deadline_ms), (false, Some(600_000)));
+        assert_eq!(spec.options.look_back_ms, 0);
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl NativeGate {
     /// Where it stands, in words and numbers, worked out anew.
     pub(crate) fn report(&self) -> Report {
         let Standing { at, verdict, settled, next_due, .. } = self.standing;
-        let origin = self.started.unwrap_or_default().plus_millis(self.spec.options.warm_up_ms);
+        let origin = self.spec.options.origin(self.started.unwrap_or_default());
         let rules = Rules::of(&self.spec, None);
         let states = self.spec.checks.iter().zip(&self.checks);
         let checks: Vec<CheckReport> =
@@ -169,7 +169,7 @@ impl NativeGate {
 
     /// What the checks count, once their evidence has begun.
     pub(crate) fn selectors(&self, now: Timestamp) -> Vec<&Selector> {
-        let origin = self.started.map(|started| started.plus_millis(self.spec.options.warm_up_ms));
+        let origin = self.started.map(|started| self.spec.options.origin(started));
         if origin.is_none_or(|origin| now <= origin) {
             return Vec::new();
         }
@@ -179,7 +179,7 @@ impl NativeGate {
     /// Counts and judges every check; says whether some source failed.
     fn look(&mut self, started: Timestamp, now: Timestamp, source: &Round<'_>) -> (Health, bool) {
         let options = &self.spec.options;
-        let origin = started.plus_millis(options.warm_up_ms);
+        let origin = options.origin(started);
         let remaining_ms =
             self.deadline_ms().map(|deadline| deadline.saturating_sub(now.millis_since(started)));
         let rules = Rules::of(&self.spec, remaining_ms);

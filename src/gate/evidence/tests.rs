@@ -416,3 +416,24 @@ fn an_answer_from_data_that_may_be_missing_is_none() {
     // The lookback reaches over the loss from then on.
     assert_eq!((tally.values.good, tally.values.missing, observation.losses.len()), (2, 8, 1));
 }
+
+#[test]
+fn an_apdex_score_counts_half_of_what_is_tolerated() {
+    let every = || (990..1_200).step_by(10);
+    let bucket = |le: &'static str| {
+        [("__name__", "t_bucket"), ("pod", "a"), ("instance", "i"), ("job", "j"), ("le", le)]
+    };
+    // In ten seconds six are satisfied, two tolerate, two are frustrated.
+    let source = [("0.5", 0.6), ("1", 0.6), ("2", 0.8), ("+Inf", 1.0)].into_iter().fold(
+        Fixture::default(),
+        |source, (le, each)| {
+            source.series(&bucket(le), every().map(|time| (time, (time - 990) as f64 * each)))
+        },
+    );
+    let (tally, observation) = seen(Check::apdex("a", "t_bucket{pod=\"a\"}", 0.5).above(0.9), &source);
+    assert!(observation.obstacle.is_none(), "{observation:?}");
+    // A score of 0.7.
+    assert!(tally.trials > 0.0 && (tally.most - 0.3 * tally.trials).abs() < 1e-9, "{tally:?}");
+    let (_, missing) = seen(Check::apdex("a", "t_bucket{pod=\"a\"}", 0.7).above(0.9), &source);
+    assert!(missing.obstacle.is_some());
+}

@@ -107,7 +107,9 @@ impl Annotation {
         if let Some(requests) = self.min_requests {
             builder = builder.min_requests(requests);
         }
-        builder = builder.looks_once(self.looks == Some(Looks::Once));
+        if let Some(looks) = self.looks {
+            builder = builder.looks_once(looks == Looks::Once);
+        }
         if self.missing_numerator == Some(MissingNumerator::Zero) {
             checks.iter_mut().for_each(|check| missing_is_zero(&mut check.kind));
         }

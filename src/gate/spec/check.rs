@@ -3,6 +3,7 @@
 use super::kind::{Bound, CheckKind, CheckSpec, ComparisonLimit, Conditions, Grouping, Share, ValueSpec};
 use super::{Selector, invalid};
 use crate::error::{Error, Result};
+use crate::model::{MatchOp, Matcher, number};
 use crate::promql::Engine;
 
 /// One check of a gate, to be finished by its condition.
@@ -20,6 +21,8 @@ pub struct Check {
 #[derive(Clone, Debug)]
 enum Subject {
     Ratio { events: String, trials: String },
+    BurnRate { events: String, trials: String, objective: f64 },
+    Apdex { buckets: String, satisfied: f64 },
     Quantile { buckets: String, phi: f64 },
     Volume { requests: String },
     Count { events: String, window_ms: i64 },
@@ -32,6 +35,8 @@ impl Subject {
     fn name(&self) -> &'static str {
         match self {
             Self::Ratio { .. } => "ratio",
+            Self::BurnRate { .. } => "burn rate",
+            Self::Apdex { .. } => "apdex",
             Self::Quantile { .. } => "quantile",
             Self::Volume { .. } => "volume",
             Self::Count { .. } => "count",
@@ -44,7 +49,8 @@ impl Subject {
     fn takes(&self) -> &'static str {
         match self {
             Self::Ratio { .. } => "below or above",
-            Self::Quantile { .. } => "below",
+            Self::Apdex { .. } => "above",
+            Self::Quantile { .. } | Self::BurnRate { .. } => "below",
             Self::Volume { .. } => "at_least",
             Self::Count { .. } => "below or at_most",
             Self::Comparison { .. } => "within_factor or within_difference",
@@ -80,6 +86,26 @@ impl Check {
     /// [`below`](Self::below), good requests among requests with [`above`](Self::above).
     pub fn ratio(name: impl Into<String>, events: impl Into<String>, trials: impl Into<String>) -> Self {
         Self::new(name.into(), Subject::Ratio { events: events.into(), trials: trials.into() })
+    }
+
+    /// How many times faster than the objective allows the canary spends its budget of bad requests: the share of `events` among
+    /// `trials`, over 1 - `objective`, with [`below`](Self::below). At an objective of 0.999 a burn rate of 14.4 spends in an hour
+    /// 2 % of what is allowed in 30 days (The Site Reliability Workbook, chapter 5). It is judged as [`ratio`](Self::ratio) is, so
+    /// that one error among ten requests is no burn rate of 100.
+    pub fn burn_rate(
+        name: impl Into<String>,
+        events: impl Into<String>,
+        trials: impl Into<String>,
+        objective: f64,
+    ) -> Self {
+        Self::new(name.into(), Subject::BurnRate { events: events.into(), trials: trials.into(), objective })
+    }
+
+    /// The Apdex score of a classic histogram, by a selector of its `_bucket` series without `le`: requests that take up to
+    /// `satisfied` count in full, those that take up to four times as long count half, with [`above`](Self::above). Both have to be
+    /// bounds of its buckets. It is judged as [`ratio`](Self::ratio) is.
+    pub fn apdex(name: impl Into<String>, buckets: impl Into<String>, satisfied: f64) -> Self {
+        Self::new(name.into(), Subject::Apdex { buckets: buckets.into(), satisfied })
     }
 
     /// The `phi`-quantile of a histogram's observations: of a classic one by a selector of its `_bucket` series, or of a native one,
@@ -247,6 +273,41 @@ impl Check {
                 let share = shared(&(events, trials), good)?;
                 CheckKind::Ratio { share, threshold: bad(threshold), fail_threshold }
             }
+            (Subject::BurnRate { events, trials, objective }, Condition::Below) => {
+                share(objective, "the objective")?;
+                let threshold = threshold * (1.0 - objective);
+                let fail_threshold = beyond * (1.0 - objective);
+                share(threshold, "the share of bad requests at this burn rate")?;
+                if !(threshold..1.0).contains(&fail_threshold) {
+                    return Err(refused(format!(
+                        ": it fails beyond a share of {fail_threshold} bad, which must lie between {threshold} and 1"
+                    )));
+                }
+                CheckKind::Ratio { share: shared(&(events, trials), false)?, threshold, fail_threshold }
+            }
+            (Subject::Apdex { buckets, satisfied }, Condition::Above) => {
+                share(threshold, "the score")?;
+                let fail_threshold = 1.0 - beyond;
+                if !(1.0 - threshold..1.0).contains(&fail_threshold) {
+                    return Err(refused(format!(
+                        ": it fails below a score of {beyond}, which must lie between 0 and {threshold}"
+                    )));
+                }
+                if !(satisfied > 0.0 && (4.0 * satisfied).is_finite()) {
+                    return Err(refused(format!(": satisfied is {satisfied}, it must be above 0")));
+                }
+                let buckets = selector(&buckets)?;
+                if buckets.matchers.iter().any(|matcher| matcher.name() == "le") {
+                    return Err(refused(
+                        ": its selector has a matcher for `le`, which the score sets".to_owned(),
+                    ));
+                }
+                let up_to = |bound: f64| buckets.with(bound_is(bound));
+                let events = vec![(0.5, up_to(satisfied)), (0.5, up_to(4.0 * satisfied))];
+                let trials = buckets.with(Matcher::equal("le", "+Inf"));
+                let share = Share { events, trials, events_are_good: true, missing_is_zero };
+                CheckKind::Ratio { share, threshold: 1.0 - threshold, fail_threshold }
+            }
             (Subject::Quantile { buckets, phi }, Condition::Below) => {
                 share(phi, "the quantile")?;
                 if !threshold.is_finite() {
@@ -283,6 +344,17 @@ impl Check {
         };
         Ok(CheckSpec { name, dry_run: self.dry_run, kind, by })
     }
+}
+
+/// Matches a bucket's bound, as Prometheus writes it and as it stood in text.
+fn bound_is(bound: f64) -> Matcher {
+    let written = [bound.to_string(), format!("{bound:.1}"), number::format_g(bound)];
+    let same = written.iter().filter(|text| text.parse() == Ok(bound));
+    let same: std::collections::BTreeSet<String> =
+        same.map(|text| text.replace('.', "\\.").replace('+', "\\+")).collect();
+    let pattern = same.into_iter().collect::<Vec<_>>().join("|");
+    // Numbers make no pattern that is refused.
+    Matcher::new("le", MatchOp::Matches, pattern).unwrap_or_else(|_| Matcher::equal("le", &bound.to_string()))
 }
 
 /// Numbers on the good side of a bound, and beyond another one bad.

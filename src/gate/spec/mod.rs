@@ -11,6 +11,7 @@ pub(crate) use self::selector::Selector;
 use super::evidence::TRACE_ID;
 use super::stats::dispersion::{Dispersion, LEAST_LOOKS};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::Timestamp;
 
 /// A gate: its checks, and how it decides. Made by [`GateSpec::builder`], valid once built.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub(crate) const JAEGER: &str = "http://localhost:16686/trace/{trace_id}";
 pub(crate) struct Options {
     pub(crate) interval_ms: i64,
     pub(crate) warm_up_ms: i64,
+    /// How long before the end of the warm-up the evidence begins: only where a gate looks once at what was before.
+    pub(crate) look_back_ms: i64,
     pub(crate) min_duration_ms: i64,
     pub(crate) deadline_ms: Option<i64>,
     /// Whether nobody asked for the deadline, so that it may be moved.
@@ -47,6 +50,13 @@ pub(crate) struct Options {
     /// Whether the gate looks on after a pass; none: where it stands decides.
     pub(crate) watch: Option<bool>,
     pub(crate) false_alarm_ms: i64,
+}
+
+impl Options {
+    /// Where the evidence of a gate begins that was started then.
+    pub(crate) fn origin(&self, started: Timestamp) -> Timestamp {
+        started.plus_millis(self.warm_up_ms).minus_millis(self.look_back_ms)
+    }
 }
 
 fn invalid(message: impl Into<String>) -> Error {
@@ -72,6 +82,7 @@ impl GateSpec {
             options: Options {
                 interval_ms: 10_000,
                 warm_up_ms: 0,
+                look_back_ms: 0,
                 min_duration_ms: 60_000,
                 deadline_ms: None,
                 deadline_is_derived: false,
@@ -157,6 +168,12 @@ impl GateSpecBuilder {
     pub(crate) fn derived_deadline_ms(mut self, deadline_ms: i64) -> Self {
         self.options.deadline_is_derived = true;
         self.deadline_ms(deadline_ms)
+    }
+
+    /// One look after `delay_ms`, at the evidence of `window_ms` before it.
+    pub(crate) fn measured_once(mut self, delay_ms: i64, window_ms: i64) -> Self {
+        self.options.look_back_ms = window_ms;
+        self.warm_up_ms(delay_ms).min_duration_ms(0).deadline_ms(delay_ms).looks_once(true)
     }
 
     /// How old, in milliseconds, a scrape must be to count, so that counters scraped at different moments agree.
@@ -269,7 +286,7 @@ impl GateSpecBuilder {
             (options.interval_ms, 1, "interval"),
             (options.warm_up_ms, 0, "warm-up"),
             (options.min_duration_ms, 0, "least duration"),
-            (options.deadline_ms.unwrap_or(1), 1, "deadline"),
+            (options.deadline_ms.unwrap_or(1), i64::from(options.look_back_ms == 0), "deadline"),
             (options.settle_ms.unwrap_or(0), 0, "settle time"),
             (options.false_alarm_ms, options.interval_ms, "time to a false alarm"),
         ] {
@@ -389,6 +406,47 @@ mod tests {
             value().below(5.0).by(["pod"]),
         ] {
             assert!(!builds(bad.clone()), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn presets_are_ratios() {
+        let kind = |check: Check| {
+            GateSpec::builder("g").check(check).build().map(|mut spec| spec.checks.remove(0).kind)
+        };
+        let burn = Check::burn_rate("b", "bad", "all", 0.999).below(14.4).fails_beyond(20.0);
+        let Ok(CheckKind::Ratio { threshold, fail_threshold, share }) = kind(burn) else { panic!() };
+        assert!(
+            (threshold - 0.0144).abs() < 1e-12
+                && (fail_threshold - 0.02).abs() < 1e-12
+                && !share.events_are_good
+        );
+        let apdex = Check::apdex("a", "t_bucket{pod=\"x\"}", 0.5).above(0.9).fails_beyond(0.8);
+        let Ok(CheckKind::Ratio { threshold, fail_threshold, share }) = kind(apdex) else { panic!() };
+        assert!(
+            (threshold - 0.1).abs() < 1e-12 && (fail_threshold - 0.2).abs() < 1e-12 && share.events_are_good
+        );
+        assert_eq!(share.trials.text, r#"t_bucket{pod="x",le="+Inf"}"#);
+        for (le, events) in [(["0.5", "0.50"], 0), (["2", "2.0"], 1)] {
+            let (weight, selector) = &share.events[events];
+            let matcher = selector.matchers.last().unwrap();
+            assert!(
+                *weight == 0.5 && matcher.matches(le[0]) && !matcher.matches("0x5") && !matcher.matches("20")
+            );
+        }
+        assert!(share.events[1].1.matchers.last().unwrap().matches("2.0"));
+        for bad in [
+            Check::burn_rate("b", "bad", "all", 1.0).below(2.0),
+            Check::burn_rate("b", "bad", "all", 0.5).below(2.0),
+            Check::burn_rate("b", "bad", "all", 0.9).below(5.0).fails_beyond(4.0),
+            Check::burn_rate("b", "bad", "all", 0.9).above(5.0),
+            Check::apdex("a", "t_bucket", 0.0).above(0.9),
+            Check::apdex("a", "t_bucket", 0.5).above(1.0),
+            Check::apdex("a", "t_bucket", 0.5).above(0.9).fails_beyond(0.95),
+            Check::apdex("a", "t_bucket{le=\"1\"}", 0.5).above(0.9),
+            Check::apdex("a", "t_bucket", 0.5).below(0.9),
+        ] {
+            assert!(kind(bad.clone()).is_err(), "{bad:?}");
         }
     }
 

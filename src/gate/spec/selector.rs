@@ -36,6 +36,11 @@ impl Selector {
         Self { text: print(&matchers), matchers }
     }
 
+    /// The same with one more matcher.
+    pub(crate) fn with(&self, matcher: Matcher) -> Self {
+        Self::of(self.matchers.iter().cloned().chain([matcher]).collect())
+    }
+
     /// The selectors of an expression in the order in which they stand, each once, modifiers and windows left out.
     pub(crate) fn all_of(expr: &Expr) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::new();

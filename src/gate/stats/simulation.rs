@@ -145,20 +145,16 @@ fn a_quantile_at_its_limit_rarely_passes_or_fails_wherever_the_limit_lies() {
     }
 }
 
-/// Looks at 20 requests each whose fates are correlated: beta-binomial, the share of a look drawn anew. Answers whether it ever
-/// passed and ever failed, and after how many requests.
-fn clumped(
-    (ratio, correlation): (f64, f64),
-    dispersion: bool,
-    looks: u32,
-    coins: &mut Coins,
-) -> (Option<f64>, Option<f64>) {
+/// After how many requests it first passed, and first failed.
+type Decided = (Option<f64>, Option<f64>);
+
+/// Looks at 20 requests each whose fates are correlated: Pólya's urn, drawn from anew at each look.
+fn clumped((ratio, correlation): (f64, f64), dispersion: bool, looks: u32, coins: &mut Coins) -> Decided {
     let limit = 20_f64.ln();
     let (mut passed, mut failed) = (None, None);
     let (mut events, mut trials) = (0.0, 0.0);
     let mut scatter = Scatter::default();
     for _ in 0..looks {
-        // Pólya's urn: each request is like one of those before with probability ρ-dependent weight.
         let weight = if correlation > 0.0 { (1.0 - correlation) / correlation } else { f64::INFINITY };
         let mut bad = 0.0;
         for drawn in 0..20_u32 {
@@ -208,7 +204,7 @@ fn bursts_that_are_allowed_for_hardly_ever_pass_or_fail_a_ratio_at_the_threshold
 #[test]
 fn bursts_that_are_allowed_for_take_twenty_looks_and_more_requests() {
     let mut coins = Coins::new(29);
-    let mut median = |of: (f64, f64), which: fn((Option<f64>, Option<f64>)) -> Option<f64>| {
+    let mut median = |of: (f64, f64), which: fn(Decided) -> Option<f64>| {
         let mut all: Vec<f64> = (0..100).filter_map(|_| which(clumped(of, true, 200, &mut coins))).collect();
         assert!(all.len() >= 98, "{of:?}: {}", all.len());
         all.sort_by(f64::total_cmp);
