@@ -1,10 +1,15 @@
 //! A gate over data that nobody would wish for: it answers, it never panics, and nonsense never passes.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 
-use promgate::{Check, Gate, GateSpec, GateState, Labels, Sample, Store, StoreOptions, Timestamp, Verdict};
+use promgate::{
+    Check, Gate, GateSpec, GateState, Labels, NativeHistogram, Sample, SampleValue, Span, Store,
+    StoreOptions, Timestamp, Verdict,
+};
 use proptest::prelude::*;
 
 const START_S: i64 = 1_700_000_000;
+/// The series that holds native histograms.
+const NATIVE: usize = 9;
 
 fn spec() -> GateSpec {
     let all = r#"requests_total{version="canary"}"#;
@@ -44,6 +49,41 @@ fn others() -> GateSpec {
         .unwrap()
 }
 
+/// Checks that allow for bursts or decide in one look, presets, and a native histogram.
+fn careful(once: bool) -> GateSpec {
+    let (failed, all) = ("requests_total{code=\"500\"}", "requests_total");
+    let pair = |version: &str| {
+        (
+            format!("requests_total{{code=\"500\",version={version:?}}}"),
+            format!("{all}{{version={version:?}}}"),
+        )
+    };
+    let builder = GateSpec::builder("careful")
+        .check(Check::ratio("errors", failed, all).below(0.05))
+        .check(Check::burn_rate("budget", failed, all, 0.99).below(10.0))
+        .check(Check::apdex("satisfaction", "seconds_bucket", 0.125).above(0.8))
+        .check(Check::quantile("native", "seconds", 0.9).below(0.5))
+        .check(Check::comparison("factor", pair("canary"), pair("stable")).within_factor(1.5))
+        .check(Check::comparison("points", pair("canary"), pair("stable")).within_difference(0.01))
+        .interval_ms(5_000)
+        .min_requests(5)
+        .deadline_ms(300_000);
+    if once { builder.looks_once(true).dispersion_factor(1.5) } else { builder.allow_bursts().watch(true) }
+        .build()
+        .unwrap()
+}
+
+/// Two buckets of observations, of which the counts may be anything.
+fn histogram(count: f64) -> NativeHistogram {
+    NativeHistogram {
+        count,
+        sum: count,
+        positive_spans: vec![Span { offset: -1, length: 2 }],
+        positive_buckets: vec![count / 2.0, count / 2.0],
+        ..NativeHistogram::default()
+    }
+}
+
 /// Series that the gate looks at, or that describe its target.
 fn series(index: usize) -> Labels {
     let own: &[(&str, &str)] = match index {
@@ -55,6 +95,7 @@ fn series(index: usize) -> Labels {
         5 => &[("__name__", "up")],
         6 => &[("__name__", "process_start_time_seconds")],
         7 => &[("__name__", "requests_total"), ("code", "200")],
+        NATIVE => &[("__name__", "seconds")],
         _ => &[("__name__", "requests_total"), ("code", "500")],
     };
     let version = if index < 7 { "canary" } else { "stable" };
@@ -79,7 +120,15 @@ fn judge(spec: fn() -> GateSpec, samples: &[(usize, i64, f64)], ticks: &[i64]) -
     let mut appender = store.appender();
     for (index, second, value) in in_order {
         let time = start.plus_millis(second * 1000);
-        appender.append(&series(index), Sample::float(time, value)).unwrap();
+        let sample = match index {
+            NATIVE => Sample {
+                value: SampleValue::Histogram(histogram(value).into()),
+                ..Sample::float(time, value)
+            },
+            _ => Sample::float(time, value),
+        };
+        // A histogram whose counts are none is refused, and that is well.
+        let _ = appender.append(&series(index), sample);
     }
     // Several samples at one time are refused, and that is well.
     appender.commit().unwrap();
@@ -100,14 +149,14 @@ fn judge(spec: fn() -> GateSpec, samples: &[(usize, i64, f64)], ticks: &[i64]) -
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn any_data_gets_an_answer_with_a_reason(
-        samples in proptest::collection::vec((0_usize..9, -120_i64..400, value()), 0..120),
+        samples in proptest::collection::vec((0_usize..=NATIVE, -120_i64..400, value()), 0..120),
         ticks in proptest::collection::vec(0_i64..60, 1..20),
     ) {
-        for spec in [spec, others] {
+        for spec in [spec, others, || careful(true), || careful(false)] {
             let report = judge(spec, &samples, &ticks);
             prop_assert!(!report.because().is_empty());
             prop_assert!(!report.to_string().is_empty());
@@ -127,6 +176,20 @@ proptest! {
             .map(|(index, second)| (index, second, values[index]))
             .collect();
         prop_assert_eq!(judge(spec, &samples, &ticks).verdict, Verdict::Inconclusive);
+    }
+
+    /// Scrapes of one value each, good requests, whatever comes between them.
+    #[test]
+    fn counters_that_stand_still_are_never_judged_by_careful_gates_either(
+        values in proptest::collection::vec(value(), 10),
+        once in any::<bool>(),
+    ) {
+        let samples: Vec<_> = (0..=NATIVE)
+            .flat_map(|index| (-12..40).map(move |scrape| (index, scrape * 10)))
+            .map(|(index, second)| (index, second, values[index]))
+            .collect();
+        let spec = if once { || careful(true) } else { || careful(false) };
+        prop_assert_eq!(judge(spec, &samples, &[10; 32]).verdict, Verdict::Inconclusive);
     }
 
     #[test]
