@@ -19,7 +19,8 @@ impl GateSpec {
     /// where they leave a band between; `histogram_quantile` becomes a quantile check; a rate that has to be reached
     /// becomes a volume check; an `increase` that must not be exceeded a count; a ratio divided by, or less, another one a
     /// comparison. What has no events behind it, or none that can be told from its form, becomes a value check: its conditions
-    /// judge every answer as Argo would, but silence and NaN never pass, and a mean needs 30 requests. `interval` is the time between looks; the largest `initialDelay` is the warm-up; where
+    /// judge every answer as Argo would, but silence and NaN never pass, and a mean needs 30 requests,
+    /// or `minRequests`. `interval` is the time between looks; the largest `initialDelay` is the warm-up; where
     /// every metric has a `count`, the deadline is over when the last of them would have been measured, or later where counters change
     /// too rarely for it (after the warm-up and two times between their changes);
     /// `consecutiveErrorLimit` bounds failures of the source. Failure and inconclusive limits have no meaning here. Where a metric
@@ -427,6 +428,18 @@ mod tests {
             assert_eq!(once(&metrics, "").unwrap_err().kind(), ErrorKind::Unsupported, "{what}");
         }
         assert!(once(&[(RATIO, "", ""), (RATIO, "", "")], "").unwrap().options.looks_once);
+    }
+
+    #[cfg(feature = "argo")]
+    #[test]
+    fn a_mean_is_judged_with_as_many_requests_as_the_annotation_asks_for() {
+        let mean = [("sum(rate(d_sum[2m])) / sum(rate(d_count[2m]))", "", r#""interval": "10s","#)];
+        for (annotation, wanted) in [("", 30.0), ("minRequests: 500", 500.0), ("minRequests: 5", 5.0)] {
+            let CheckKind::Value(value) = once(&mean, annotation).unwrap().checks.remove(0).kind else {
+                panic!()
+            };
+            assert_eq!(value.least.map(|(_, least)| least), Some(wanted));
+        }
     }
 
     #[cfg(feature = "argo")]

@@ -106,6 +106,7 @@ impl Annotation {
         }
         if let Some(requests) = self.min_requests {
             builder = builder.min_requests(requests);
+            checks.iter_mut().for_each(|check| ask_for(&mut check.kind, requests));
         }
         if let Some(looks) = self.looks {
             builder = builder.looks_once(looks == Looks::Once);
@@ -124,6 +125,15 @@ fn either<T: PartialEq>(option: &str, one: Option<T>, other: Option<T>) -> Resul
             format!("annotation {KEY}: the templates of one gate say different things of {option}"),
         )),
         _ => Ok(one.or(other)),
+    }
+}
+
+/// A mean is judged with so many requests; without being asked for them with thirty.
+fn ask_for(kind: &mut CheckKind, requests: u64) {
+    if let CheckKind::Value(value) = kind
+        && let Some((_, least)) = &mut value.least
+    {
+        *least = requests as f64;
     }
 }
 
