@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 
 use crate::model::{MatchOp, Matcher, Window};
-use crate::source::{SelectRequest, SeriesSet};
+use crate::source::{Item, SelectRequest, SeriesSet};
 
 /// So many values are asked for at once, so that no answer is larger than it has to be.
 const AT_ONCE: usize = 250;
@@ -157,7 +157,12 @@ impl Together {
         let mut sets: HashMap<&str, (usize, SeriesSet)> =
             values.map(|(number, value)| (&**value, (number, SeriesSet::default()))).collect();
         for item in all.items {
-            let value = item.labels().label(name).map(|label| label.value.clone());
+            // A family would make the labels of its buckets, of which those that may differ are no other.
+            let labels = match &item {
+                Item::Family(family) => family.shared_labels(),
+                Item::Series(series) => series.labels(),
+            };
+            let value = labels.label(name).map(|label| label.value.clone());
             if let Some((_, set)) = value.and_then(|value| sets.get_mut(&*value)) {
                 set.items.push(item);
             }
