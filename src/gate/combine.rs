@@ -1,7 +1,7 @@
 //! From the outcomes of all checks and the health of the targets to the verdict: total, pure, deterministic.
 
 use super::evidence::{Health, HealthState};
-use super::judge::Said;
+use super::judge::{Judged, Said};
 use super::reason::{Finding, Reason, Severity};
 use super::report::CheckReport;
 use super::spec::{CheckKind, CheckSpec, GateSpec};
@@ -124,11 +124,14 @@ fn is_about_volume(spec: &GateSpec, reason: &Reason) -> bool {
 }
 
 fn lacks_traffic(state: &CheckState) -> bool {
-    let own = state.judged.iter().filter(|judged| !judged.said.is_empty());
-    let mut findings =
-        own.chain(state.elements.deciding()).flat_map(|judged| &judged.said).map(Said::finding);
-    findings
-        .any(|finding| matches!(finding, Some(Finding::NoTraffic { .. } | Finding::NotEnoughRequests { .. })))
+    let Some(judged) = &state.judged else { return false };
+    let lacks = |judged: &Judged| {
+        judged.said.iter().map(Said::finding).any(|finding| {
+            matches!(finding, Some(Finding::NoTraffic { .. } | Finding::NotEnoughRequests { .. }))
+        })
+    };
+    // The elements say why only where the check says nothing itself: what they came to may be of an earlier look.
+    if judged.said.is_empty() { state.elements.deciding().any(lacks) } else { lacks(judged) }
 }
 
 fn rank(verdict: Verdict, severity: Severity) -> u8 {

@@ -120,3 +120,28 @@ fn too_little_traffic_fails_at_the_end_where_that_is_asked_for() {
     // Whoever ended a gate after a few seconds was told that the canary had failed for lack of traffic.
     assert_eq!(at(true, Some(End::Terminated)), Inconclusive);
 }
+
+#[test]
+fn what_the_elements_came_to_before_the_source_failed_is_no_lack_of_traffic() {
+    use crate::gate::fixture::Fixture;
+    use crate::gate::run::Gate;
+    let labels = [("__name__", "all_total"), ("pod", "a"), ("instance", "i"), ("job", "j")];
+    let idle = Fixture::default().series(&labels, (990..1_600).step_by(10).map(|time| (time, 5.0)));
+    for (by, broken, wanted) in [
+        (true, false, Verdict::Fail),
+        (true, true, Verdict::Inconclusive),
+        (false, true, Verdict::Inconclusive),
+    ] {
+        let check = Check::volume("traffic", "all_total").at_least(1.0);
+        let check = if by { check.by(["pod"]) } else { check };
+        let spec = GateSpec::builder("g").check(check).deadline_ms(120_000).low_traffic_fails(true);
+        let mut gate = Gate::new(spec.health(false).build().unwrap());
+        gate.start(Timestamp::from_secs(1_000));
+        while let Some(due) = gate.next_due() {
+            let last = due == Timestamp::from_secs(1_120);
+            let source = if broken && last { idle.clone().broken() } else { idle.clone() };
+            gate.tick(due, &source).unwrap();
+        }
+        assert_eq!(gate.report().verdict, wanted, "{}", gate.report());
+    }
+}

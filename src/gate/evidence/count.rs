@@ -1,6 +1,6 @@
 //! Events of the newest stretch of time.
 
-use super::increase::{Births, count};
+use super::increase::{Births, Fallen, count};
 use super::series::load;
 use super::{Observation, Span, Tally, labels_of, not_floats, traffic_obstacle};
 use crate::error::Result;
@@ -22,7 +22,8 @@ pub(super) fn observe_count(
     *tally = Tally { invalid: tally.invalid.take(), ..Tally::default() };
     tally.reach_back(&loaded, after);
     let mut births = Births::new(source, span.origin, span.now);
-    let counted = count(&loaded, &loaded.series, span.now, &[], &mut births)?;
+    let fallen = Fallen::of(&loaded.series);
+    let counted = count(&loaded, &loaded.series, span.now, &[], (&fallen, &mut births))?;
     (tally.fewest, tally.most) = (counted.amount, counted.amount);
     tally.note(&counted);
     let mut observation = Observation {

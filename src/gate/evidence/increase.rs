@@ -243,35 +243,62 @@ impl Counted {
     }
 }
 
-/// By target, the scrapes at which some counter visibly started again.
-fn fallen<'a>(series: impl Iterator<Item = &'a LoadedSeries>) -> BTreeMap<Option<&'a str>, BTreeSet<i64>> {
-    let mut fallen: BTreeMap<Option<&str>, BTreeSet<i64>> = BTreeMap::new();
-    for one in series {
-        for time in resets(one) {
-            fallen.entry(one.labels.get("instance")).or_default().insert(time);
-        }
-    }
-    fallen
+/// The scrapes at which some counter visibly started again, by what starts again with it.
+#[derive(Debug, Default)]
+pub(crate) struct Fallen<'a> {
+    /// By target: there all have, if its process was a new one.
+    targets: BTreeMap<Option<&'a str>, BTreeSet<i64>>,
+    /// By classic histogram: that is one thing, and all of its buckets have.
+    histograms: BTreeMap<Labels, BTreeSet<i64>>,
 }
 
-/// Counts everything that was loaded, up to `until`.
+impl<'a> Fallen<'a> {
+    pub(crate) fn of(series: impl IntoIterator<Item = &'a LoadedSeries>) -> Self {
+        let mut fallen = Self::default();
+        for one in series {
+            for time in resets(one) {
+                fallen.targets.entry(one.labels.get("instance")).or_default().insert(time);
+                if let Some(histogram) = histogram_of(&one.labels) {
+                    fallen.histograms.entry(histogram).or_default().insert(time);
+                }
+            }
+        }
+        fallen
+    }
+
+    /// Those at which this counter started again.
+    fn restarts(&self, labels: &Labels, births: &mut Births<'_>) -> Result<BTreeSet<i64>> {
+        let mut restarts = match self.targets.get(&labels.get("instance")) {
+            Some(fallen) => births.restarts(labels, fallen)?,
+            None => BTreeSet::new(),
+        };
+        if !self.histograms.is_empty()
+            && let Some(own) = histogram_of(labels).and_then(|histogram| self.histograms.get(&histogram))
+        {
+            restarts.extend(own);
+        }
+        Ok(restarts)
+    }
+}
+
+/// The labels of the classic histogram of which this is a bucket.
+fn histogram_of(labels: &Labels) -> Option<Labels> {
+    labels.get("le").map(|_| labels.filtered(|label| &*label.name != "le"))
+}
+
+/// Counts everything that was loaded, up to `until`. `fallen` is what is known of everything that is counted together.
 pub(crate) fn count(
     loaded: &Loaded,
     siblings: &[LoadedSeries],
     until: Timestamp,
     classifying: &[&str],
-    births: &mut Births<'_>,
+    (fallen, births): (&Fallen<'_>, &mut Births<'_>),
 ) -> Result<Counted> {
     let mut counted = Counted::default();
-    let fallen = fallen(loaded.series.iter().chain(siblings));
-    let none = BTreeSet::new();
     // What counts observations is no counter of requests.
     for series in loaded.series.iter().filter(|series| series.histograms.is_empty()) {
         let counts_first = births.counts_first(series, siblings, classifying)?;
-        let restarts = match fallen.get(&series.labels.get("instance")) {
-            Some(fallen) => births.restarts(&series.labels, fallen)?,
-            None => none.clone(),
-        };
+        let restarts = fallen.restarts(&series.labels, births)?;
         counted.add(&increase(series, until, counts_first, &restarts));
     }
     Ok(counted)

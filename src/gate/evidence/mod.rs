@@ -15,7 +15,7 @@ pub(crate) use self::traces::{TRACE_ID, traces};
 pub(crate) use self::value::{Answer, Values};
 
 pub(crate) use self::health::{Health, HealthState, observe_health};
-use self::increase::{Births, Counted, count};
+use self::increase::{Births, Counted, Fallen, count};
 use self::series::{Loaded, load};
 pub(crate) use self::targets::Targets;
 use super::explain;
@@ -275,7 +275,8 @@ fn observe_volume(
     tally.reach_back(&loaded, span.origin);
     let until = settled(span, &loaded);
     let mut births = Births::new(source, span.origin, span.now);
-    let counted = count(&loaded, &loaded.series, until, &[], &mut births)?;
+    let fallen = Fallen::of(&loaded.series);
+    let counted = count(&loaded, &loaded.series, until, &[], (&fallen, &mut births))?;
     tally.trials += counted.amount;
     tally.note(&counted);
     let obstacle = not_floats(requests, &loaded).or(traffic_obstacle(requests, &loaded, span, source)?);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::increase::{Births, count};
+use super::increase::{Births, Fallen, count};
 use super::series::{Loaded, load, select};
 use super::{Observation, Pace, Span, Tally, labels_of, not_floats, settled_by, traffic_obstacle};
 use crate::error::Result;
@@ -45,14 +45,17 @@ impl<'a> LoadedShare<'a> {
             terms().flat_map(|((_, events), _)| extra_matchers(events, trials)).collect();
         let classifying: Vec<&str> = classifying.into_iter().collect();
         let mut births = Births::new(source, span.origin, span.now);
-        let all = count(&self.trials, &self.trials.series, until, &classifying, &mut births)?;
+        // Where an event's counter has started again the requests' may have too, also where it has grown past its old value.
+        let fallen =
+            Fallen::of(std::iter::once(&self.trials).chain(&self.events).flat_map(|one| &one.series));
+        let all = count(&self.trials, &self.trials.series, until, &classifying, (&fallen, &mut births))?;
         tally.note(&all);
         let mut events_counted = 0.0;
         for ((weight, events), loaded) in terms() {
             tally.reach_back(loaded, span.origin);
             // The siblings of an event's series are those of the requests: the same requests without the event.
             let extra = extra_matchers(events, trials);
-            let counted = count(loaded, &self.trials.series, until, &extra, &mut births)?;
+            let counted = count(loaded, &self.trials.series, until, &extra, (&fallen, &mut births))?;
             events_counted += weight * counted.amount;
             if tally.invalid.is_none() {
                 tally.invalid = counted.invalid.map(|value| value.to_string());

@@ -437,3 +437,30 @@ fn an_apdex_score_counts_half_of_what_is_tolerated() {
     let (_, missing) = seen(Check::apdex("a", "t_bucket{pod=\"a\"}", 0.7).above(0.9), &source);
     assert!(missing.obstacle.is_some());
 }
+
+#[test]
+fn where_one_bucket_falls_an_apdex_score_counts_the_whole_histogram_anew() {
+    let bucket = |le: &'static str| {
+        [("__name__", "t_bucket"), ("pod", "a"), ("instance", "i"), ("job", "j"), ("le", le)]
+    };
+    // A hundred satisfied requests; then a new process with fifty of them among 150, of which a hundred are frustrated.
+    let source = [("0.5", 50.0), ("2", 50.0), ("+Inf", 150.0)]
+        .into_iter()
+        .fold(Fixture::default(), |source, (le, after)| {
+            source.series(&bucket(le), [(990, 100.0), (1_010, after), (1_090, after)])
+        });
+    let (tally, _) = seen(Check::apdex("a", "t_bucket{pod=\"a\"}", 0.5).above(0.9), &source);
+    assert_eq!((tally.most, tally.trials), (100.0, 150.0));
+}
+
+#[test]
+fn where_good_requests_start_again_with_their_process_all_requests_do() {
+    let labels = |name: &'static str| [("__name__", name), ("pod", "a"), ("instance", "i"), ("job", "j")];
+    let source = Fixture::default()
+        .series(&labels("all_total"), [(990, 100.0), (1_010, 150.0), (1_090, 150.0)])
+        .series(&labels("good_total"), [(990, 100.0), (1_010, 50.0), (1_090, 50.0)])
+        .series(&labels("process_start_time_seconds"), [(990, 900.0), (1_010, 1_005.0), (1_090, 1_005.0)]);
+    let check = Check::ratio("r", "good_total", "all_total").above(0.9);
+    let (tally, _) = seen(check, &source);
+    assert_eq!((tally.most, tally.trials), (100.0, 150.0));
+}

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::increase::{Births, count};
+use super::increase::{Births, Fallen, count};
 use super::series::{Loaded, load};
 use super::{Observation, Span, Tally, labels_of, traffic_obstacle};
 use crate::error::{ErrorKind, Result};
@@ -77,7 +77,8 @@ pub(super) fn observe_value(
         let counters = load(source, requests, span.after, span.now)?;
         tally.reach_back(&counters, span.origin);
         let mut births = Births::new(source, span.origin, span.now);
-        let counted = count(&counters, &counters.series, span.now, &[], &mut births)?;
+        let fallen = Fallen::of(&counters.series);
+        let counted = count(&counters, &counters.series, span.now, &[], (&fallen, &mut births))?;
         tally.trials += counted.amount;
         tally.note(&counted);
     }

@@ -1,6 +1,6 @@
 //! Observations above a threshold, counted from native histograms.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::super::increase::{Births, Counted, Increase, is_count, restarted_between};
@@ -9,6 +9,7 @@ use super::super::{Observation, Pace, Span, Tally, labels_of, settled, traffic_o
 use crate::error::Result;
 use crate::gate::reason::Finding;
 use crate::gate::spec::Selector;
+use crate::model::histogram::IncompatibleSchemas;
 use crate::model::{CounterResetHint, NativeHistogram, Timestamp};
 use crate::source::Source;
 
@@ -23,10 +24,18 @@ struct Above {
 impl Above {
     /// Those of one histogram. What is in no bucket, as NaN, may lie anywhere.
     fn of(histogram: &NativeHistogram, limit: f64) -> Self {
-        let buckets = || histogram.all_buckets();
-        let below: f64 = buckets().filter(|bucket| bucket.upper <= limit).map(|bucket| bucket.count).sum();
-        let above = buckets().filter(|bucket| bucket.lower >= limit).map(|bucket| bucket.count).sum();
-        Self { fewest: above, most: histogram.count - below, all: histogram.count }
+        let (mut below, mut above, mut held) = (0.0, 0.0, 0.0);
+        for bucket in histogram.all_buckets() {
+            held += bucket.count;
+            if bucket.upper <= limit {
+                below += bucket.count;
+            } else if bucket.lower >= limit {
+                above += bucket.count;
+            }
+        }
+        // What was in no bucket can only become less where something is wrong.
+        let all = histogram.count.max(held);
+        Self { fewest: above, most: (all - below).max(above), all }
     }
 
     fn add(&mut self, other: Self) {
@@ -52,9 +61,18 @@ pub(super) fn observe(
     let mut counted = Counted::default();
     let mut above = Above::default();
     let mut problem = loaded.floats.then_some("floats stand beside its native histograms");
+    // By target: where its process was a new one all of its histograms started again, also those that have grown since.
+    let mut fallen: BTreeMap<Option<&str>, BTreeSet<i64>> = BTreeMap::new();
     for series in &loaded.series {
-        let fallen: BTreeSet<i64> = falls(series).collect();
-        let restarts = if fallen.is_empty() { fallen } else { births.restarts(&series.labels, &fallen)? };
+        for time in falls(series) {
+            fallen.entry(series.labels.get("instance")).or_default().insert(time);
+        }
+    }
+    for series in &loaded.series {
+        let restarts = match fallen.get(&series.labels.get("instance")) {
+            Some(fallen) => births.restarts(&series.labels, fallen)?,
+            None => BTreeSet::new(),
+        };
         let counts_first = births.counts_first(series, &loaded.series, &[])?;
         match increase(series, limit, until, counts_first, &restarts) {
             Ok((own, one)) => {
@@ -101,7 +119,57 @@ fn is_reset(before: &NativeHistogram, histogram: &NativeHistogram) -> bool {
     histogram.count < before.count || histogram.is_reset(before)
 }
 
-/// What was observed up to `until`.
+/// What keeps a histogram from being counted.
+enum Unusable {
+    /// A number that no counter can have.
+    Number(f64),
+    /// Why it counts nothing.
+    Kind(&'static str),
+}
+
+/// Whether a histogram can be that of a counter.
+fn usable(histogram: &NativeHistogram) -> std::result::Result<(), Unusable> {
+    if histogram.hint == CounterResetHint::Gauge {
+        return Err(Unusable::Kind("its native histograms are gauges, which count nothing"));
+    }
+    let counts = histogram.all_buckets().map(|bucket| bucket.count);
+    let mut numbers = counts.chain([histogram.count, histogram.zero_count]);
+    if let Some(invalid) = numbers.find(|count| !is_count(*count)) {
+        return Err(Unusable::Number(invalid));
+    }
+    let held: f64 = histogram.all_buckets().map(|bucket| bucket.count).sum();
+    if held - histogram.count > histogram.count * ROUNDING {
+        return Err(Unusable::Kind(
+            "its native histograms hold more observations in their buckets than in all",
+        ));
+    }
+    Ok(())
+}
+
+/// What sums of counts may be off by, as part of them.
+const ROUNDING: f64 = 1e-9;
+
+/// What `histogram` has beyond `before`; none where something has become less, whatever its hint says: one that was made for another
+/// neighbour, which is missing, says nothing of this one.
+///
+/// # Errors
+///
+/// If their buckets have nothing in common.
+fn added(
+    before: &NativeHistogram,
+    histogram: &NativeHistogram,
+) -> std::result::Result<Option<NativeHistogram>, IncompatibleSchemas> {
+    let mut added = NativeHistogram::clone(histogram);
+    added.subtract(before)?;
+    let least = -ROUNDING * histogram.count;
+    let fell = added.count < least
+        || added.zero_count < least
+        || added.all_buckets().any(|bucket| bucket.count < least);
+    Ok((!fell).then_some(added))
+}
+
+/// What was observed up to `until`. A histogram before the evidence that cannot be counted is none: counting begins with the first that
+/// can.
 ///
 /// # Errors
 ///
@@ -115,45 +183,49 @@ fn increase(
 ) -> std::result::Result<(Above, Increase), &'static str> {
     let mut above = Above::default();
     let mut found = Increase::default();
-    let start_of =
-        |time: i64| series.points.iter().find(|point| point.time == time).map_or(0, |point| point.start);
+    let start_of = |time: i64| {
+        let found = series.points.binary_search_by_key(&time, |point| point.time).ok();
+        found.and_then(|index| series.points.get(index)).map_or(0, |point| point.start)
+    };
     let is_new = |time: i64| series.points.first().is_some_and(|first| first.time <= time);
     let mut previous: Option<&(i64, Arc<NativeHistogram>)> = None;
     for sample in series.histograms.iter().take_while(|(time, _)| *time <= until.as_millis()) {
         let (time, histogram) = sample;
-        if histogram.hint == CounterResetHint::Gauge {
-            return Err("its native histograms are gauges, which count nothing");
-        }
-        let counts = histogram.all_buckets().map(|bucket| bucket.count);
-        if let Some(invalid) = counts.chain([histogram.count]).find(|count| !is_count(*count)) {
-            found.invalid = Some(invalid);
-            continue;
-        }
-        let before = previous.replace(sample);
+        let usable = usable(histogram);
         if !is_new(*time) {
             // Up to here it is counted already.
+            previous = usable.is_ok().then_some(sample);
             continue;
         }
-        let own = match before {
+        match usable {
+            Ok(()) => {}
+            Err(Unusable::Number(number)) => {
+                found.invalid = Some(number);
+                continue;
+            }
+            Err(Unusable::Kind(problem)) => return Err(problem),
+        }
+        let own = match previous.replace(sample) {
             None if counts_first => {
                 found.born = Some(histogram.count);
                 Above::of(histogram, limit)
             }
             None => Above::default(),
-            Some((earlier, before))
-                if is_reset(before, histogram)
-                    || (start_of(*time) != 0 && start_of(*time) > *earlier)
-                    || restarted_between(restarts, *earlier, *time) =>
-            {
-                found.resets = found.resets.saturating_add(1);
-                Above::of(histogram, limit)
-            }
-            Some((_, before)) => {
-                let mut added = NativeHistogram::clone(histogram);
-                if added.subtract(before).is_err() {
-                    return Err("its native histograms have changed the kind of their buckets");
+            Some((earlier, before)) => {
+                let restarted = is_reset(before, histogram)
+                    || start_of(*time) > *earlier && start_of(*time) != 0
+                    || restarted_between(restarts, *earlier, *time);
+                let added = if restarted { Ok(None) } else { added(before, histogram) };
+                match added {
+                    Ok(Some(added)) => Above::of(&added, limit),
+                    Ok(None) => {
+                        found.resets = found.resets.saturating_add(1);
+                        Above::of(histogram, limit)
+                    }
+                    Err(IncompatibleSchemas) => {
+                        return Err("its native histograms have changed the kind of their buckets");
+                    }
                 }
-                Above::of(&added, limit)
             }
         };
         found.amount += own.all;
@@ -299,7 +371,119 @@ mod tests {
         assert_eq!(verdict(&silent, 1.0).verdict, Verdict::Inconclusive);
     }
 
+    #[test]
+    fn a_hint_that_contradicts_the_counts_is_not_believed() {
+        // A fresh process of which the scrape before is missing: more in all, fewer above.
+        let before = histogram([0.0, 90.0, 0.0, 10.0, 0.0, 0.0]);
+        let after = NativeHistogram {
+            hint: CounterResetHint::NotReset,
+            ..histogram([0.0, 200.0, 0.0, 4.0, 0.0, 0.0])
+        };
+        let source = Fixture::default().native(&LABELS, [(990, before), (1_010, after)]);
+        let (tally, _) = after_look(&source);
+        assert_eq!((tally.fewest, tally.most, tally.trials, tally.resets), (4.0, 4.0, 204.0, 1));
+    }
+
+    fn after_look(source: &Fixture) -> (Tally, Observation) {
+        after(source, 1.0, &[1_030])
+    }
+
+    #[test]
+    fn a_new_process_starts_all_of_its_histograms_again() {
+        let of = |path| [LABELS[0], LABELS[1], LABELS[2], ("path", path)];
+        let good = |count: f64| histogram([0.0, count, 0.0, 0.0, 0.0, 0.0]);
+        let bad = |count: f64| histogram([0.0, 0.0, 0.0, count, 0.0, 0.0]);
+        let start = [(980, 900.0), (1_000, 900.0), (1_010, 1_005.0)];
+        let source = Fixture::default()
+            .native(&of("a"), [(990, good(50.0)), (1_010, good(7.0))])
+            .native(&of("b"), [(990, bad(5.0)), (1_010, bad(6.0))])
+            .series(&[("__name__", "process_start_time_seconds"), ("instance", "i"), ("job", "j")], start);
+        let (tally, _) = after_look(&source);
+        assert_eq!((tally.most, tally.trials, tally.resets), (6.0, 13.0, 2));
+    }
+
+    #[test]
+    fn what_was_before_the_evidence_does_not_spoil_it() {
+        let gauge = NativeHistogram { hint: CounterResetHint::Gauge, ..histogram([1.0; 6]) };
+        for odd in [gauge, histogram([0.0, 5.0, -1.0, 0.0, 0.0, 0.0])] {
+            let later = [(1_010, histogram([9.0; 6])), (1_020, histogram([9.0, 9.0, 9.0, 9.0, 9.0, 10.0]))];
+            let source = Fixture::default().native(&LABELS, [(990, odd)].into_iter().chain(later));
+            let (tally, observation) = after_look(&source);
+            assert_eq!((tally.most, tally.trials, tally.invalid), (1.0, 1.0, None));
+            assert!(observation.obstacle.is_none(), "{observation:?}");
+        }
+    }
+
+    #[test]
+    fn buckets_that_hold_more_than_all_are_not_judged() {
+        let torn = NativeHistogram { count: 5.0, ..histogram([0.0, 10.0, 0.0, 3.0, 0.0, 0.0]) };
+        let source = Fixture::default().native(&LABELS, [(990, histogram([0.0; 6])), (1_010, torn)]);
+        let (_, observation) = after_look(&source);
+        assert!(observation.obstacle.is_some_and(|found| found.to_string().contains("more observations")));
+    }
+
+    #[test]
+    fn nothing_is_above_and_below_a_limit() {
+        let zeros = NativeHistogram { zero_count: 3.0, count: 3.0, ..NativeHistogram::default() };
+        let wide = NativeHistogram { zero_threshold: 4.0, ..histogram([0.0, 0.0, 0.0, 7.0, 0.0, 0.0]) };
+        for (histogram, limit) in [(zeros, 0.0), (wide, 3.0)] {
+            let above = Above::of(&histogram, limit);
+            assert_eq!((above.fewest, above.most, above.all), (0.0, 0.0, histogram.count), "{histogram:?}");
+        }
+    }
+
     proptest! {
+        /// Whatever is scraped, and however it is laid out, nothing is lost between the counts.
+        #[test]
+        fn any_histograms_are_counted_without_a_panic(
+            scrapes in proptest::collection::vec(
+                (
+                    prop_oneof![-4..9_i32, Just(-53), Just(i32::MIN), Just(i32::MAX), Just(52)],
+                    prop_oneof![Just(0.0), 0.0..9.0_f64, Just(f64::NAN), Just(f64::INFINITY), Just(1e308)],
+                    proptest::collection::vec((any::<i32>(), 0..4_u32), 0..4),
+                    proptest::collection::vec(
+                        prop_oneof![8 => 0.0..9.0_f64, 1 => Just(1e308), 1 => Just(f64::NAN), 1 => -3.0..0.0_f64],
+                        0..8,
+                    ),
+                    prop_oneof![3 => Just(None), 1 => (0.0..90.0_f64).prop_map(Some)],
+                    0..4_u8,
+                ),
+                1..8,
+            ),
+            limit in prop_oneof![Just(0.0), Just(1.0), -9.0..9.0_f64, Just(1e300)],
+        ) {
+            let samples: Vec<_> = scrapes
+                .into_iter()
+                .zip((985..).step_by(10))
+                .map(|((schema, zero_threshold, spans, counts, count, hint), second)| {
+                    let hints = [
+                        CounterResetHint::Unknown,
+                        CounterResetHint::Reset,
+                        CounterResetHint::NotReset,
+                        CounterResetHint::Gauge,
+                    ];
+                    let sample = NativeHistogram {
+                        schema,
+                        zero_threshold,
+                        count: count.unwrap_or_else(|| counts.iter().sum()),
+                        hint: hints[usize::from(hint)],
+                        positive_spans: spans.iter().map(|(offset, length)| Buckets { offset: *offset, length: *length }).collect(),
+                        positive_buckets: counts.clone(),
+                        negative_spans: vec![Buckets { offset: 1, length: 1 }],
+                        negative_buckets: vec![0.0],
+                        custom_values: if schema == -53 { vec![0.5, 1.0, 4.0] } else { Vec::new() },
+                        ..NativeHistogram::default()
+                    };
+                    (second, sample)
+                })
+                .collect();
+            let (tally, observation) = after(&Fixture::default().native(&LABELS, samples), limit, &[1_020, 1_060]);
+            if tally.invalid.is_none() && observation.obstacle.is_none() {
+                prop_assert!(0.0 <= tally.fewest && tally.fewest <= tally.most, "{tally:?}");
+                prop_assert!(tally.most <= tally.trials * (1.0 + ROUNDING), "{tally:?}");
+            }
+        }
+
         /// Counts of adjacent spans add up, whatever was scraped and whenever one looks.
         #[test]
         fn looks_in_between_change_no_count(

@@ -23,7 +23,8 @@ fn count_selector(
     until: Timestamp,
 ) -> Result<Counted> {
     let loaded = load(source, selector, after, until)?;
-    count(&loaded, &loaded.series, until, &[], &mut Births::new(source, origin, until))
+    let fallen = Fallen::of(&loaded.series);
+    count(&loaded, &loaded.series, until, &[], (&fallen, &mut Births::new(source, origin, until)))
 }
 
 fn counted(fixture: &Fixture, origin: i64, after: i64, until: i64) -> Counted {
@@ -162,9 +163,10 @@ fn a_new_series_beside_an_older_one_of_another_class_counts_in_full() {
         .series(&[("__name__", "c"), ("code", "500")], [(20, 3.0), (30, 3.0)]);
     let loaded = load(&fixture, &selector("c"), at(10), at(30)).unwrap();
     let mut births = Births::new(&fixture, at(10), at(30));
-    let with = count(&loaded, &loaded.series, at(30), &["code"], &mut births).unwrap();
+    let fallen = Fallen::of(&loaded.series);
+    let with = count(&loaded, &loaded.series, at(30), &["code"], (&fallen, &mut births)).unwrap();
     assert_eq!(with.amount, 4.0);
-    let without = count(&loaded, &loaded.series, at(30), &[], &mut births).unwrap();
+    let without = count(&loaded, &loaded.series, at(30), &[], (&fallen, &mut births)).unwrap();
     assert_eq!(without.amount, 1.0);
 }
 
