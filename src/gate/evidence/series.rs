@@ -74,7 +74,7 @@ pub(crate) fn select_between(
     for series in select(source, selector, until)? {
         buffer.clear();
         series.read(Window::new(after, until), &mut buffer)?;
-        if !buffer.histograms.is_empty() || buffer.values.iter().any(|value| !is_stale(*value)) {
+        if histograms_of(&buffer).next().is_some() || buffer.values.iter().any(|value| !is_stale(*value)) {
             found.push(series.labels().clone());
         }
     }

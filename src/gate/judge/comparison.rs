@@ -5,9 +5,9 @@ use crate::gate::evidence::Tally;
 use crate::gate::reason::{BesideBaseline, Finding};
 use crate::gate::report::{Evidence, Interval};
 use crate::gate::spec::{CheckKind, ComparisonLimit};
-use crate::gate::stats::binomial::{clopper_pearson, is_above, is_below};
+use crate::gate::stats::binomial::clopper_pearson;
 use crate::gate::stats::change::Limit;
-use crate::gate::stats::comparison::{Mixture, Pair, difference_bounds, ratio_bounds, share_at};
+use crate::gate::stats::comparison::{Mixture, Pair, difference_bounds, ratio_bounds};
 use crate::gate::stats::dispersion::{Dispersion, Scatter};
 use crate::gate::stats::sequential::confidence_sequence;
 use crate::gate::verdict::Verdict;
@@ -15,10 +15,10 @@ use crate::gate::verdict::Verdict;
 /// At any look by a factor: the mixture over alternatives on either side. By a difference: two confidence sequences, each at
 /// half of α, of which the ends that are nearest must, or the ends that are farthest do not, differ by more than is allowed.
 ///
-/// At one look by a factor: of all bad requests, how many are the canary's (exact). By a difference: as above with exact bounds.
+/// At one look by a factor: of all bad requests, how many are the canary's, by the split of each span. By a difference: as above with
+/// exact bounds.
 fn tested(tally: &Tally, limit: ComparisonLimit, worth: f64, rules: Rules) -> (bool, bool) {
     let counts = counts(tally).over(worth);
-    let all = counts.events + counts.baseline_events;
     match (limit, rules.deciding) {
         (_, Deciding::Once { .. }) => (false, false),
         (ComparisonLimit::Factor { .. }, Deciding::Any) => {
@@ -29,10 +29,10 @@ fn tested(tally: &Tally, limit: ComparisonLimit, worth: f64, rules: Rules) -> (b
                 ln(Mixture::ln_e_fail) >= libm::log(1.0 / rules.fail),
             )
         }
-        (ComparisonLimit::Factor { pass, fail }, Deciding::Now) => (
-            share_at(counts, pass).is_some_and(|share| is_below(counts.events, all, share, rules.pass)),
-            share_at(counts, fail).is_some_and(|share| is_above(counts.events, all, share, rules.fail)),
-        ),
+        (ComparisonLimit::Factor { .. }, Deciding::Now) => {
+            let alphas = (rules.pass, rules.fail);
+            tally.mixture.as_deref().map_or((false, false), |all| all.in_one_look(worth, alphas))
+        }
         (ComparisonLimit::Difference { pass, fail }, deciding) => {
             let bounds = if deciding == Deciding::Any { confidence_sequence } else { clopper_pearson };
             let (_, most) = difference(counts, rules.pass, bounds);

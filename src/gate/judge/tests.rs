@@ -448,7 +448,7 @@ fn one_look_decides_by_exact_bounds_and_no_other_does() {
 fn one_look_compares_by_the_share_of_all_bad_requests() {
     let pair = |name: &str| (format!("bad_{name}"), format!("all_{name}"));
     let verdict = |check: &CheckSpec, events, trials, baseline| {
-        let tally = Tally { baseline, ..tally(events, events, trials) };
+        let tally = beside(Some(1.5), (events, trials), baseline);
         let rules = Rules { deciding: Deciding::Now, ..RULES };
         judge(check, &tally, &seen(100), Timestamp::from_secs(0), &mut Decision::default(), rules).verdict
     };
@@ -458,6 +458,18 @@ fn one_look_compares_by_the_share_of_all_bad_requests() {
     assert_eq!(verdict(&factor, 5.0, 100.0, (5.0, 100.0)), Verdict::Inconclusive);
     assert_eq!(verdict(&factor, 0.0, 900.0, (20.0, 900.0)), Verdict::Pass);
     assert_eq!(verdict(&factor, 0.0, 900.0, (0.0, 900.0)), Verdict::Inconclusive);
+    // Twice as many of the canary's fail, first and last; in all they seem to be as many.
+    let mut all = beside(Some(1.5), (120.0, 5_100.0), (140.0, 5_900.0));
+    let mut mixture = Mixture::default();
+    for (canary, baseline) in [((20.0, 100.0), (90.0, 900.0)), ((100.0, 5_000.0), (50.0, 5_000.0))] {
+        let (events, trials) = canary;
+        let (baseline_events, baseline_trials) = baseline;
+        mixture.add(Pair { events, trials, baseline_events, baseline_trials }, 1.5, 1.5);
+    }
+    all.mixture = Some(Box::new(mixture));
+    let rules = Rules { deciding: Deciding::Now, ..RULES };
+    let report = judge(&factor, &all, &seen(100), Timestamp::from_secs(0), &mut Decision::default(), rules);
+    assert_ne!(report.verdict, Verdict::Pass, "{report}");
     let difference = spec(Check::comparison("c", pair("a"), pair("b")).within_difference(0.02));
     assert_eq!(verdict(&difference, 10.0, 5_000.0, (10.0, 5_000.0)), Verdict::Pass);
     assert_eq!(verdict(&difference, 400.0, 5_000.0, (10.0, 5_000.0)), Verdict::Fail);

@@ -131,7 +131,8 @@ impl Check {
 
     /// The share of bad requests of the canary beside that of the baseline, each as a selector of errors and one of requests,
     /// with [`within_factor`](Self::within_factor) or [`within_difference`](Self::within_difference). The split of the traffic
-    /// may change while the gate runs.
+    /// may change while the gate runs: by a factor each span is held against its own split. By a difference the shares over all the time
+    /// are compared, which tells less where the split and everybody's errors change together.
     pub fn comparison<T: Into<String>>(name: impl Into<String>, canary: (T, T), baseline: (T, T)) -> Self {
         let texts = |(events, trials): (T, T)| (events.into(), trials.into());
         Self::new(name.into(), Subject::Comparison { canary: texts(canary), baseline: texts(baseline) })

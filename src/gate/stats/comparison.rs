@@ -6,7 +6,7 @@
 //! the other side: for events of a Poisson process exactly, for those among a number of requests on the safe side. So it
 //! reaches 1/α with probability at most α, however often one looks (Ville 1939).
 
-use super::binomial::{clopper_pearson, wilson};
+use super::binomial::{clopper_pearson, is_above, is_below, wilson};
 
 /// Alternatives on either side of the limit, from 1.2 times to 20 times it.
 const GRID: usize = 16;
@@ -88,6 +88,21 @@ pub(crate) struct Mixture {
     fail: [f64; GRID],
     /// What was counted since both sides last had requests. The ends of spans depend on requests alone, not on events.
     pending: Pair,
+    once: Once,
+}
+
+/// What one look tests: of all events how many are the canary's.
+///
+/// Each event falls on the canary with the probability q of its own span, so the canary's are a sum of coins that differ. The tails of
+/// such a sum are no heavier than those of as many coins that are all alike and have the same mean (Hoeffding 1956), from one event
+/// beside the mean on; sums over all spans alone would take a canary for good that got most of its traffic while everybody did well.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+struct Once {
+    own: f64,
+    all: f64,
+    /// How many would be the canary's on average at the limit for passing, and at that for failing.
+    expected: (f64, f64),
 }
 
 impl Mixture {
@@ -103,6 +118,11 @@ impl Mixture {
             return;
         }
         self.pending = Pair::default();
+        let all = counts.events + counts.baseline_events;
+        self.once.own += counts.events;
+        self.once.all += all;
+        self.once.expected.0 += share_at(counts, pass).unwrap_or(0.0) * all;
+        self.once.expected.1 += share_at(counts, fail).unwrap_or(1.0) * all;
         for (index, (passing, failing)) in self.pass.iter_mut().zip(&mut self.fail).enumerate() {
             let distance = NEAREST * libm::pow(FARTHEST / NEAREST, index as f64 / (GRID - 1) as f64);
             *passing += gain(counts, pass / distance, pass);
@@ -111,6 +131,17 @@ impl Mixture {
                 *failing += gain(counts, fail * distance, fail);
             }
         }
+    }
+
+    /// Whether one look shows the canary's ratio below the limit for passing, and above that for failing, every count divided by
+    /// `factor`, each wrongly with probability at most the one given.
+    pub(crate) fn in_one_look(&self, factor: f64, (pass, fail): (f64, f64)) -> (bool, bool) {
+        let Once { own, all, expected } = self.once;
+        let (events, trials) = (own / factor, all / factor);
+        (
+            (own <= 0.0 || own + 1.0 <= expected.0) && is_below(events, trials, expected.0 / all, pass),
+            (own >= all || own - 1.0 >= expected.1) && is_above(events, trials, expected.1 / all, fail),
+        )
     }
 
     /// ln of the evidence that the canary's ratio is below the limit, every count divided by `factor`.
@@ -128,7 +159,9 @@ impl Mixture {
 /// k ln(q/q0) + l ln((1-q)/(1-q0)), written so that neither share is rounded to nothing.
 pub(super) fn gain(counts: Pair, theta: f64, limit: f64) -> f64 {
     let Pair { events: k, trials: n, baseline_events: l, baseline_trials: m } = counts;
-    k * libm::log(theta / limit) + (k + l) * libm::log(limit.mul_add(n, m) / theta.mul_add(n, m))
+    let gain = k * libm::log(theta / limit) + (k + l) * libm::log(limit.mul_add(n, m) / theta.mul_add(n, m));
+    // Limits near the largest floats leave them, and tell nothing.
+    if gain.is_finite() { gain } else { 0.0 }
 }
 
 /// ln of the mean of the exponentials of so many parts of each.
@@ -143,7 +176,7 @@ fn mean(logarithms: &[f64; GRID], parts: f64) -> f64 {
 }
 
 /// The share of all events that would fall on the canary if its ratio were `theta` times the baseline's; none without requests.
-pub(crate) fn share_at(counts: Pair, theta: f64) -> Option<f64> {
+fn share_at(counts: Pair, theta: f64) -> Option<f64> {
     let own = theta * counts.trials;
     let share = own / (own + counts.baseline_trials);
     (counts.trials > 0.0 && counts.baseline_trials > 0.0 && share > 0.0 && share < 1.0).then_some(share)
@@ -271,6 +304,46 @@ mod tests {
         assert!(passes >= 350 && fails <= 2, "{passes} {fails}");
         let (passes, fails) = count(0.16);
         assert!(passes <= 2 && fails >= 380, "{passes} {fails}");
+    }
+
+    #[test]
+    fn one_look_holds_its_promise_while_the_split_and_the_errors_of_all_change() {
+        let mut coins = Coins::new(23);
+        let runs = 300;
+        let mut count = |factor: f64| {
+            (0..runs).fold((0, 0), |decided, _| {
+                let mut mixture = Mixture::default();
+                for tick in 0..20 {
+                    // Everybody fails less while the canary gets more.
+                    let progress = f64::from(tick) / 19.0;
+                    let (baseline, trials) = (0.2 - 0.19 * progress, (20.0 + 180.0 * progress).round());
+                    let mut draw = |trials: f64, ratio: f64| {
+                        (0..trials as u32).map(|_| f64::from(u8::from(coins.uniform() < ratio))).sum::<f64>()
+                    };
+                    let (own, other) = (draw(trials, factor * baseline), draw(200.0 - trials, baseline));
+                    mixture.add(pair(own, trials, other, 200.0 - trials), 1.5, 1.5);
+                }
+                let (pass, fail) = mixture.in_one_look(1.0, (0.05, 0.05));
+                (decided.0 + usize::from(pass), decided.1 + usize::from(fail))
+            })
+        };
+        // 5 % and three standard errors.
+        let (passes, fails) = count(1.5);
+        assert!(passes <= 26 && fails <= 26, "{passes} {fails}");
+        let (passes, fails) = count(0.7);
+        assert!(passes >= 290 && fails == 0, "{passes} {fails}");
+        let (passes, fails) = count(3.0);
+        assert!(passes == 0 && fails >= 290, "{passes} {fails}");
+    }
+
+    #[test]
+    fn limits_near_the_largest_floats_leave_numbers() {
+        for limit in [1e307, 1e300, f64::MIN_POSITIVE] {
+            let mut mixture = Mixture::default();
+            mixture.add(pair(5.0, 1e9, 9.0, 1e9), limit, limit);
+            assert!(mixture.pass.iter().chain(&mixture.fail).all(|ln| ln.is_finite()), "{mixture:?}");
+            assert!(!mixture.in_one_look(1.0, (0.05, 0.05)).1 || limit < 1.0);
+        }
     }
 
     /// The first tick that passes, and the first that fails.

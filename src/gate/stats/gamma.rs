@@ -69,7 +69,8 @@ pub(crate) fn chi_squared_quantile(p: f64, degrees: f64) -> f64 {
         let next = if next > 0.0 { next } else { value / 2.0 };
         let step = (next - value).abs();
         value = next;
-        if step <= 1e-13 * value || value.is_nan() {
+        // The steps square: after such a one only rounding is left, which for many degrees never ends.
+        if step <= 1e-9 * value || value.is_nan() {
             break;
         }
     }

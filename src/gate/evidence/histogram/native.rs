@@ -239,13 +239,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::gate::evidence::observe as observe_check;
+    use crate::gate::evidence::{observe as observe_check, select_between};
     use crate::gate::fixture::Fixture;
     use crate::gate::round::Round;
     use crate::gate::run::Gate;
     use crate::gate::spec::{Check, CheckSpec, GateSpec};
     use crate::gate::verdict::Verdict;
-    use crate::model::Span as Buckets;
+    use crate::model::{Span as Buckets, stale_marker};
 
     /// Observations in the buckets that end at 0.25, 0.5, 1, 2, 4 and 8 (schema 0).
     fn histogram(counts: [f64; 6]) -> NativeHistogram {
@@ -412,6 +412,17 @@ mod tests {
             assert_eq!((tally.most, tally.trials, tally.invalid), (1.0, 1.0, None));
             assert!(observation.obstacle.is_none(), "{observation:?}");
         }
+    }
+
+    #[test]
+    fn a_series_that_only_ends_during_the_evidence_has_no_sample_in_it() {
+        let end = NativeHistogram { sum: stale_marker(), ..histogram([0.0; 6]) };
+        let source = Fixture::default().native(&LABELS, [(990, histogram([1.0; 6])), (1_010, end)]);
+        let between = |after| {
+            let (after, until) = (Timestamp::from_secs(after), Timestamp::from_secs(1_100));
+            select_between(&source, check(1.0).traffic(), after, until).unwrap().len()
+        };
+        assert_eq!((between(980), between(1_000)), (1, 0));
     }
 
     #[test]
