@@ -25,7 +25,10 @@ pub(super) struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     pub(super) fn run(rollout: &'a mut Rollout, now: Timestamp) -> Vec<RolloutEvent> {
-        let comes_back = rollout.wanted_set().is_some_and(|set| set.scale_down_at.is_some());
+        // Pods of a version that no gate has let through wait for their end, too: with Argo it is switched to without being asked.
+        let was_let_through = rollout.mode == Mode::Strict || rollout.state.stable == rollout.state.wanted;
+        let comes_back =
+            was_let_through && rollout.wanted_set().is_some_and(|set| set.scale_down_at.is_some());
         let mut pass = Self {
             rollout,
             now,

@@ -417,6 +417,21 @@ fn a_state_that_was_damaged_is_refused_wherever_it_was_kept() {
     assert!(error.contains("it is not what was written: its checksum is "), "{error}");
 }
 
+#[test]
+fn in_native_mode_no_version_is_switched_to_for_its_pods_are_still_there() {
+    let spec = || blue_green(&format!(r#"{{"prePromotionAnalysis": {ONCE}}}"#));
+    for (mode, active) in [(Mode::Native, "v1"), (Mode::Strict, "v2")] {
+        let mut rollout = begun(spec(), mode);
+        assert_eq!(rollout.active(), Some("v1"));
+        for (second, version) in [(1, "v1"), (2, "v2")] {
+            rollout.deploy(at(second), version).unwrap();
+            settle(&mut rollout, second);
+        }
+        // Nothing has judged `v2`. Argo takes it for one that was active a moment ago.
+        assert_eq!(rollout.active(), Some(active), "{mode:?}");
+    }
+}
+
 /// Something that happens to a rollout.
 #[derive(Clone, Debug)]
 enum Happening {
@@ -586,6 +601,13 @@ proptest! {
                     | RolloutCommand::SkipAllSteps,
                 ) => continue,
                 _ => {}
+            }
+            // With Argo a version comes back unasked while its pods are there.
+            let is_known = |version: &u8| {
+                rollout.replica_sets().iter().any(|set| set.version == format!("v{version}"))
+            };
+            if !native && which >= 4 && matches!(happening, Happening::Deploy(version) if is_known(version)) {
+                continue;
             }
             happen(&mut rollout, &mut now, happening).unwrap();
             prop_assert_eq!(rollout.stable(), Some("v1"));
