@@ -2,9 +2,9 @@
 
 mod native;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::increase::{Births, Counted, increase, resets};
+use super::increase::{Births, Counted, Fallen, histogram_of, increase};
 use super::series::{LoadedSeries, load};
 use super::{Observation, Pace, Span, Tally, labels_of, settled, traffic_obstacle};
 use crate::error::Result;
@@ -31,26 +31,18 @@ pub(super) fn observe_quantile(
     tally.reach_back(&loaded, span.origin);
     let until = settled(span, &loaded);
     let mut births = Births::new(source, span.origin, span.now);
-    // A histogram is one thing: where one bucket falls all have started again, also those that grew past it since.
-    let histogram = |series: &LoadedSeries| series.labels.filtered(|label| &*label.name != "le");
-    let mut restarts: BTreeMap<Labels, BTreeSet<i64>> = BTreeMap::new();
-    for series in &loaded.series {
-        for time in resets(series) {
-            restarts.entry(histogram(series)).or_default().insert(time);
-        }
-    }
-    let none = BTreeSet::new();
+    let fallen = Fallen::of(&loaded.series);
     let mut groups: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
     let mut counted = Counted::default();
     let mut problem = None;
     for series in &loaded.series {
-        let Some(bound) = bound_of(series) else {
+        let (Some(bound), Some(labels)) = (bound_of(series), histogram_of(&series.labels)) else {
             problem = Some("a series has no bucket bound in its label `le`");
             continue;
         };
         let counts_first = births.counts_first(series, &loaded.series, &[])?;
-        let labels = histogram(series);
-        let one = increase(series, until, counts_first, restarts.get(&labels).unwrap_or(&none));
+        let restarts = fallen.restarts(&series.labels, &mut births)?;
+        let one = increase(series, until, counts_first, &restarts);
         groups.entry(labels).or_default().push((bound, one.amount));
         // What happened to its counters is told once, by the bucket that holds all.
         if bound == f64::INFINITY {

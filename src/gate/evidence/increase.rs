@@ -63,7 +63,7 @@ pub(super) fn restarted_between(restarts: &BTreeSet<i64>, after: i64, until: i64
 }
 
 /// The scrapes at which this counter visibly started again.
-pub(crate) fn resets(series: &LoadedSeries) -> impl Iterator<Item = i64> + '_ {
+fn resets(series: &LoadedSeries) -> impl Iterator<Item = i64> + '_ {
     let mut previous = series.base.filter(|base| is_count(base.value));
     series.points.iter().filter(|point| is_count(point.value)).filter_map(move |point| {
         let before = previous.replace(*point)?;
@@ -130,7 +130,7 @@ impl<'a> Births<'a> {
     /// Those of the scrapes in `fallen` at which the target's process was a new one: there all its counters started
     /// again, also those that have grown past their old value since. A new process alone is no proof, for programs
     /// that count for others may keep their counts.
-    pub(super) fn restarts(&mut self, labels: &Labels, fallen: &BTreeSet<i64>) -> Result<BTreeSet<i64>> {
+    fn restarts(&mut self, labels: &Labels, fallen: &BTreeSet<i64>) -> Result<BTreeSet<i64>> {
         let target = self.target(labels)?;
         Ok(target.restarts_ms.into_iter().filter(|time| fallen.contains(time)).collect())
     }
@@ -254,6 +254,14 @@ pub(crate) struct Fallen<'a> {
 
 impl<'a> Fallen<'a> {
     pub(crate) fn of(series: impl IntoIterator<Item = &'a LoadedSeries>) -> Self {
+        Self::at(series, resets)
+    }
+
+    /// The same where `resets` tells the scrapes at which one of the series started again.
+    pub(super) fn at<T: Iterator<Item = i64>>(
+        series: impl IntoIterator<Item = &'a LoadedSeries>,
+        resets: impl Fn(&'a LoadedSeries) -> T,
+    ) -> Self {
         let mut fallen = Self::default();
         for one in series {
             for time in resets(one) {
@@ -267,7 +275,7 @@ impl<'a> Fallen<'a> {
     }
 
     /// Those at which this counter started again.
-    fn restarts(&self, labels: &Labels, births: &mut Births<'_>) -> Result<BTreeSet<i64>> {
+    pub(super) fn restarts(&self, labels: &Labels, births: &mut Births<'_>) -> Result<BTreeSet<i64>> {
         let mut restarts = match self.targets.get(&labels.get("instance")) {
             Some(fallen) => births.restarts(labels, fallen)?,
             None => BTreeSet::new(),
@@ -282,7 +290,7 @@ impl<'a> Fallen<'a> {
 }
 
 /// The labels of the classic histogram of which this is a bucket.
-fn histogram_of(labels: &Labels) -> Option<Labels> {
+pub(super) fn histogram_of(labels: &Labels) -> Option<Labels> {
     labels.get("le").map(|_| labels.filtered(|label| &*label.name != "le"))
 }
 

@@ -464,3 +464,28 @@ fn where_good_requests_start_again_with_their_process_all_requests_do() {
     let (tally, _) = seen(check, &source);
     assert_eq!((tally.most, tally.trials), (100.0, 150.0));
 }
+
+#[test]
+fn where_one_histogram_starts_again_with_its_process_all_of_the_target_do() {
+    let bucket = |code: &'static str, le: &'static str| {
+        let target = [("instance", "i"), ("job", "j")];
+        [[("__name__", "t_bucket"), ("code", code), ("le", le)].as_slice(), &target].concat()
+    };
+    // A new process with 20 quick requests, fewer than the one before, and 150 slow ones, more than the one before.
+    let source = [
+        ("200", "1", 100.0, 20.0),
+        ("200", "+Inf", 100.0, 20.0),
+        ("500", "1", 0.0, 0.0),
+        ("500", "+Inf", 50.0, 150.0),
+    ]
+    .into_iter()
+    .fold(Fixture::default(), |source, (code, le, before, after)| {
+        source.series(&bucket(code, le), [(990, before), (1_010, after), (1_090, after)])
+    })
+    .series(
+        &[("__name__", "process_start_time_seconds"), ("instance", "i"), ("job", "j")],
+        [(990, 900.0), (1_010, 1_005.0), (1_090, 1_005.0)],
+    );
+    let (tally, _) = p95(1.0, &source);
+    assert_eq!((tally.most, tally.trials), (150.0, 170.0));
+}

@@ -1,9 +1,9 @@
 //! Observations above a threshold, counted from native histograms.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::super::increase::{Births, Counted, Increase, is_count, restarted_between};
+use super::super::increase::{Births, Counted, Fallen, Increase, is_count, restarted_between};
 use super::super::series::{Loaded, LoadedSeries};
 use super::super::{Observation, Pace, Span, Tally, labels_of, settled, traffic_obstacle};
 use crate::error::Result;
@@ -61,18 +61,9 @@ pub(super) fn observe(
     let mut counted = Counted::default();
     let mut above = Above::default();
     let mut problem = loaded.floats.then_some("floats stand beside its native histograms");
-    // By target: where its process was a new one all of its histograms started again, also those that have grown since.
-    let mut fallen: BTreeMap<Option<&str>, BTreeSet<i64>> = BTreeMap::new();
+    let fallen = Fallen::at(&loaded.series, falls);
     for series in &loaded.series {
-        for time in falls(series) {
-            fallen.entry(series.labels.get("instance")).or_default().insert(time);
-        }
-    }
-    for series in &loaded.series {
-        let restarts = match fallen.get(&series.labels.get("instance")) {
-            Some(fallen) => births.restarts(&series.labels, fallen)?,
-            None => BTreeSet::new(),
-        };
+        let restarts = fallen.restarts(&series.labels, &mut births)?;
         let counts_first = births.counts_first(series, &loaded.series, &[])?;
         match increase(series, limit, until, counts_first, &restarts) {
             Ok((own, one)) => {
