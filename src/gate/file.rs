@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::spec::{Check, GateSpec, GateSpecBuilder};
+use super::settings::{Bursts, Looks, LowTraffic, MissingNumerator, Settings, Switch, duration};
+use super::spec::{Check, GateSpec};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A gate as it stands in a file, its arguments still open.
@@ -34,63 +35,6 @@ struct File {
     looks: Option<Looks>,
     min_requests: Option<u64>,
     checks: Vec<FileCheck>,
-}
-
-#[derive(Debug, Deserialize, PartialEq)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum LowTraffic {
-    Inconclusive,
-    Fail,
-}
-
-#[derive(Debug, Deserialize, PartialEq)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Looks {
-    Any,
-    Once,
-}
-
-/// `off`, `upper`, or a factor.
-#[derive(Debug, Deserialize, PartialEq)]
-#[serde(untagged)]
-pub(super) enum Bursts {
-    Flag(bool),
-    Factor(f64),
-    Word(String),
-}
-
-impl Bursts {
-    pub(super) fn apply(&self, builder: GateSpecBuilder) -> Result<GateSpecBuilder> {
-        let found = match self {
-            Self::Flag(false) => return Ok(builder),
-            Self::Factor(factor) => return Ok(builder.dispersion_factor(*factor)),
-            Self::Word(word) if word == "off" => return Ok(builder),
-            Self::Word(word) if word == "upper" => return Ok(builder.allow_bursts()),
-            Self::Flag(true) => "on",
-            Self::Word(word) => word,
-        };
-        Err(invalid(format!("dispersion is `{found}`, it must be off, upper or a factor of 1 or more")))
-    }
-}
-
-#[derive(Debug, Deserialize, PartialEq)]
-#[serde(untagged)]
-pub(super) enum Switch {
-    Flag(bool),
-    Word(String),
-}
-
-impl Switch {
-    pub(super) fn is_on(&self, field: &str) -> Result<bool> {
-        match self {
-            Self::Flag(on) => Ok(*on),
-            Self::Word(word) => match word.as_str() {
-                "on" => Ok(true),
-                "off" => Ok(false),
-                _ => Err(invalid(format!("{field} is `{word}`, it must be on or off"))),
-            },
-        }
-    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -160,13 +104,6 @@ struct Comparison {
 struct Quantile {
     phi: f64,
     of: String,
-}
-
-#[derive(Debug, Deserialize, PartialEq)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum MissingNumerator {
-    Auto,
-    Zero,
 }
 
 impl GateSpec {
@@ -252,38 +189,25 @@ impl File {
         if let Some(text) = &self.warm_up {
             builder = builder.warm_up_ms(duration("warmUp", text)?);
         }
-        if let Some(text) = &self.min_duration {
-            builder = builder.min_duration_ms(duration("minDuration", text)?);
-        }
         if let Some(text) = &self.deadline {
             builder = builder.deadline_ms(duration("deadline", text)?);
         }
-        if let Some(text) = &self.settle {
-            builder = builder.settle_ms(duration("settle", text)?);
-        }
-        if let Some(confidence) = self.confidence {
-            builder = builder.confidence(confidence);
-        }
-        builder = builder.low_traffic_fails(self.low_traffic == Some(LowTraffic::Fail));
-        if let Some(health) = self.health {
-            builder = builder.health(health.is_on("health")?);
-        }
-        if let Some(watch) = self.watch {
-            builder = builder.watch(watch.is_on("watch")?);
-        }
-        if let Some(text) = &self.false_alarm {
-            builder = builder.false_alarm_ms(duration("falseAlarm", text)?);
-        }
-        if let Some(link) = self.trace_link {
-            builder = builder.trace_link(link);
-        }
-        if let Some(bursts) = &self.dispersion {
-            builder = bursts.apply(builder)?;
-        }
-        if let Some(requests) = self.min_requests {
-            builder = builder.min_requests(requests);
-        }
-        builder = builder.looks_once(self.looks == Some(Looks::Once));
+        let settings = Settings {
+            confidence: self.confidence,
+            deadline: None,
+            min_duration: self.min_duration,
+            settle: self.settle,
+            low_traffic: self.low_traffic,
+            missing_numerator: None,
+            health: self.health,
+            watch: self.watch,
+            false_alarm: self.false_alarm,
+            trace_link: self.trace_link,
+            dispersion: self.dispersion,
+            looks: self.looks,
+            min_requests: self.min_requests,
+        };
+        builder = settings.apply(builder)?;
         for check in self.checks {
             builder = builder.check(check.build(&values)?);
         }
@@ -390,38 +314,6 @@ fn substitute(text: &str, args: &BTreeMap<&str, &str>) -> std::result::Result<St
     Ok(out)
 }
 
-/// A duration such as `90s`, `1m30s` or `500ms`, in milliseconds.
-pub(super) fn duration(field: &str, text: &str) -> Result<i64> {
-    let bad = || {
-        let message = format!("{field} is `{text}`, which is no duration; write it like 90s, 1m30s or 500ms");
-        Error::new(ErrorKind::Parse, message)
-    };
-    let mut total = 0_i64;
-    let mut rest = text;
-    if rest.is_empty() {
-        return Err(bad());
-    }
-    while !rest.is_empty() {
-        let digits = rest.len().saturating_sub(rest.trim_start_matches(|c: char| c.is_ascii_digit()).len());
-        let (number, behind) = rest.split_at_checked(digits).ok_or_else(bad)?;
-        let number: i64 = number.parse().map_err(|_| bad())?;
-        let letters =
-            behind.len().saturating_sub(behind.trim_start_matches(|c: char| c.is_ascii_alphabetic()).len());
-        let (unit, behind) = behind.split_at_checked(letters).ok_or_else(bad)?;
-        let factor = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return Err(bad()),
-        };
-        total = number.checked_mul(factor).and_then(|millis| total.checked_add(millis)).ok_or_else(bad)?;
-        rest = behind;
-    }
-    Ok(total)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -526,13 +418,5 @@ checks:
         assert!(bad("watch: on", "watch: 5m").contains("watch is `5m`, it must be on or off"));
         assert!(bad("falseAlarm: 1d", "falseAlarm: 5s").contains("at least 10000 ms"));
         assert!(message("[]", &[]).contains("no gate"));
-    }
-
-    #[test]
-    fn durations_have_units_and_do_not_overflow() {
-        assert_eq!(duration("x", "1h2m3s4ms").unwrap(), 3_723_004);
-        for text in ["", "5", "s", "5x", "-5s", "1.5s", "99999999999999999999s", "9999999999999999d", "5s "] {
-            assert!(duration("x", text).is_err(), "{text}");
-        }
     }
 }

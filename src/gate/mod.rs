@@ -25,6 +25,8 @@ pub mod rollout;
 mod round;
 mod run;
 mod set;
+#[cfg(feature = "argo")]
+mod settings;
 mod shape;
 mod spec;
 mod state;
