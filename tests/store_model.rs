@@ -14,8 +14,8 @@ use promgate::{
 };
 use proptest::prelude::*;
 
-/// Series by labels, samples by time: the bits of the value, and the start time (0: none).
-type Model = BTreeMap<Labels, BTreeMap<i64, (u64, i64)>>;
+/// Series by labels, samples by time: whether it is a histogram, the bits of the value or of the count, and the start time (0: none).
+type Model = BTreeMap<Labels, BTreeMap<i64, (bool, u64, i64)>>;
 
 /// A snapshot that answers by what the trait offers to every source.
 struct Plain<'a>(&'a Snapshot);
@@ -55,10 +55,10 @@ fn read_all(snapshot: &Snapshot, matchers: &[Matcher], window: Window) -> Model 
         let starts = samples.starts.iter().copied().chain(std::iter::repeat(0));
         let mut times = BTreeMap::new();
         for ((time, value), start) in samples.times.iter().zip(&samples.values).zip(starts) {
-            times.insert(*time, (value.to_bits(), start));
+            times.insert(*time, (false, value.to_bits(), start));
         }
         for (time, histogram, start) in &samples.histograms {
-            times.insert(*time, (histogram.count.to_bits(), *start));
+            times.insert(*time, (true, histogram.count.to_bits(), *start));
         }
         if !times.is_empty() {
             model.insert(series.labels().clone(), times);
@@ -146,12 +146,15 @@ fn apply(store: &Store, model: &mut Model, batch: &[Append]) {
         let start = (append.start != 0).then(|| Timestamp::from_millis(append.start));
         appender.append(&labels, Sample { timestamp, value, start }).unwrap();
         let samples = model.entry(labels).or_default();
-        let sample = (append.value.to_bits(), append.start);
+        let sample = (append.histogram, append.value.to_bits(), append.start);
         match samples.last_key_value() {
             Some((last, _)) if *last > append.time => wanted.2 += 1,
             Some((last, known)) if *last == append.time => {
-                // The model does not tell a float from a histogram of the same count: neither is appended over the other.
-                if *known == sample { wanted.1 += 1 } else { wanted.2 += 1 }
+                if *known == sample {
+                    wanted.1 += 1
+                } else {
+                    wanted.2 += 1
+                }
             }
             _ => {
                 samples.insert(append.time, sample);
@@ -160,10 +163,7 @@ fn apply(store: &Store, model: &mut Model, batch: &[Append]) {
         }
     }
     let report = appender.commit().unwrap();
-    let kinds_mixed = batch.iter().any(|append| append.histogram);
-    if !kinds_mixed {
-        assert_eq!((report.appended, report.duplicates, report.refused.len()), wanted);
-    }
+    assert_eq!((report.appended, report.duplicates, report.refused.len()), wanted);
 }
 
 proptest! {
@@ -270,7 +270,7 @@ proptest! {
             let report = std::mem::replace(&mut appender, store.appender()).commit().unwrap();
             prop_assert!(report.refused.is_empty());
             for (labels, value) in columns {
-                model.entry(labels).or_default().insert(time, (value.to_bits(), 0));
+                model.entry(labels).or_default().insert(time, (false, value.to_bits(), 0));
             }
         }
         let everything = [Matcher::new("__name__", MatchOp::Matches, ".+").unwrap()];
