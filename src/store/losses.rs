@@ -108,8 +108,9 @@ impl Opening {
     /// A batch was replayed.
     pub(super) fn end_losses(&mut self, newest: Option<i64>) {
         if let Some(newest) = newest {
-            end(&mut self.manifest.losses, newest, self.lag);
-            end(&mut self.report.losses, newest, self.lag);
+            let lag = self.furthest_lag();
+            end(&mut self.manifest.losses, newest, lag);
+            end(&mut self.report.losses, newest, lag);
         }
     }
 
@@ -417,6 +418,27 @@ mod tests {
         // The one that lags comes first: the other may have been ahead of it.
         append(&next, "behind", 140).unwrap();
         assert!(!touched(&next, 169, 170).is_empty() && touched(&next, 170, 200).is_empty());
+    }
+
+    #[test]
+    fn lag_is_known_after_a_sealing_and_forgotten_after_the_next() {
+        let disk = Arc::new(SimulatedDisk::new(7));
+        let store = on_disk(&disk);
+        for (name, time) in [("ahead", 100), ("behind", 70), ("ahead", 130)] {
+            append(&store, name, time).unwrap();
+        }
+        store.flush().unwrap();
+        super::super::law::abandon(store);
+        let disk = Arc::new(disk.reopen());
+        let next = on_disk(&disk);
+        assert!(!touched(&next, 105, 110).is_empty() && touched(&next, 0, 99).is_empty());
+        append(&next, "ahead", 160).unwrap();
+        next.acknowledge_losses(Timestamp::MAX).unwrap();
+        next.flush().unwrap();
+        append(&next, "ahead", 190).unwrap();
+        super::super::law::abandon(next);
+        let last = on_disk(&Arc::new(disk.reopen()));
+        assert!(!touched(&last, 190, 191).is_empty() && touched(&last, 165, 189).is_empty());
     }
 
     #[test]

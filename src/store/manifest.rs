@@ -9,6 +9,7 @@
 //!   segments  count;  each: number, level, length, footer checksum, first and last time (zigzag)
 //!   tombstones  count;  each: before, length of the payload, payload
 //!   losses    count;  each: from and until (zigzag), bytes, frames, why, acknowledged, length of the file's name, name
+//!   lag       nothing if it is 0
 //! ```
 
 use crate::codec::varint;
@@ -61,6 +62,8 @@ pub(crate) struct Manifest {
     pub(crate) segments: Vec<SegmentEntry>,
     pub(crate) tombstones: Vec<TombstoneEntry>,
     pub(crate) losses: Vec<Loss>,
+    /// How many milliseconds batches went back that the last sealing sealed: see `lag`.
+    pub(crate) lag: i64,
     /// Whether there is one on the disk.
     pub(crate) is_published: bool,
 }
@@ -118,6 +121,9 @@ impl Manifest {
             varint::put(&mut into, u64::from(loss.acknowledged));
             varint::put_bytes(&mut into, loss.file.as_bytes());
         }
+        if self.lag > 0 {
+            varint::put(&mut into, self.lag.unsigned_abs());
+        }
         into
     }
 
@@ -158,6 +164,9 @@ impl Manifest {
                 why,
                 acknowledged,
             });
+        }
+        if !bytes.is_empty() {
+            manifest.lag = i64::try_from(varint::take(bytes)?).ok()?;
         }
         bytes.is_empty().then_some(manifest)
     }
@@ -310,6 +319,7 @@ mod tests {
                 why: Lost::TornEnd,
                 acknowledged: true,
             }],
+            lag: 90_000,
             is_published: false,
         }
     }

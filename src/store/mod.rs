@@ -20,6 +20,7 @@ mod handle;
 mod head;
 mod health;
 mod index;
+mod lag;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod law;
 mod losses;
@@ -56,6 +57,7 @@ use disk::Disk;
 pub use handle::{FamilyHandle, SeriesHandle};
 pub use health::Health;
 use index::Index;
+use lag::Lag;
 pub use maintain::Maintained;
 use maintain::Maintenance;
 pub use open::OpenReport;
@@ -111,8 +113,8 @@ struct Inner {
     open_report: Option<OpenReport>,
     /// The newest time of all samples.
     newest: AtomicI64,
-    /// How many milliseconds older than the newest sample before it a batch went.
-    lag: AtomicI64,
+    /// How far batches go back.
+    lag: Lag,
     samples: AtomicU64,
     sample_bytes: AtomicUsize,
     /// Values of rows that the newest batch had.
@@ -142,7 +144,7 @@ impl Inner {
             disk,
             open_report,
             newest: AtomicI64::new(i64::MIN),
-            lag: AtomicI64::new(0),
+            lag: Lag::default(),
             samples: AtomicU64::new(0),
             sample_bytes: AtomicUsize::new(0),
             usual_values: AtomicUsize::new(0),

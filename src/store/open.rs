@@ -207,6 +207,11 @@ pub(super) struct Gap {
 }
 
 impl Opening {
+    /// How far batches go back that are in the log, or that the last sealing sealed.
+    pub(super) fn furthest_lag(&self) -> i64 {
+        self.lag.max(self.published.lag)
+    }
+
     /// Reads what is there, but for segments that are known. A manifest may be replaced, and files it names removed, while they are read: then it is read anew.
     fn read(
         backing: &dyn Backing,
@@ -372,7 +377,7 @@ impl Inner {
         let samples = sealed.saturating_add(opening.applied.samples);
         self.samples.store(samples, Ordering::Relaxed);
         self.sample_bytes.store(opening.view.heads.byte_size(), Ordering::Relaxed);
-        self.lag.fetch_max(opening.lag, Ordering::Relaxed);
+        self.lag.open(opening.lag, opening.published.lag);
         if let Some(newest) = opening.applied.newest {
             self.newest.fetch_max(newest, Ordering::Relaxed);
         }

@@ -133,7 +133,7 @@ impl Opening {
                 acknowledged: false,
             };
             // As far behind as batches have been, and at the very instant of the newest sample.
-            let lagging = loss.from.minus_millis(self.lag).minus_millis(1).as_millis();
+            let lagging = loss.from.minus_millis(self.furthest_lag()).minus_millis(1).as_millis();
             self.lose_behind(loss, lagging);
         }
         let (offset, next) = (scan.end as u64, scan.missing(log.first));
@@ -249,7 +249,8 @@ impl Opening {
             self.next = self.next.max(frame.sequence.saturating_add(1));
         }
         self.apply_group(replay)?;
-        let until = self.gap.take().and_then(|gap| gap.until).map(|until| until.saturating_add(self.lag));
+        let until =
+            self.gap.take().and_then(|gap| gap.until).map(|until| until.saturating_add(self.furthest_lag()));
         let range = (before.unwrap_or(i64::MIN), until.unwrap_or(i64::MAX));
         self.lose_log(name, (scan.rest as u64, first.saturating_sub(missing)), range, lagging);
         self.next = self.next.max(log.end.map_or(0, |end| end.next));
@@ -273,7 +274,7 @@ impl Opening {
         self.clean = false;
         self.quarantined.push(name);
         // As far behind as batches have been as well, and at the very instant of the newest sample.
-        let lagging = lagging.min(from.saturating_sub(self.lag).saturating_sub(1));
+        let lagging = lagging.min(from.saturating_sub(self.furthest_lag()).saturating_sub(1));
         let loss = Loss {
             from: Timestamp::from_millis(from),
             until: Timestamp::from_millis(until),

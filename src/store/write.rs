@@ -159,13 +159,16 @@ impl Inner {
 
     /// How much older than the newest sample before it a batch went, this one included.
     fn lag(&self, applied: &Applied) -> i64 {
-        let newest = Some(self.newest.load(Ordering::Relaxed)).filter(|newest| *newest > i64::MIN);
-        self.lag.load(Ordering::Relaxed).max(applied.lag(newest))
+        self.lag.furthest().max(applied.lag(self.newest_before()))
+    }
+
+    fn newest_before(&self) -> Option<i64> {
+        Some(self.newest.load(Ordering::Relaxed)).filter(|newest| *newest > i64::MIN)
     }
 
     pub(super) fn count(&self, applied: &Applied) {
         self.grow(applied.grown);
-        self.lag.store(self.lag(applied), Ordering::Relaxed);
+        self.lag.note(applied.lag(self.newest_before()));
         self.samples.fetch_add(applied.samples, Ordering::Relaxed);
         if let Some(newest) = applied.newest {
             self.newest.fetch_max(newest, Ordering::Relaxed);

@@ -189,6 +189,9 @@ pub(crate) fn read_store(folder: &Path) -> Read<Found> {
         let (why, acknowledged) = (cursor.varint()?, cursor.varint()? != 0);
         found.losses.push((why, cursor.text()?, acknowledged));
     }
+    if cursor.end().is_err() {
+        let _lag = cursor.varint()?;
+    }
     cursor.end()?;
     for entry in segments {
         let name = format!("seg/{:08}.seg", entry.number);

@@ -45,6 +45,7 @@ impl Inner {
             disk.start_log(&mut writer)?;
             let exemplars = self.log_all_exemplars(disk, &mut writer)?;
             writer.unflushed = 0;
+            self.lag.cut();
             let (first_log, first_sequence) =
                 writer.log.as_ref().map_or((0, 0), |log| (log.number, log.first));
             // What is deleted from here on is hidden in segments with numbers up to this one.
@@ -149,6 +150,7 @@ impl Inner {
         }
         disk.publish(&mut manifest, |next| {
             next.segments.extend(made.iter().map(|segment| segment.entry));
+            next.lag = self.lag.of_cut();
             if !planted(Bug::FlushKeepsLogs) {
                 next.logs.retain(|log| log.number >= first_log);
             }
@@ -156,6 +158,7 @@ impl Inner {
                 next.tombstones = tombstones;
             }
         })?;
+        self.lag.sealed();
         let stale = planted(Bug::StaleSwap).then(|| self.view.read().clone());
         {
             let mut view = self.view.write();
