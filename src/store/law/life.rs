@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use super::super::backing::{Fault, FileKind, SimulatedDisk};
 use super::super::{Durability, Limits, Snapshot, Store, StoreOptions};
+use super::exemplars::{self, ROOM};
 use super::model::{Fate, Fates, Model};
 use super::written::{Batch, SERIES, batch, more_series, rows, run, series};
 use super::{Content, Script, abandon, content, deletion, open_on, value_bytes};
 use crate::error::Result;
-use crate::model::{Timestamp, Window};
+use crate::model::{Labels, Timestamp, Window};
 use crate::source::Source;
 
 fn append(
@@ -93,6 +94,34 @@ fn delete(store: &Store, model: &mut Model, script: &mut Script<'_>, life: &Life
     Ok(())
 }
 
+/// Exemplars of a series that is there.
+fn trace(store: &Store, disk: &SimulatedDisk, model: &mut Model, turn: u64, now: i64) -> Result<()> {
+    let border = model.border();
+    let series: Vec<Labels> = (0..SERIES).map(series).chain(more_series()).collect();
+    let is_there = |labels: &&Labels| {
+        let name = labels.to_string();
+        model.now.keys().any(|(own, time)| *own == name && *time > border)
+    };
+    let known: Vec<&Labels> = series.iter().filter(is_there).collect();
+    let Some(labels) = known.get(turn as usize * 7 % known.len().max(1)) else { return Ok(()) };
+    let batch = exemplars::batch(labels, turn / 4, now);
+    let (taken, refused) = model.exemplars.taken(&batch);
+    let wanted = (taken.len(), refused);
+    model.tell_exemplars(taken);
+    match exemplars::commit(store, labels, &batch)? {
+        Some((told, durable)) => {
+            assert_eq!(told, wanted, "{batch:?} of {:?}", model.exemplars);
+            if durable {
+                model.keep();
+            }
+        }
+        // Whether a frame was written whole before the power went, nobody knows.
+        None if disk.crashed() => {}
+        None => model.take_exemplars_back(),
+    }
+    Ok(())
+}
+
 /// How the stores of a life are opened, and where it is.
 struct Life {
     log_bytes: u64,
@@ -125,8 +154,9 @@ impl Life {
 
     fn options(&self) -> StoreOptions {
         let out_of_order_window = Duration::from_millis(self.window);
+        let (log_bytes, min_free_bytes, exemplars) = (self.log_bytes, 0, ROOM);
         let limits =
-            Limits { log_bytes: self.log_bytes, min_free_bytes: 0, out_of_order_window, ..Limits::default() };
+            Limits { log_bytes, min_free_bytes, out_of_order_window, exemplars, ..Limits::default() };
         let mut options = StoreOptions::new().limits(limits).durability(self.durability);
         options.retention = self.kept;
         options
@@ -172,7 +202,7 @@ fn follow(
     });
     match shown {
         Ok((snapshot, found)) => {
-            model.assert_same(&found);
+            model.assert_same(&snapshot, &found);
             Some((snapshot, found))
         }
         Err(error) => {
@@ -195,7 +225,7 @@ pub(crate) fn assert_life(bytes: &[u8]) {
     let mut store = life.open(&disk);
     let mut held: Vec<(Snapshot, Content)> = Vec::new();
     let (mut reader, mut has_fault) = (None, false);
-    for turn in 0..64 {
+    for turn in 0..64_u64 {
         if script.is_empty() {
             break;
         }
@@ -243,9 +273,12 @@ pub(crate) fn assert_life(bytes: &[u8]) {
             }
             14 => disk.advance(Duration::from_millis(u64::from(script.byte()) * 4)),
             _ => {
-                let found = content(&store.snapshot()).unwrap();
-                if !disk.crashed() {
-                    model.assert_same(&found);
+                outcome = trace(&store, &disk, &mut model, turn, life.now);
+                let snapshot = store.snapshot();
+                let found = content(&snapshot).unwrap();
+                ends = disk.crashed();
+                if outcome.is_ok() && !ends {
+                    model.assert_same(&snapshot, &found);
                 }
             }
         }
@@ -315,6 +348,11 @@ fn assert_damage_is_told(script: &mut Script<'_>, disk: &SimulatedDisk, life: &L
                 let may_be = salvage && model.was_told(key, own);
                 assert!(may_be, "{key:?} is invented by bit {bit} of {name}, salvage {salvage}");
             }
+            let traced = exemplars::found(&snapshot);
+            assert!(
+                traced.iter().all(|traced| model.was_exemplar(traced)),
+                "{traced:?} by bit {bit} of {name}"
+            );
             for (_, time) in model.in_step().filter(|key| !found.contains_key(*key)) {
                 let own = Window::new(Timestamp::from_millis(time - 1), Timestamp::from_millis(*time));
                 assert!(

@@ -9,6 +9,7 @@
 )]
 
 mod edits;
+mod exemplars;
 mod life;
 mod model;
 mod written;

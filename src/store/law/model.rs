@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::Store;
+use super::super::{Snapshot, Store};
+use super::exemplars::{self, Ring, Traced};
 use super::{Content, content};
 use crate::model::{Timestamp, Window};
 
@@ -15,6 +16,8 @@ pub(super) struct Model {
     unsure: Vec<(String, i64)>,
     /// All that was told, but for what was deleted.
     pub(super) now: Content,
+    /// The exemplars of all that was told.
+    pub(super) exemplars: Ring,
     /// The newest time of every series, of what was deleted as well.
     pub(super) newest: BTreeMap<String, i64>,
     /// Samples older than the newest by as much may be forgotten.
@@ -29,6 +32,7 @@ enum Told {
     Batch(Content),
     /// Names of series, first and last time.
     Deleted(Vec<String>, i64, i64),
+    Exemplars(Vec<Traced>),
 }
 
 impl Told {
@@ -40,6 +44,15 @@ impl Told {
             Told::Deleted(names, start, end) => {
                 content.retain(|(name, time), _| !names.contains(name) || time < start || end < time);
             }
+            Told::Exemplars(_) => {}
+        }
+    }
+
+    fn apply_exemplars(&self, ring: &mut Ring) {
+        match self {
+            Told::Batch(_) => {}
+            Told::Deleted(names, start, end) => ring.delete(names, *start, *end),
+            Told::Exemplars(taken) => ring.add(taken),
         }
     }
 }
@@ -71,7 +84,24 @@ impl Model {
     pub(super) fn delete(&mut self, names: Vec<String>, start: i64, end: i64) {
         let told = Told::Deleted(names, start, end);
         told.apply(&mut self.now);
+        told.apply_exemplars(&mut self.exemplars);
         self.told.push(told);
+    }
+
+    /// Exemplars that the store takes are told to it: they may be there from here on.
+    pub(super) fn tell_exemplars(&mut self, taken: Vec<Traced>) {
+        self.exemplars.add(&taken);
+        self.told.push(Told::Exemplars(taken));
+    }
+
+    /// They were refused after all.
+    pub(super) fn take_exemplars_back(&mut self) {
+        self.told.pop();
+        self.exemplars = self.all_exemplars(self.told.len());
+    }
+
+    pub(super) fn was_exemplar(&self, traced: &Traced) -> bool {
+        self.told.iter().any(|told| matches!(told, Told::Exemplars(taken) if taken.contains(traced)))
     }
 
     /// Everything that was told lasts.
@@ -106,14 +136,18 @@ impl Model {
         (missing.collect(), more.collect())
     }
 
-    pub(super) fn assert_same(&self, found: &Content) {
+    pub(super) fn assert_same(&self, snapshot: &Snapshot, found: &Content) {
         let (missing, more) = Self::differences(self.border(), &self.now, found);
         assert!(missing.is_empty() && more.is_empty(), "{missing:?} is missing, {more:?} too much");
+        let exemplars = exemplars::found(snapshot);
+        let agree = self.exemplars.agrees(self.border(), &exemplars);
+        assert!(agree, "the exemplars are {exemplars:?}, not {:?}", self.exemplars);
     }
 
     /// The store holds what was told first, and at least what is durable.
     pub(super) fn settle(&mut self, store: &Store) {
-        let found = content(&store.snapshot()).unwrap();
+        let snapshot = store.snapshot();
+        let (found, exemplars) = (content(&snapshot).unwrap(), exemplars::found(&snapshot));
         let tried = self.told.len();
         // What was told last may be there, whether it was acknowledged or not.
         for told in &self.told {
@@ -127,14 +161,15 @@ impl Model {
         let agrees = |there: &usize| {
             let wanted = self.all(*there);
             let (missing, more) = Self::differences(border, &wanted, &found);
-            missing.is_empty() && more.is_empty()
+            missing.is_empty() && more.is_empty() && self.all_exemplars(*there).agrees(border, &exemplars)
         };
         let there = (self.durable..=tried).rev().find(agrees).unwrap_or_else(|| {
             let wanted = self.all(tried);
             let (missing, more) = Self::differences(border, &wanted, &found);
             panic!(
-                "of {tried} batches, {} of them durable, {missing:?} is missing, {more:?} too much",
-                self.durable
+                "of {tried} batches, {} of them durable, {missing:?} is missing, {more:?} too much, exemplars {exemplars:?}, not {:?}",
+                self.durable,
+                self.exemplars
             )
         });
         self.assert_loss_is_told(store, there, &found);
@@ -142,6 +177,7 @@ impl Model {
         self.told.truncate(there);
         self.durable = there;
         self.now = self.all(there);
+        self.exemplars = self.all_exemplars(there);
         self.newest.clear();
         for told in &self.told {
             see_told(&mut self.newest, told);
@@ -165,6 +201,12 @@ impl Model {
         let mut content = Content::new();
         self.told[..count].iter().for_each(|told| told.apply(&mut content));
         content
+    }
+
+    fn all_exemplars(&self, count: usize) -> Ring {
+        let mut ring = Ring::default();
+        self.told[..count].iter().for_each(|told| told.apply_exemplars(&mut ring));
+        ring
     }
 }
 
