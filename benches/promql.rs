@@ -99,6 +99,35 @@ fn queries(criterion: &mut Criterion<OnCore>) {
     group.finish();
 }
 
+/// What several threads make of wide queries: the time on the wall.
+fn threads(criterion: &mut Criterion) {
+    let snapshot = store(23_000).snapshot();
+    let end = Timestamp::from_millis((SCRAPES - 1) * SCRAPE_MS);
+    let start = end.minus_millis(3_600_000);
+    let mut group = criterion.benchmark_group("promql threads");
+    group.sample_size(10);
+    for threads in [1, 2] {
+        let engine = Engine::new().limits(QueryLimits::unlimited()).threads(threads);
+        let by_service = "sum by (service_name, le) (rate(duration_milliseconds_bucket[2m]))";
+        for (name, text) in [
+            ("all services, rates of buckets [2m], 502k series", by_service),
+            (
+                "all services, rates of calls [2m], 23k series",
+                "sum by (service_name) (rate(calls_total[2m]))",
+            ),
+        ] {
+            let query = engine.prepare(text).unwrap();
+            group.bench_function(format!("{name}, {threads} threads"), |bencher| {
+                bencher.iter(|| black_box(engine.instant(&snapshot, &query, end).unwrap()));
+            });
+            group.bench_function(format!("{name}, 1 h in 241 steps, {threads} threads"), |bencher| {
+                bencher.iter(|| black_box(engine.range(&snapshot, &query, start, end, 15_000).unwrap()));
+            });
+        }
+    }
+    group.finish();
+}
+
 /// Native histograms of 1,000 pods, each with 40 buckets, 30 of which grow.
 fn native_store() -> Snapshot {
     let mut limits = Limits::default();
@@ -137,4 +166,5 @@ criterion_group! {
     config = Criterion::default().with_measurement(OnCore);
     targets = queries
 }
-criterion_main!(benches);
+criterion_group!(on_the_wall, threads);
+criterion_main!(benches, on_the_wall);

@@ -35,6 +35,8 @@ pub struct OperatorAnalysis {
     pub chunks_read: u64,
     /// Samples that it read.
     pub samples_read: u64,
+    /// Threads that worked for it, the caller's among them; 0 where that was alone.
+    pub threads: u64,
     /// Series in its value; of a scalar there are none.
     pub series: usize,
     /// How long it took, its operands not counted, if the engine has a [clock](crate::Engine::clock).
@@ -88,6 +90,9 @@ impl fmt::Display for Analysis {
                 EvaluationPath::Once => ", once for all steps",
                 EvaluationPath::Families => ", by rows of histograms",
             })?;
+            if operator.threads > 0 {
+                write!(f, ", by {} threads", operator.threads)?;
+            }
             match operator.time {
                 Some(time) => writeln!(f, ", in {time:?}")?,
                 None => f.write_str("\n")?,
@@ -103,6 +108,8 @@ pub(crate) struct Work {
     pub(crate) series: u64,
     pub(crate) chunks: u64,
     pub(crate) samples: u64,
+    /// Of all operators, added up.
+    pub(crate) threads: u64,
 }
 
 /// A clock that does not go back.
@@ -145,6 +152,7 @@ impl Recorder {
             series_selected: 0,
             chunks_read: 0,
             samples_read: 0,
+            threads: 0,
             series: 0,
             time: None,
         });
@@ -164,6 +172,7 @@ impl Recorder {
             more(&mut operator.series_selected, before.series, after.series);
             more(&mut operator.chunks_read, before.chunks, after.chunks);
             more(&mut operator.samples_read, before.samples, after.samples);
+            operator.threads = operator.threads.max(after.threads.saturating_sub(before.threads));
         });
     }
 

@@ -81,6 +81,13 @@ impl Notebook {
         };
     }
 
+    /// Adds what was noted elsewhere, after everything that is noted here.
+    pub(crate) fn absorb(&self, other: Self) {
+        for ((level, text), Entry { detail, range }) in other.entries.into_inner() {
+            self.add(level, text, range, detail);
+        }
+    }
+
     fn warn(&self, text: impl Into<String>, range: TextRange) {
         self.add(Level::Warning, text.into(), range, Detail::None);
     }

@@ -147,6 +147,8 @@ pub struct Query {
 
 /// What a query is in before anything is evaluated, in Prometheus's words.
 const EXECUTION: &str = "query execution";
+/// More would wait for the caller's thread.
+const MOST_THREADS: usize = 64;
 const DEFAULT_LOOKBACK_MS: i64 = 5 * 60 * 1000;
 const DEFAULT_SUBQUERY_STEP_MS: i64 = 60 * 1000;
 
@@ -159,6 +161,7 @@ impl Default for Engine {
                 delayed_name_removal: false,
                 start_timestamps: false,
                 type_and_unit: false,
+                threads: 1,
             },
             subquery_step_ms: DEFAULT_SUBQUERY_STEP_MS,
             limits: QueryLimits::default(),
@@ -304,6 +307,28 @@ impl Engine {
     #[must_use]
     pub fn deadline(mut self, is_over: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         self.interrupts.deadline = Some(Arc::new(is_over));
+        self
+    }
+
+    /// How many threads a query may use that selects many series; default 1, the caller's alone.
+    ///
+    /// The others read series and evaluate functions of them beside the caller's, which adds up in the order of series; sums over
+    /// rates of histograms are split by time. Threads begin with a wide selector and end with it. The answer is the same to the
+    /// last bit, with the same errors and annotations. Each thread may hold some hundreds of series beyond what the limits count,
+    /// and looks at token and deadline itself. What is less wide than some thousands of series, or of points of histograms, begins
+    /// none.
+    ///
+    /// ```
+    /// # use promgate::{Engine, Store, StoreOptions, Timestamp};
+    /// let engine = Engine::new().threads(4);
+    /// let query = engine.prepare("sum by (job) (rate(requests_total[5m]))")?;
+    /// # let snapshot = Store::in_memory(StoreOptions::new()).snapshot();
+    /// let answer = engine.instant(&snapshot, &query, Timestamp::from_millis(0))?;
+    /// # Ok::<(), promgate::Error>(())
+    /// ```
+    #[must_use]
+    pub const fn threads(mut self, threads: usize) -> Self {
+        self.settings.threads = if threads > MOST_THREADS { MOST_THREADS } else { threads };
         self
     }
 

@@ -24,6 +24,44 @@ struct Counters {
     chunks_read: Cell<u64>,
     samples_read: Cell<u64>,
     label_bytes: Cell<u64>,
+    /// The most samples and bytes that were held, or looked at on top of what was held.
+    peak_samples: Cell<u64>,
+    peak_bytes: Cell<u64>,
+    /// Threads that operators used, added up.
+    threads: Cell<u64>,
+}
+
+/// What an evaluation leaves to one of its workers.
+#[derive(Clone)]
+pub(super) struct Remaining {
+    limits: QueryLimits,
+    interrupts: Interrupts,
+    samples: u64,
+    bytes: u64,
+}
+
+/// What a worker used of it.
+#[derive(Clone, Copy)]
+pub(super) struct Used {
+    series: u64,
+    chunks_read: u64,
+    samples_read: u64,
+    /// The most that it held at a time.
+    samples: u64,
+    bytes: u64,
+}
+
+impl Used {
+    /// What two workers used together that looked at the same series.
+    pub(super) fn beside(self, other: Self) -> Self {
+        Self {
+            series: self.series.max(other.series),
+            chunks_read: self.chunks_read.saturating_add(other.chunks_read),
+            samples_read: self.samples_read.saturating_add(other.samples_read),
+            samples: self.samples.saturating_add(other.samples),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
+    }
 }
 
 /// Samples and bytes charged to a budget; dropping it gives them back.
@@ -74,17 +112,70 @@ fn exceeded(limit: &str, asked: u64, allowed: u64) -> Error {
 
 impl Budget {
     pub(crate) fn new(limits: &QueryLimits, interrupts: &Interrupts) -> Self {
+        let (limits, interrupts) = (limits.clone(), interrupts.clone());
+        Self::of(Remaining { limits, interrupts, samples: 0, bytes: 0 })
+    }
+
+    /// The budget of a worker.
+    pub(super) fn of(remaining: Remaining) -> Self {
+        let Remaining { limits, interrupts, samples, bytes } = remaining;
         Self(Rc::new(Counters {
-            limits: limits.clone(),
-            interrupts: interrupts.clone(),
+            limits,
+            interrupts,
             scanned: Cell::default(),
-            samples: Cell::default(),
-            bytes: Cell::default(),
+            samples: Cell::new(samples),
+            bytes: Cell::new(bytes),
             series: Cell::default(),
             chunks_read: Cell::default(),
             samples_read: Cell::default(),
             label_bytes: Cell::default(),
+            peak_samples: Cell::new(samples),
+            peak_bytes: Cell::new(bytes),
+            threads: Cell::default(),
         }))
+    }
+
+    /// What a worker may use that begins now.
+    pub(super) fn remaining(&self) -> Remaining {
+        let Counters { limits, interrupts, samples, bytes, .. } = &*self.0;
+        let (limits, interrupts) = (limits.clone(), interrupts.clone());
+        Remaining { limits, interrupts, samples: samples.get(), bytes: bytes.get() }
+    }
+
+    /// What was used of what was left to this budget's worker.
+    pub(super) fn used(&self, of: &Remaining) -> Used {
+        let Counters { series, chunks_read, samples_read, peak_samples, peak_bytes, .. } = &*self.0;
+        Used {
+            series: series.get(),
+            chunks_read: chunks_read.get(),
+            samples_read: samples_read.get(),
+            samples: peak_samples.get().saturating_sub(of.samples),
+            bytes: peak_bytes.get().saturating_sub(of.bytes),
+        }
+    }
+
+    /// Whether a worker used no more than would have been allowed from here on.
+    pub(super) fn admits(&self, used: &Used) -> bool {
+        let Counters { limits, series, samples, bytes, .. } = &*self.0;
+        series.get().saturating_add(used.series) <= limits.series
+            && samples.get().saturating_add(used.samples) <= limits.samples
+            && bytes.get().saturating_add(used.bytes) <= limits.memory_bytes
+    }
+
+    /// Counts what a worker selected and read.
+    pub(super) fn add(&self, used: &Used) {
+        let Counters { series, chunks_read, samples_read, .. } = &*self.0;
+        for (sum, more) in
+            [(series, used.series), (chunks_read, used.chunks_read), (samples_read, used.samples_read)]
+        {
+            sum.set(sum.get().saturating_add(more));
+        }
+    }
+
+    /// Counts the threads of an operator.
+    pub(super) fn count_threads(&self, threads: usize) {
+        let sum = &self.0.threads;
+        sum.set(sum.get().saturating_add(threads as u64));
     }
 
     /// Fails if the evaluation is to stop; called for every series and step, with the samples looked at.
@@ -109,8 +200,13 @@ impl Budget {
 
     /// What has been selected and read so far.
     pub(crate) fn work(&self) -> Work {
-        let Counters { series, chunks_read, samples_read, .. } = &*self.0;
-        Work { series: series.get(), chunks: chunks_read.get(), samples: samples_read.get() }
+        let Counters { series, chunks_read, samples_read, threads, .. } = &*self.0;
+        Work {
+            series: series.get(),
+            chunks: chunks_read.get(),
+            samples: samples_read.get(),
+            threads: threads.get(),
+        }
     }
 
     /// A charge of nothing, to be raised.
@@ -172,6 +268,9 @@ impl Budget {
     }
 
     fn judge(&self, samples: u64, bytes: u64) -> Result<()> {
+        let Counters { peak_samples, peak_bytes, .. } = &*self.0;
+        peak_samples.set(peak_samples.get().max(samples));
+        peak_bytes.set(peak_bytes.get().max(bytes));
         if samples > self.0.limits.samples {
             return Err(Error::new(
                 ErrorKind::Limit,

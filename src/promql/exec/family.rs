@@ -13,10 +13,12 @@ use crate::promql::func::{Computed, Samples};
 use crate::promql::plan::steps::Steps;
 use crate::promql::plan::{Aggregate, Operator, RangeSelector};
 use crate::promql::signature::Function;
-use crate::source::{Family, FamilyBuffer, FamilyEnds, Item, SelectRequest, Series};
+use crate::source::{Family, FamilyBuffer, Item, SelectRequest, Series};
 
+use super::budget::Charge;
 use super::family_groups::FamilyGroups;
-use super::range::{Slider, bounds, drop_stale};
+use super::family_read::{Ends, Read, ReadBlock, Reader};
+use super::range::{Slider, bounds};
 use super::vector::{Vector, VectorSeries};
 use super::{Evaluator, Settings};
 
@@ -102,6 +104,13 @@ fn touch(items: &[Item]) {
     std::hint::black_box(touched.fold(0, |read, touched| read ^ touched));
 }
 
+/// Touches the next items where it is time to.
+pub(super) fn touch_next(items: &[Item], index: usize) {
+    if index.is_multiple_of(TOUCHED) {
+        touch(items.get(index..).unwrap_or_default());
+    }
+}
+
 /// The same of the next items' labels.
 fn touch_labels(items: &[Item]) {
     let touched = items.iter().take(TOUCHED).map(|item| match item {
@@ -119,7 +128,7 @@ impl Evaluator<'_> {
         steps: Steps,
     ) -> Result<Option<Vector>> {
         let Some(sum) = recognize(aggregate, steps, self.settings) else { return Ok(None) };
-        let window = sum.selector.window.fetched(steps);
+        let window = sum.window();
         self.budget.check_window(window.until.millis_since(window.after))?;
         self.budget.tick(0)?;
         let set = self.source.select(&SelectRequest::new(sum.selector.matchers, window).with_families())?;
@@ -130,94 +139,148 @@ impl Evaluator<'_> {
         let mut items = set.items;
         order_as_series(&mut items);
         let delayed = self.settings.delayed_name_removal;
-        let mut groups = FamilyGroups::new(aggregate, delayed, steps.count());
-        let mut charge = self.budget.charge();
-        let mut reader = Reader::default();
-        for (index, item) in items.iter().enumerate() {
-            if index.is_multiple_of(TOUCHED) {
-                touch(items.get(index..).unwrap_or_default());
-            }
-            let known = groups.cells();
-            let base = groups.base(item);
-            if groups.is_typed() {
-                return Ok(None);
-            }
-            match item {
-                Item::Family(family) => {
-                    self.budget.touch_series(family.bounds().len())?;
-                    let samples = reader.read(family, &sum, window)?;
-                    self.budget.count_read(family.chunks(), samples);
-                    self.budget.check_samples(samples as u64)?;
-                    self.budget.tick(samples.saturating_add(steps.count()))?;
-                    sum.add_family(base, (index, family), &mut reader, &mut groups);
-                }
-                Item::Series(series) => {
-                    self.budget.touch_series(1)?;
-                    let mut samples = SampleBuffer::default();
-                    self.read(series, window, &mut samples)?;
-                    drop_stale(&mut samples);
-                    if !samples.histograms.is_empty() || !samples.starts.is_empty() {
-                        return Ok(None);
-                    }
-                    self.budget.check_samples(samples.len() as u64)?;
-                    sum.add_series(base, (index, series), &samples, &mut groups);
-                }
-            }
-            let cells = groups.cells().saturating_sub(known) as u64;
-            charge.raise(0, cells.saturating_mul(size_of::<Sum>() as u64 + 1))?;
-        }
+        let groups = match self.sum_by_stretches(&sum, aggregate, &items)? {
+            Some(groups) => Some(groups),
+            None => self.sum_by_items(&sum, aggregate, &items)?,
+        };
+        let Some((groups, charge)) = groups else { return Ok(None) };
         let mut output = Vector::new(&self.budget);
         for (labels, column) in groups.into_columns(&items) {
             output.push(VectorSeries { labels, drop_name: delayed, column })?;
         }
+        drop(charge);
         Ok(Some(output))
     }
-}
 
-/// What is read of a family, in memory that is used again for the next one.
-#[derive(Default)]
-struct Reader {
-    buffer: FamilyBuffer,
-    ends: FamilyEnds,
-    /// Whether the ends of the one window are all that was read.
-    only_ends: bool,
-}
+    /// Adds item by item, of which several threads may read. `None`: there is something that only single series can have.
+    fn sum_by_items<'n>(
+        &self,
+        sum: &RateSum<'_, '_>,
+        aggregate: &Aggregate<'n>,
+        items: &[Item],
+    ) -> Result<Option<(FamilyGroups<'n>, Charge)>> {
+        let mut groups = FamilyGroups::new(aggregate, self.settings.delayed_name_removal, sum.steps.count());
+        let mut charge = self.budget.charge();
+        let (mut reader, mut fits) = (Reader::default(), true);
+        let read = |evaluator: &Evaluator<'_>, items: &[Item]| ReadBlock::read(evaluator, sum, items);
+        self.in_blocks(items, sum.steps.count(), read, |start, items, made| {
+            let mut made = made.as_ref().map(ReadBlock::iter);
+            for (index, item) in items.iter().enumerate() {
+                let known = groups.cells();
+                let base = groups.base(item);
+                let read = match made.as_mut().and_then(Iterator::next) {
+                    Some(read) => read,
+                    None => {
+                        touch_next(items, index);
+                        reader.read_item(self, sum, item)?;
+                        reader.read()
+                    }
+                };
+                fits = !groups.is_typed()
+                    && sum.add(base, (start.saturating_add(index), item), read, &mut groups);
+                if !fits {
+                    return Ok(false);
+                }
+                let cells = groups.cells().saturating_sub(known) as u64;
+                charge.raise(0, cells.saturating_mul(CELL_BYTES))?;
+            }
+            Ok(true)
+        })?;
+        Ok(fits.then_some((groups, charge)))
+    }
 
-impl Reader {
-    /// Reads what the windows need. Returns how many samples there are.
-    fn read(&mut self, family: &Family, sum: &RateSum<'_, '_>, window: Window) -> Result<usize> {
-        self.only_ends = sum.steps.count() == 1 && family.read_ends(window, &mut self.ends)?;
-        if self.only_ends {
-            return Ok(self.ends.count.saturating_mul(self.ends.first.len()));
+    /// Adds a stretch of the steps in each thread, where several are asked for and the range is long enough. `None`: they are
+    /// to be added item by item, which is also how a limit is found that is passed.
+    fn sum_by_stretches<'n>(
+        &self,
+        sum: &RateSum<'_, '_>,
+        aggregate: &Aggregate<'n>,
+        items: &[Item],
+    ) -> Result<Option<(FamilyGroups<'n>, Charge)>> {
+        let (steps, delayed) = (sum.steps, self.settings.delayed_name_removal);
+        let threads = self.settings.threads;
+        let is_wide = items.len().saturating_mul(steps.count()) >= threads.saturating_mul(FEWEST_POINTS);
+        if threads < 2 || steps.count() < threads.saturating_mul(FEWEST_STEPS) || !is_wide {
+            return Ok(None);
         }
-        self.buffer.clear();
-        family.read_counts(window, &mut self.buffer)?;
-        Ok(self.buffer.times().len().saturating_mul(self.buffer.width()))
+        let stretches = steps.stretches(threads);
+        let work = |evaluator: &Evaluator<'_>, steps: &Steps| {
+            let sum = RateSum { steps: *steps, ..*sum };
+            let groups = evaluator.sum_by_items(&sum, aggregate, items)?;
+            Ok(groups.map(|(groups, _)| groups.into_stretch()))
+        };
+        let Some(made) = self.side_by_side(&stretches, work) else { return Ok(None) };
+        let Some(made) = made.into_iter().collect::<Option<Vec<_>>>() else { return Ok(None) };
+        let groups = FamilyGroups::joined(aggregate, delayed, made);
+        let mut charge = self.budget.charge();
+        charge.raise(0, (groups.cells() as u64).saturating_mul(CELL_BYTES))?;
+        Ok(Some((groups, charge)))
     }
 }
 
+/// What a sum takes at one step.
+const CELL_BYTES: u64 = size_of::<Sum>() as u64 + 1;
+/// Steps for each thread, at least, and points of all items.
+const FEWEST_STEPS: usize = 8;
+const FEWEST_POINTS: usize = 1 << 15;
+
 impl RateSum<'_, '_> {
-    /// Adds the rates of all buckets of a family.
-    fn add_family(
+    pub(super) fn steps(&self) -> Steps {
+        self.steps
+    }
+
+    /// What all windows together need.
+    pub(super) fn window(&self) -> Window {
+        self.selector.window.fetched(self.steps)
+    }
+
+    /// Adds the rates of an item; `false` if it is none that this can add.
+    fn add(
+        &self,
+        base: usize,
+        (index, item): (usize, &Item),
+        read: Read<'_>,
+        groups: &mut FamilyGroups<'_>,
+    ) -> bool {
+        match (item, read) {
+            (Item::Family(family), Read::Ends(ends)) => self.add_ends(base, (index, family), ends, groups),
+            (Item::Family(family), Read::Rows(rows)) => self.add_rows(base, (index, family), rows, groups),
+            (Item::Series(series), Read::Samples(samples)) => {
+                if !samples.histograms.is_empty() || !samples.starts.is_empty() {
+                    return false;
+                }
+                self.add_series(base, (index, series), samples, groups);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Adds the rates of all buckets of a family between the ends of the one window.
+    fn add_ends(
         &self,
         base: usize,
         (index, family): (usize, &Family),
-        reader: &mut Reader,
+        ends: Ends<'_>,
         groups: &mut FamilyGroups<'_>,
     ) {
-        if reader.only_ends {
-            let FamilyEnds { first_time, last_time, count, .. } = reader.ends;
-            let bounds = bounds(self.selector.window, self.steps.first());
-            let reach = Reach::new(first_time, last_time, count, bounds, self.options.per_second);
-            let places = groups.places(base, index, family);
-            let ends = (reader.ends.first.as_slice(), reader.ends.last.as_slice());
-            groups.add_row(base, 0, &places, ends, (reach, reach.plain_factor()));
-            return;
-        }
-        let buffer = &reader.buffer;
+        let bounds = bounds(self.selector.window, self.steps.first());
+        let reach = Reach::new(ends.times.0, ends.times.1, ends.count, bounds, self.options.per_second);
+        let places = groups.places(base, index, family);
+        groups.add_row(base, 0, &places, (ends.first, ends.last), (reach, reach.plain_factor()));
+    }
+
+    /// Adds the rates of all buckets of a family.
+    fn add_rows(
+        &self,
+        base: usize,
+        (index, family): (usize, &Family),
+        buffer: &FamilyBuffer,
+        groups: &mut FamilyGroups<'_>,
+    ) {
         let buckets = family.bounds().len();
         if Moves::of(buffer, buckets) == Moves::Rising {
-            let steps = self.steps(buffer.times());
+            let steps = self.shared(buffer.times());
             if steps.iter().all(|step| step.reach.is_none()) {
                 return;
             }
@@ -246,7 +309,7 @@ impl RateSum<'_, '_> {
     }
 
     /// What the windows of all steps share over these times.
-    fn steps(&self, times: &[i64]) -> Vec<Step> {
+    fn shared(&self, times: &[i64]) -> Vec<Step> {
         let windows = self.windows(times);
         let steps = windows.into_iter().zip(self.steps.times()).map(|(rows, time)| {
             let count = rows.1.saturating_sub(rows.0);

@@ -44,6 +44,12 @@ struct Bound {
     first: usize,
 }
 
+/// The groups of some of the steps.
+pub(super) struct Stretch {
+    bases: Vec<Base>,
+    steps: usize,
+}
+
 /// Whether labels of this name tell one base from another.
 type IsKept<'n> = Box<dyn Fn(&str) -> bool + 'n>;
 
@@ -187,6 +193,27 @@ impl<'n> FamilyGroups<'n> {
         }
     }
 
+    /// What a worker hands on.
+    pub(super) fn into_stretch(self) -> Stretch {
+        Stretch { bases: self.bases, steps: self.steps }
+    }
+
+    /// The groups of stretches of the steps, one behind the other, to each of which the same items were added.
+    pub(super) fn joined(aggregate: &Aggregate<'n>, delayed: bool, stretches: Vec<Stretch>) -> Self {
+        let mut joined = Self::new(aggregate, delayed, 0);
+        for Stretch { bases, steps } in stretches {
+            for (number, base) in bases.into_iter().enumerate() {
+                match joined.bases.get_mut(number) {
+                    Some(known) => known.join(base, (joined.steps, steps)),
+                    None => joined.bases.push(base),
+                }
+            }
+            joined.steps = joined.steps.saturating_add(steps);
+        }
+        joined.cells = joined.bases.iter().map(|base| base.sums.len()).sum();
+        joined
+    }
+
     /// Labels and sums of the groups, in the order of the series that contributed first; `items` are those that were added.
     pub(super) fn into_columns(self, items: &[Item]) -> impl Iterator<Item = (Labels, Column)> {
         let Self { bases, steps, .. } = self;
@@ -259,6 +286,38 @@ fn same_before_bound(a: &Labels, b: &Labels) -> bool {
 }
 
 impl Base {
+    /// Goes on with the steps of another one behind its own.
+    fn join(&mut self, other: Self, (steps, more): (usize, usize)) {
+        let places: Vec<usize> = other.bounds.iter().map(|bound| self.join_bound(bound)).collect();
+        let (width, known) = (self.bounds.len(), self.sums.len().checked_div(steps).unwrap_or(0));
+        self.sums = widened(&self.sums, known, width.saturating_sub(known), steps);
+        self.present = widened(&self.present, known, width.saturating_sub(known), steps);
+        let cells = steps.saturating_add(more).saturating_mul(width);
+        self.sums.resize(cells, Sum::default());
+        self.present.resize(cells, false);
+        for step in 0..more {
+            for (from, to) in places.iter().enumerate() {
+                let from = step.saturating_mul(places.len()).saturating_add(from);
+                let to = steps.saturating_add(step).saturating_mul(width).saturating_add(*to);
+                if let (Some(sum), Some(own)) = (other.sums.get(from), self.sums.get_mut(to)) {
+                    *own = *sum;
+                }
+                if let (Some(present), Some(own)) = (other.present.get(from), self.present.get_mut(to)) {
+                    *own = *present;
+                }
+            }
+        }
+    }
+
+    /// The place of a bound of another one, which may have got it from an earlier item.
+    fn join_bound(&mut self, bound: &Bound) -> usize {
+        let place = self.place(bound.first, &bound.text);
+        if let Some(own) = self.bounds.get_mut(place) {
+            own.first = own.first.min(bound.first);
+        }
+        place
+    }
+
     /// The place of a bound, made if it is new: then [`widen`](Self::widen) has to follow.
     fn place(&mut self, item: usize, text: &Arc<str>) -> usize {
         let is_bound = |bound: &Bound| Arc::ptr_eq(&bound.text, text) || bound.text == *text;

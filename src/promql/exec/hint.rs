@@ -121,18 +121,34 @@ pub(crate) struct Predecessors<'a> {
     matchers: &'a [Matcher],
     window: Window,
     found: Option<std::vec::IntoIter<Series>>,
+    /// Whether nobody may look.
+    refused: bool,
 }
 
 impl<'a> Predecessors<'a> {
     /// The samples of the `millis` before `window`.
     pub(crate) fn new(matchers: &'a [Matcher], window: Window, millis: i64) -> Self {
         let start = Timestamp::from_millis(window.after.as_millis().saturating_sub(millis));
-        Self { matchers, window: Window::new(start, window.after), found: None }
+        Self { matchers, window: Window::new(start, window.after), found: None, refused: false }
+    }
+
+    /// The same for a worker, which has some of the series only: it is to leave those that ask to who has all of them.
+    pub(crate) fn refused(matchers: &'a [Matcher], window: Window) -> Self {
+        Self { matchers, window, found: None, refused: true }
+    }
+
+    /// Of what, and of which window.
+    pub(crate) fn asked(&self) -> (&'a [Matcher], Window) {
+        (self.matchers, self.window)
     }
 
     /// Those of one series; series have to be asked for in label order.
     pub(crate) fn of(&mut self, evaluator: &Evaluator<'_>, labels: &Labels) -> Result<SampleBuffer> {
         let mut buffer = SampleBuffer::default();
+        if self.refused {
+            let text = "what was stored before is looked up for all series together";
+            return Err(Error::new(ErrorKind::Unsupported, text));
+        }
         if self.found.is_none() {
             let set = evaluator.source.select(&SelectRequest::new(self.matchers, self.window))?;
             let series = set.items.into_iter().filter_map(|item| match item {

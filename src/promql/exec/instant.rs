@@ -62,12 +62,27 @@ impl Evaluator<'_> {
     ) -> Result<Vector> {
         let lookback = self.settings.lookback;
         let window = selector.fetched(steps, lookback);
-        let mut vector = Vector::new(&self.budget);
+        let found = self.select(selector.matchers, window)?;
+        let predecessors = Predecessors::new(selector.matchers, window, lookback);
+        self.vector_of(&found, steps, predecessors, |evaluator, series, predecessors, vector| {
+            evaluator.add_instant_series(series, (selector, window, range), steps, predecessors, vector)
+        })
+    }
+
+    /// Adds the newest samples of some series.
+    fn add_instant_series(
+        &self,
+        series: &[Series],
+        (selector, window, range): (&InstantSelector<'_>, Window, TextRange),
+        steps: Steps,
+        predecessors: &mut Predecessors<'_>,
+        vector: &mut Vector,
+    ) -> Result<()> {
+        let lookback = self.settings.lookback;
         let mut buffer = SampleBuffer::default();
-        let mut predecessors = Predecessors::new(selector.matchers, window, lookback);
-        for series in self.select(selector.matchers, window)? {
+        for series in series {
             buffer.clear();
-            self.read(&series, window, &mut buffer)?;
+            self.read(series, window, &mut buffer)?;
             if buffer.is_empty() {
                 continue;
             }
@@ -98,7 +113,7 @@ impl Evaluator<'_> {
             }
             vector.push(VectorSeries { labels, drop_name: false, column })?;
         }
-        Ok(vector)
+        Ok(())
     }
 
     /// Fills a column with the newest samples.

@@ -13,6 +13,7 @@ mod count_values;
 pub(crate) mod explain;
 mod family;
 mod family_groups;
+mod family_read;
 mod go_sort;
 mod hint;
 mod histogram;
@@ -31,6 +32,7 @@ mod subquery;
 mod subsets;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod topk;
 mod unary;
 mod unique;
@@ -62,6 +64,8 @@ pub(crate) struct Settings {
     pub(crate) start_timestamps: bool,
     /// Whether the type of a metric is taken from its labels.
     pub(crate) type_and_unit: bool,
+    /// How many threads work on a wide selection, the caller's among them; 0 is 1.
+    pub(crate) threads: usize,
 }
 
 /// One evaluation of one plan.

@@ -1,7 +1,7 @@
 //! Functions of range vectors: one pass over each series, a window sliding from step to step.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Labels, SampleBuffer, is_stale};
+use crate::model::{Labels, SampleBuffer, Window, is_stale};
 use crate::promql::annotation::HistogramOperation;
 use crate::promql::ast::Extension;
 use crate::promql::func::over_time::{self, End, Extreme};
@@ -9,22 +9,44 @@ use crate::promql::func::rate::{self, Bounds, RateOptions};
 use crate::promql::func::{Computed, Notes, Samples, extended, regression};
 use crate::promql::plan::steps::Steps;
 use crate::promql::plan::window::RangeWindow;
-use crate::promql::plan::{Node, Operator};
+use crate::promql::plan::{Node, Operator, RangeSelector};
 use crate::promql::signature::Function;
 use crate::promql::text_range::TextRange;
+use crate::source::Series;
 
 use super::Evaluator;
 use super::column::{Column, buffer_weight, histogram_weight};
 use super::hint::{Predecessors, prepare, reduce_to_statistics};
 use super::operands::Operands;
 use super::unique::refuse_equal;
-use super::vector::{Vector, VectorSeries};
+use super::vector::{Scalars, Vector, VectorSeries};
 
 /// A series of a range vector: all samples that any step needs, without staleness markers.
 pub(crate) struct RangeSeries<'a> {
     pub(crate) labels: &'a Labels,
     pub(crate) drop_name: bool,
     pub(crate) samples: &'a SampleBuffer,
+}
+
+/// A call of a function of a range vector.
+struct RangeCall<'n, 'q> {
+    function: Function,
+    args: &'n [Node<'q>],
+    node: &'n Node<'q>,
+    steps: Steps,
+    /// Values of the other arguments, and where these stand.
+    scalars: Vec<(Scalars, TextRange)>,
+    window: RangeWindow,
+    extension: Option<Extension>,
+    /// Where notes point.
+    range: TextRange,
+    is_subquery: bool,
+}
+
+impl RangeCall<'_, '_> {
+    fn keeps_name(&self) -> bool {
+        matches!(self.function, Function::FirstOverTime | Function::LastOverTime)
+    }
 }
 
 /// Removes staleness markers.
@@ -126,40 +148,52 @@ impl Evaluator<'_> {
         steps: Steps,
         operands: &mut Operands,
         hints: bool,
-        mut f: impl FnMut(RangeSeries<'_>) -> Result<()>,
+        f: impl FnMut(RangeSeries<'_>) -> Result<()>,
     ) -> Result<()> {
         match &node.operator {
             Operator::Range(selector) => {
                 let window = selector.window.fetched(steps);
-                let mut buffer = SampleBuffer::default();
                 let mut predecessors = Predecessors::new(selector.matchers, window, self.settings.lookback);
-                for series in self.select(selector.matchers, window)? {
-                    buffer.clear();
-                    self.read(&series, window, &mut buffer)?;
-                    if !buffer.histograms.is_empty() {
-                        let before = match hints {
-                            true => predecessors.of(self, series.labels())?,
-                            false => SampleBuffer::default(),
-                        };
-                        prepare(&mut buffer, &before, series.labels())?;
-                        if selector.statistics {
-                            reduce_to_statistics(&mut buffer, seeks(selector.window, steps));
-                        }
-                    }
-                    drop_stale(&mut buffer);
-                    if buffer.is_empty() {
-                        continue;
-                    }
-                    self.budget.check_samples(buffer_weight(&buffer))?;
-                    f(RangeSeries { labels: series.labels(), drop_name: false, samples: &buffer })?;
-                }
-                Ok(())
+                let found = self.select(selector.matchers, window)?;
+                self.for_each_of((selector, &found), (window, steps), (hints, &mut predecessors), f)
             }
             Operator::Subquery(subquery) => {
                 self.for_each_subquery_series(subquery, &operands.vector(node)?, steps, f)
             }
             _ => Err(Error::new(ErrorKind::Query, "a range vector was expected")),
         }
+    }
+
+    /// The same for some of the series that a range selector found.
+    fn for_each_of(
+        &self,
+        (selector, found): (&RangeSelector<'_>, &[Series]),
+        (window, steps): (Window, Steps),
+        (hints, predecessors): (bool, &mut Predecessors<'_>),
+        mut f: impl FnMut(RangeSeries<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut buffer = SampleBuffer::default();
+        for series in found {
+            buffer.clear();
+            self.read(series, window, &mut buffer)?;
+            if !buffer.histograms.is_empty() {
+                let before = match hints {
+                    true => predecessors.of(self, series.labels())?,
+                    false => SampleBuffer::default(),
+                };
+                prepare(&mut buffer, &before, series.labels())?;
+                if selector.statistics {
+                    reduce_to_statistics(&mut buffer, seeks(selector.window, steps));
+                }
+            }
+            drop_stale(&mut buffer);
+            if buffer.is_empty() {
+                continue;
+            }
+            self.budget.check_samples(buffer_weight(&buffer))?;
+            f(RangeSeries { labels: series.labels(), drop_name: false, samples: &buffer })?;
+        }
+        Ok(())
     }
 
     /// Evaluates a function of a range vector.
@@ -182,126 +216,151 @@ impl Evaluator<'_> {
             .map(|arg| operands.scalars(arg).map(|scalars| (scalars, arg.range)))
             .collect::<Result<Vec<_>>>()?;
         check_extension(function, extension)?;
+        let call = RangeCall { function, args, node, steps, scalars, window, extension, range, is_subquery };
+        // What hands on hints or combines them; a change only asks whether the first one is a gauge.
+        let hints = call.keeps_name() || matches!(function, Function::SumOverTime | Function::AvgOverTime);
+        let vector = match &argument.operator {
+            Operator::Range(selector) => {
+                let window = selector.window.fetched(steps);
+                let predecessors = Predecessors::new(selector.matchers, window, self.settings.lookback);
+                let found = self.select(selector.matchers, window)?;
+                self.vector_of(&found, steps, predecessors, |evaluator, series, predecessors, vector| {
+                    let before = (hints, predecessors);
+                    evaluator.for_each_of((selector, series), (window, steps), before, |series| {
+                        evaluator.add_range_series(&call, &series, vector)
+                    })
+                })?
+            }
+            _ => {
+                let mut vector = Vector::new(&self.budget);
+                self.for_each_range_series(argument, steps, operands, hints, |series| {
+                    self.add_range_series(&call, &series, &mut vector)
+                })?;
+                vector
+            }
+        };
+        if self.settings.delayed_name_removal { Ok(vector) } else { refuse_equal(vector) }
+    }
+
+    /// Adds the values of a function of one series.
+    fn add_range_series(
+        &self,
+        call: &RangeCall<'_, '_>,
+        series: &RangeSeries<'_>,
+        vector: &mut Vector,
+    ) -> Result<()> {
+        let RangeCall { function, args, node, steps, ref scalars, window, extension, range, is_subquery } =
+            *call;
         let scalar = |index: usize, step: usize| scalars.get(index).map_or(f64::NAN, |(s, _)| s.at(step));
         let start_timestamps = self.settings.start_timestamps && !is_subquery;
-        let keeps_name = matches!(function, Function::FirstOverTime | Function::LastOverTime);
         let is_rate = matches!(function, Function::Rate | Function::Increase);
-        // What hands on hints or combines them; a change only asks whether the first one is a gauge.
-        let hints = keeps_name || matches!(function, Function::SumOverTime | Function::AvgOverTime);
         let options = RateOptions {
             counter: !matches!(function, Function::Delta | Function::Idelta),
             per_second: matches!(function, Function::Rate | Function::Irate),
             start_timestamps,
         };
         let mut scratch = Vec::new();
-        let mut vector = Vector::new(&self.budget);
-        self.for_each_range_series(argument, steps, operands, hints, |series| {
-            let mut column = Column::absent(steps.count());
-            let mut slider = Slider::default();
-            let mut noted = Notes::NONE;
-            let mut overlaps = 0_u64;
-            let mut any_float = false;
-            let mut pending = 0_u64;
-            for (step, time) in steps.times().enumerate() {
-                let bounds = bounds(window, time);
-                let samples = slider.at(
-                    series.samples,
-                    bounds.start.saturating_sub(window.before),
-                    bounds.end.saturating_add(window.after),
-                );
-                self.budget.tick(samples.len())?;
-                if samples.is_empty() {
-                    continue;
+        let mut column = Column::absent(steps.count());
+        let mut slider = Slider::default();
+        let mut noted = Notes::NONE;
+        let mut overlaps = 0_u64;
+        let mut any_float = false;
+        let mut pending = 0_u64;
+        for (step, time) in steps.times().enumerate() {
+            let bounds = bounds(window, time);
+            let samples = slider.at(
+                series.samples,
+                bounds.start.saturating_sub(window.before),
+                bounds.end.saturating_add(window.after),
+            );
+            self.budget.tick(samples.len())?;
+            if samples.is_empty() {
+                continue;
+            }
+            let (computed, notes) = match function {
+                Function::Rate | Function::Increase | Function::Delta => match extension {
+                    None => rate::extrapolated(&samples, bounds, options),
+                    Some(extension) => extended::rate(&samples, bounds, extension, options),
+                },
+                Function::Irate | Function::Idelta => rate::instant(&samples, options),
+                Function::Changes | Function::Resets => {
+                    let samples = match extension {
+                        None => Some(samples),
+                        Some(_) => extended::anchored_window(&samples, bounds.start),
+                    };
+                    let computed = match samples {
+                        None => Computed::Nothing,
+                        Some(samples) if function == Function::Changes => rate::changes(&samples),
+                        Some(samples) => rate::resets(&samples, start_timestamps),
+                    };
+                    (computed, Notes::NONE)
                 }
-                let (computed, notes) = match function {
-                    Function::Rate | Function::Increase | Function::Delta => match extension {
-                        None => rate::extrapolated(&samples, bounds, options),
-                        Some(extension) => extended::rate(&samples, bounds, extension, options),
-                    },
-                    Function::Irate | Function::Idelta => rate::instant(&samples, options),
-                    Function::Changes | Function::Resets => {
-                        let samples = match extension {
-                            None => Some(samples),
-                            Some(_) => extended::anchored_window(&samples, bounds.start),
-                        };
-                        let computed = match samples {
-                            None => Computed::Nothing,
-                            Some(samples) if function == Function::Changes => rate::changes(&samples),
-                            Some(samples) => rate::resets(&samples, start_timestamps),
-                        };
-                        (computed, Notes::NONE)
-                    }
-                    Function::AvgOverTime => over_time::avg(&samples),
-                    Function::CountOverTime => over_time::count(&samples),
-                    Function::MaxOverTime => over_time::extreme(&samples, Extreme::Max),
-                    Function::MinOverTime => over_time::extreme(&samples, Extreme::Min),
-                    Function::SumOverTime => over_time::sum(&samples),
-                    Function::StddevOverTime => over_time::deviation(&samples),
-                    Function::StdvarOverTime => over_time::variance(&samples),
-                    Function::PresentOverTime => over_time::present(&samples),
-                    Function::FirstOverTime => over_time::end(&samples, End::First),
-                    Function::LastOverTime => over_time::end(&samples, End::Last),
-                    Function::TsOfFirstOverTime => over_time::time_of_end(&samples, End::First),
-                    Function::TsOfLastOverTime => over_time::time_of_end(&samples, End::Last),
-                    Function::TsOfMaxOverTime => over_time::time_of_extreme(&samples, Extreme::Max),
-                    Function::TsOfMinOverTime => over_time::time_of_extreme(&samples, Extreme::Min),
-                    Function::MadOverTime => over_time::median_absolute_deviation(&samples, &mut scratch),
-                    Function::QuantileOverTime => {
-                        over_time::quantile_of(&samples, scalar(0, step), &mut scratch)
-                    }
-                    Function::Deriv => regression::deriv(&samples),
-                    Function::PredictLinear => regression::predict_linear(&samples, time, scalar(0, step)),
-                    Function::DoubleExponentialSmoothing => {
-                        let (sf, tf) = (scalar(0, step), scalar(1, step));
-                        check_factor("smoothing", "sf", sf)?;
-                        check_factor("trend", "tf", tf)?;
-                        over_time::double_exponential_smoothing(&samples, sf, tf)
-                    }
-                    _ => return Err(self.not_built(function, node)),
-                };
-                match computed {
-                    Computed::Nothing => {}
-                    Computed::Float(value) => {
-                        any_float = true;
-                        column.set_float(step, value);
-                    }
-                    Computed::Histogram(histogram) => {
-                        // Charged once the column is whole, but no more than may be is made before that.
-                        pending = pending.saturating_add(histogram_weight(&histogram));
-                        self.budget.check_samples(pending)?;
-                        column.set_histogram(step, histogram);
-                    }
+                Function::AvgOverTime => over_time::avg(&samples),
+                Function::CountOverTime => over_time::count(&samples),
+                Function::MaxOverTime => over_time::extreme(&samples, Extreme::Max),
+                Function::MinOverTime => over_time::extreme(&samples, Extreme::Min),
+                Function::SumOverTime => over_time::sum(&samples),
+                Function::StddevOverTime => over_time::deviation(&samples),
+                Function::StdvarOverTime => over_time::variance(&samples),
+                Function::PresentOverTime => over_time::present(&samples),
+                Function::FirstOverTime => over_time::end(&samples, End::First),
+                Function::LastOverTime => over_time::end(&samples, End::Last),
+                Function::TsOfFirstOverTime => over_time::time_of_end(&samples, End::First),
+                Function::TsOfLastOverTime => over_time::time_of_end(&samples, End::Last),
+                Function::TsOfMaxOverTime => over_time::time_of_extreme(&samples, Extreme::Max),
+                Function::TsOfMinOverTime => over_time::time_of_extreme(&samples, Extreme::Min),
+                Function::MadOverTime => over_time::median_absolute_deviation(&samples, &mut scratch),
+                Function::QuantileOverTime => over_time::quantile_of(&samples, scalar(0, step), &mut scratch),
+                Function::Deriv => regression::deriv(&samples),
+                Function::PredictLinear => regression::predict_linear(&samples, time, scalar(0, step)),
+                Function::DoubleExponentialSmoothing => {
+                    let (sf, tf) = (scalar(0, step), scalar(1, step));
+                    check_factor("smoothing", "sf", sf)?;
+                    check_factor("trend", "tf", tf)?;
+                    over_time::double_exponential_smoothing(&samples, sf, tf)
                 }
-                if !notes.is_empty() {
-                    noted = noted.with(notes);
-                    overlaps = overlaps.saturating_add(u64::from(notes.has(Notes::START_OVERLAP)));
-                    if notes.has(Notes::BAD_QUANTILE)
-                        && let Some((_, range)) = scalars.first()
-                    {
-                        self.notes.bad_quantile(scalar(0, step), *range);
-                    }
+                _ => return Err(self.not_built(function, node)),
+            };
+            match computed {
+                Computed::Nothing => {}
+                Computed::Float(value) => {
+                    any_float = true;
+                    column.set_float(step, value);
+                }
+                Computed::Histogram(histogram) => {
+                    // Charged once the column is whole, but no more than may be is made before that.
+                    pending = pending.saturating_add(histogram_weight(&histogram));
+                    self.budget.check_samples(pending)?;
+                    column.set_histogram(step, histogram);
                 }
             }
-            let name = series.labels.metric_name();
-            self.note_histograms(noted, name, range);
-            if noted.has(Notes::IGNORED_HISTOGRAMS) {
-                let first = args.first().map_or(range, noted_range);
-                self.notes.ignored_histograms_in_range(name, first);
+            if !notes.is_empty() {
+                noted = noted.with(notes);
+                overlaps = overlaps.saturating_add(u64::from(notes.has(Notes::START_OVERLAP)));
+                if notes.has(Notes::BAD_QUANTILE)
+                    && let Some((_, range)) = scalars.first()
+                {
+                    self.notes.bad_quantile(scalar(0, step), *range);
+                }
             }
-            if overlaps > 0 {
-                self.notes.start_overlap(name, overlaps, range);
-            }
-            if is_rate && any_float {
-                self.check_counter_name(series.labels, range);
-            }
-            let mut output =
-                VectorSeries { labels: series.labels.clone(), drop_name: series.drop_name, column };
-            if !keeps_name {
-                self.drop_name(&mut output);
-            }
-            vector.push(output)
-        })?;
-        if self.settings.delayed_name_removal { Ok(vector) } else { refuse_equal(vector) }
+        }
+        let name = series.labels.metric_name();
+        self.note_histograms(noted, name, range);
+        if noted.has(Notes::IGNORED_HISTOGRAMS) {
+            let first = args.first().map_or(range, noted_range);
+            self.notes.ignored_histograms_in_range(name, first);
+        }
+        if overlaps > 0 {
+            self.notes.start_overlap(name, overlaps, range);
+        }
+        if is_rate && any_float {
+            self.check_counter_name(series.labels, range);
+        }
+        let mut output = VectorSeries { labels: series.labels.clone(), drop_name: series.drop_name, column };
+        if !call.keeps_name() {
+            self.drop_name(&mut output);
+        }
+        vector.push(output)
     }
 
     /// Says what a function noticed about the histograms of a series.

@@ -57,6 +57,16 @@ impl Steps {
         self.start.saturating_add(self.interval.saturating_mul(index))
     }
 
+    /// As many stretches of the steps, each as long as the others or one longer.
+    pub(crate) fn stretches(self, count: usize) -> Vec<Self> {
+        let border = |number: usize| self.count.saturating_mul(number).checked_div(count).unwrap_or(0);
+        let stretch = |number: usize| {
+            let (from, to) = (border(number), border(number.saturating_add(1)));
+            Self { start: self.time(from), count: to.saturating_sub(from), single: false, ..self }
+        };
+        (0..count).map(stretch).collect()
+    }
+
     /// All times.
     pub(crate) fn times(self) -> impl Iterator<Item = i64> {
         (0..self.count).map(move |index| self.time(index))
