@@ -33,7 +33,9 @@ mod random;
 mod request;
 mod series;
 
-use promgate::Snapshot;
+use std::collections::BTreeMap;
+
+use promgate::{Error, Evaluation, Labels, Snapshot};
 use serde_json::{Value as Json, json};
 
 use compare::Tolerance;
@@ -46,6 +48,9 @@ const QUERIES_A_DATA_SET: u64 = 200;
 
 /// Prometheus stops at the text of a histogram with custom bounds that was scaled by infinity or zero.
 const ZERO_BUCKET_CRASH: &str = "histograms with custom buckets have no zero bucket";
+
+/// How often the oracle is asked at every step of a range.
+const INSTANTS: usize = 10;
 
 /// How often the oracle is asked again when it may have answered in a random order.
 const REPEATS: usize = 400;
@@ -96,6 +101,8 @@ struct Counts {
     unstable: u64,
     /// Those of them that never were ours.
     unmet: u64,
+    /// Answers over a range that are not what Prometheus itself says at the instants of its steps, which is what ours are.
+    of_instants: u64,
     different: u64,
 }
 
@@ -146,10 +153,53 @@ fn compare_one(oracle: &mut Oracle, source: &Snapshot, request: &Json, set: u64,
             return;
         }
     }
+    if is_what_instants_say(oracle, request, &expected, &got) {
+        counts.of_instants += 1;
+        return;
+    }
     counts.different += 1;
     if counts.different <= 100 {
         let mut text = expected.to_string();
         text.truncate(text.char_indices().nth(600).map_or(text.len(), |(at, _)| at));
         println!("DIFFERENT in set {set}: {request}\n  expected {text}\n  got {what}");
     }
+}
+
+/// Whether a range is what Prometheus says at the instants of its steps. There it meets series in the order of labels where its
+/// range has that of a map, of which all that come up may round alike.
+fn is_what_instants_say(
+    oracle: &mut Oracle,
+    request: &Json,
+    expected: &Json,
+    got: &Result<Evaluation, Error>,
+) -> bool {
+    let times = ["start_ms", "end_ms", "step_ms"].map(|name| request[name].as_i64().unwrap_or(0));
+    if request["op"] != "range" || expected["type"] != "matrix" {
+        return false;
+    }
+    // Over a range they do nothing.
+    let query = request["query"].as_str().unwrap().replace("sort_desc(", "(").replace("sort(", "(");
+    (0..INSTANTS).any(|_| {
+        let mut series: BTreeMap<Labels, Json> = BTreeMap::new();
+        for time in (times[0]..=times[1]).step_by(usize::try_from(times[2]).unwrap()) {
+            let config = &request["config"];
+            let instant = json!({"op": "instant", "query": query, "time_ms": time, "config": config});
+            let answer = oracle.ask(&instant);
+            if answer["type"] != "vector" {
+                return false;
+            }
+            for found in answer["series"].as_array().unwrap() {
+                let all = series
+                    .entry(data::labels(&found["labels"]))
+                    .or_insert_with(|| json!({"labels": found["labels"], "points": [], "histograms": []}));
+                for kind in ["points", "histograms"] {
+                    let new = found[kind].as_array().cloned().unwrap_or_default();
+                    all[kind].as_array_mut().unwrap().extend(new);
+                }
+            }
+        }
+        let mut said = expected.clone();
+        said["series"] = series.into_values().collect();
+        answer::check(&said, got, Tolerance::Bits, false).is_ok()
+    })
 }
