@@ -5,7 +5,7 @@ mod sentence;
 
 use std::fmt;
 
-pub use self::data::{BesideBaseline, MissingSamples, Trace};
+pub use self::data::{BesideBaseline, BurnRates, MissingSamples, Trace, WindowCounts};
 use super::verdict::Verdict;
 use crate::model::Timestamp;
 
@@ -110,6 +110,8 @@ findings! {
         /// What an event is, for people.
         what: String,
     }
+    /// Over a long and a short window the canary spends its budget of bad requests faster than is allowed.
+    BurnRateExceeded = "burn-rate-exceeded" (BurnRates)
     /// The counts show the ratio below its threshold.
     BelowThreshold = "below-threshold" {
         /// The share that counts against the canary, as observed.

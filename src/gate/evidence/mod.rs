@@ -21,11 +21,12 @@ pub(crate) use self::targets::Targets;
 use super::explain;
 use super::reason::Finding;
 use super::round::Round;
-use super::spec::{CheckKind, CheckSpec, Selector};
+use super::spec::{BurnRate, CheckKind, CheckSpec, Selector};
 #[cfg(feature = "serde")]
 use super::state::is_default;
 use super::stats::comparison::Mixture;
 use super::stats::dispersion::Scatter;
+use super::stats::windows::Starts;
 use crate::error::Result;
 use crate::model::{Labels, Loss, Timestamp, Window};
 use crate::source::{Source, Watched};
@@ -87,6 +88,9 @@ pub(crate) struct Tally {
     /// The same of the baseline's.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) baseline_scatter: Scatter,
+    /// Where the windows of a burn rate begin, those of each length.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    pub(crate) windows: Vec<Starts>,
     /// What a query answered.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) values: Values,
@@ -102,6 +106,15 @@ impl Tally {
         }
         self.scatter.look(self.most, self.trials);
         self.baseline_scatter.look(self.baseline.0, self.baseline.1);
+    }
+
+    /// Has the windows of a burn rate end so many milliseconds after the evidence began.
+    fn slide(&mut self, burn_rate: &BurnRate, at_ms: i64) {
+        let lengths = burn_rate.lengths();
+        self.windows.resize(lengths.len(), Starts::default());
+        for (window_ms, starts) in lengths.into_iter().zip(&mut self.windows) {
+            starts.look(window_ms, at_ms, (self.fewest, self.trials));
+        }
     }
 
     fn note(&mut self, counted: &Counted) {
@@ -191,7 +204,13 @@ pub(crate) fn observe(
     let mut next = tally.clone();
     let watched = Watched::new(source);
     let mut observation = match &check.kind {
-        CheckKind::Ratio { share, .. } => share::observe_share(share, &mut next, span, &watched)?,
+        CheckKind::Ratio { share, burn_rate, .. } => {
+            let observation = share::observe_share(share, &mut next, span, &watched)?;
+            if let Some(burn_rate) = burn_rate {
+                next.slide(burn_rate, observation.until.millis_since(span.origin));
+            }
+            observation
+        }
         CheckKind::Comparison { canary, baseline, limit } => {
             share::observe_comparison(canary, baseline, *limit, &mut next, span, &watched)?
         }

@@ -6,11 +6,12 @@ mod share;
 mod shown;
 mod value;
 mod volume;
+mod windows;
 
 use self::share::Thresholds;
 pub(crate) use self::shown::Shown;
 use super::evidence::{Observation, Tally};
-use super::reason::{Finding, Severity};
+use super::reason::{BurnRates, Finding, Severity};
 use super::spec::{CheckKind, CheckSpec, GateSpec};
 use super::stats::change::{Change, Detector, Limit};
 use super::stats::comparison::Pair;
@@ -91,6 +92,9 @@ pub(crate) struct Decision {
     /// The change for which a check failed that had passed.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     change: Option<Change>,
+    /// What the windows of a burn rate held when it failed.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    burned: Option<Box<BurnRates>>,
 }
 
 impl Decision {

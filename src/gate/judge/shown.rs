@@ -60,7 +60,7 @@ impl Shown<'_> {
         let Self { check, tally, rules, .. } = self;
         let Some(seconds) = self.seconds else { return Evidence::None };
         match (&check.kind, self.thresholds()) {
-            (_, Some(thresholds)) => share::evidence(check, tally, thresholds, rules),
+            (_, Some(thresholds)) => share::evidence(check, tally, seconds, thresholds, rules),
             (CheckKind::Comparison { .. }, _) => comparison::evidence(tally, rules),
             (CheckKind::Count { window_ms, .. }, _) => count::evidence(tally, *window_ms, seconds),
             (CheckKind::Value(_), _) => value::evidence(tally),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{BesideBaseline, Finding, MissingSamples};
+use super::{BesideBaseline, BurnRates, Finding, MissingSamples, WindowCounts};
 
 /// A list of names for a sentence: `a`, `b`.
 fn list(f: &mut fmt::Formatter<'_>, names: &[String]) -> fmt::Result {
@@ -75,6 +75,25 @@ impl fmt::Display for MissingSamples {
     }
 }
 
+impl fmt::Display for BurnRates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { factor, budget, long, short } = self;
+        let window = |f: &mut fmt::Formatter<'_>,
+                      WindowCounts { seconds, events, trials, .. }: &WindowCounts| {
+            let rate = events / trials / budget;
+            let (seconds, events, trials, rate) =
+                (Short(*seconds), Short(*events), Short(*trials), Short(rate));
+            write!(f, "{events} of {trials} requests failed in {seconds} s, a burn rate of {rate}")
+        };
+        window(f, long)?;
+        if long != short {
+            f.write_str(", and ")?;
+            window(f, short)?;
+        }
+        write!(f, "; the limit is {} times the budget of {}", Short(*factor), Percent(*budget))
+    }
+}
+
 impl fmt::Display for BesideBaseline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { events, trials, baseline_events, baseline_trials, factor, difference } = self;
@@ -110,6 +129,7 @@ impl fmt::Display for Finding {
                 Percent(*ratio),
                 Percent(*threshold)
             ),
+            Self::BurnRateExceeded(rates) => rates.fmt(f),
             Self::BelowThreshold { threshold, events, trials, what, .. } => write!(
                 f,
                 "{} of {} requests {what}: below the limit of {}",

@@ -5,7 +5,7 @@ mod markdown;
 
 use std::fmt;
 
-use super::reason::{Reason, Severity};
+use super::reason::{BurnRates, Reason, Severity};
 use super::verdict::Verdict;
 use crate::model::Timestamp;
 
@@ -115,6 +115,9 @@ pub enum Evidence {
         /// less than two looks with requests.
         #[cfg_attr(feature = "serde", serde(default))]
         dispersion: Option<f64>,
+        /// Of a burn rate over windows: each pair of them, by which it fails.
+        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+        windows: Vec<BurnRates>,
     },
     /// Observations above a threshold among all.
     Quantile {
@@ -251,7 +254,7 @@ mod tests {
     use super::*;
     use crate::gate::fixture::Fixture;
     use crate::gate::run::Gate;
-    use crate::gate::spec::{Check, GateSpec};
+    use crate::gate::spec::{BurnRateWindows, Check, GateSpec};
     use serde_json::Value;
 
     /// The document names whatever stands in the JSON of a report.
@@ -261,6 +264,11 @@ mod tests {
         let pair = |pod: &str| (format!("all{{pod={pod:?},code=\"500\"}}"), format!("all{{pod={pod:?}}}"));
         let spec = GateSpec::builder("g")
             .check(Check::ratio("ratio", r#"all{code="500"}"#, "all").below(0.05).by(["pod"]))
+            .check(
+                Check::burn_rate("burn", r#"all{code="500"}"#, "all", 0.99)
+                    .below(1.0)
+                    .windows([BurnRateWindows::new(14.4, 3_600_000, 300_000)]),
+            )
             .check(Check::quantile("quantile", "seconds_bucket", 0.9).below(1.0).dry_run())
             .check(Check::volume("volume", "all").at_least(1.0))
             .check(Check::count("count", "all", 60_000).at_most(1e6))
@@ -298,8 +306,17 @@ mod tests {
                 _ => {}
             }
         }
-        for kind in ["ratio", "quantile", "volume", "count", "comparison", "values", "elements", "dispersion"]
-        {
+        for kind in [
+            "ratio",
+            "quantile",
+            "volume",
+            "count",
+            "comparison",
+            "values",
+            "elements",
+            "dispersion",
+            "windows",
+        ] {
             assert!(keys.iter().any(|key| *key == kind), "{kind} is not in {report}");
         }
         for key in keys {

@@ -1,7 +1,7 @@
 //! One check, as it is written in Rust.
 
 use super::kind::{Bound, CheckKind, CheckSpec, ComparisonLimit, Conditions, Grouping, Share, ValueSpec};
-use super::{Selector, invalid};
+use super::{BurnRate, BurnRateWindows, Selector, invalid};
 use crate::error::{Error, Result};
 use crate::model::{MatchOp, Matcher, number};
 use crate::promql::Engine;
@@ -16,6 +16,7 @@ pub struct Check {
     fails_beyond: Option<f64>,
     missing_is_zero: bool,
     by: Vec<String>,
+    windows: Vec<BurnRateWindows>,
 }
 
 #[derive(Clone, Debug)]
@@ -156,6 +157,7 @@ impl Check {
             fails_beyond: None,
             missing_is_zero: false,
             by: Vec::new(),
+            windows: Vec::new(),
         }
     }
 
@@ -202,6 +204,27 @@ impl Check {
         Self { fails_beyond: Some(threshold), ..self }
     }
 
+    /// Lets a burn rate fail over windows: where for some pair of them the canary burns faster than its factor over both, the
+    /// multi-window, multi-burn-rate alerts of The Site Reliability Workbook (chapter 5), such as
+    /// [`BurnRateWindows::WORKBOOK`]. It passes [`below`](Self::below) its burn rate as without windows, 1 for the objective itself,
+    /// and no factor may be smaller. There is no [`fails_beyond`](Self::fails_beyond) beside them.
+    ///
+    /// Windows are tests, not quotients: with probability α at most does the check ever fail although the requests of one of the two
+    /// windows failed with a mean probability of no more than factor times budget, however often one looks and however long.
+    /// α is shared evenly by the pairs, and by the instants at which a window may begin, a sixth of its length apart, half of it
+    /// for the first: the likelihood ratios since each are below a martingale (Ville 1939), and a pair needs no more than each of its
+    /// windows does, for both have to show it (Berger 1982). It takes ln 6 more of evidence than a ratio does with three pairs in the
+    /// first hour, about one or two bad requests more, and later more than that.
+    ///
+    /// No window reaches back before the evidence begins, so until it is over it is all of the evidence: a gate of half an hour fails
+    /// for the pair of three days if that half hour burns too fast. They go on where the gate [watches](super::GateSpecBuilder::watch)
+    /// after a pass, in place of a change detector, and fail at any look where it [decides in
+    /// one](super::GateSpecBuilder::looks_once).
+    #[must_use]
+    pub fn windows(self, windows: impl IntoIterator<Item = BurnRateWindows>) -> Self {
+        Self { windows: windows.into_iter().collect(), ..self }
+    }
+
     /// Judges each combination of these labels' values for itself, among the series of the requests, and asks all of them to
     /// be good: one bad pod fails, and one without requests keeps the check from passing. A value judges its elements anyway,
     /// and takes no labels.
@@ -238,6 +261,12 @@ impl Check {
         {
             return Err(refused(format!(" is a {what}, which takes no fails_beyond")));
         }
+        if !self.windows.is_empty() && !matches!(self.subject, Subject::BurnRate { .. }) {
+            return Err(refused(format!(" is a {what}, which takes no windows; a burn rate does")));
+        }
+        if !self.windows.is_empty() && self.fails_beyond.is_some() {
+            return Err(refused(" has windows, whose factors say beyond what it fails".to_owned()));
+        }
         let by = if self.by.is_empty() { Grouping::Whole } else { Grouping::By(self.by) };
         if by != Grouping::Whole && matches!(self.subject, Subject::Value { .. }) {
             return Err(refused(" is a value, whose query says which elements there are".to_owned()));
@@ -272,19 +301,25 @@ impl Check {
                     )));
                 }
                 let share = shared(&(events, trials), good)?;
-                CheckKind::Ratio { share, threshold: bad(threshold), fail_threshold }
+                CheckKind::Ratio { share, threshold: bad(threshold), fail_threshold, burn_rate: None }
             }
             (Subject::BurnRate { events, trials, objective }, Condition::Below) => {
                 share(objective, "the objective")?;
-                let threshold = threshold * (1.0 - objective);
-                let fail_threshold = beyond * (1.0 - objective);
-                share(threshold, "the share of bad requests at this burn rate")?;
-                if !(threshold..1.0).contains(&fail_threshold) {
+                let budget = 1.0 - objective;
+                let (pass, fail) = (threshold * budget, beyond * budget);
+                share(pass, "the share of bad requests at this burn rate")?;
+                if !(pass..1.0).contains(&fail) {
                     return Err(refused(format!(
-                        ": it fails beyond a share of {fail_threshold} bad, which must lie between {threshold} and 1"
+                        ": it fails beyond a share of {fail} bad, which must lie between {pass} and 1"
                     )));
                 }
-                CheckKind::Ratio { share: shared(&(events, trials), false)?, threshold, fail_threshold }
+                let burn_rate = (!self.windows.is_empty())
+                    .then(|| BurnRate::new(budget, threshold, self.windows))
+                    .transpose()
+                    .map_err(within)?;
+                let fail_threshold = burn_rate.as_ref().map_or(fail, BurnRate::least);
+                let share = shared(&(events, trials), false)?;
+                CheckKind::Ratio { share, threshold: pass, fail_threshold, burn_rate }
             }
             (Subject::Apdex { buckets, satisfied }, Condition::Above) => {
                 share(threshold, "the score")?;
@@ -307,7 +342,7 @@ impl Check {
                 let events = vec![(0.5, up_to(satisfied)), (0.5, up_to(4.0 * satisfied))];
                 let trials = buckets.with(Matcher::equal("le", "+Inf"));
                 let share = Share { events, trials, events_are_good: true, missing_is_zero };
-                CheckKind::Ratio { share, threshold: 1.0 - threshold, fail_threshold }
+                CheckKind::Ratio { share, threshold: 1.0 - threshold, fail_threshold, burn_rate: None }
             }
             (Subject::Quantile { buckets, phi }, Condition::Below) => {
                 share(phi, "the quantile")?;

@@ -1,6 +1,6 @@
 //! A check that is valid: what it counts or asks, and against what it holds that.
 
-use super::Selector;
+use super::{BurnRate, Selector};
 use crate::gate::argo::{Phase, Profile, QueryValue, judge};
 use crate::model::{Matcher, Timestamp};
 use crate::promql::Query;
@@ -31,8 +31,8 @@ pub(crate) enum Grouping {
 /// What a check counts or asks and against what it holds that.
 #[derive(Clone, Debug)]
 pub(crate) enum CheckKind {
-    /// Events among trials; fewer than `threshold` of them may be bad, and more than `fail_threshold` must not.
-    Ratio { share: Share, threshold: f64, fail_threshold: f64 },
+    /// Events among trials; fewer than `threshold` of them may be bad, and more than `fail_threshold` must not: in all, or in windows.
+    Ratio { share: Share, threshold: f64, fail_threshold: f64, burn_rate: Option<BurnRate> },
     /// Observations of a classic or native histogram; fewer than `1 - phi` of them may exceed `limit`.
     Quantile { buckets: Selector, phi: f64, limit: f64 },
     /// Requests per second, counted.

@@ -3,10 +3,13 @@
 mod check;
 mod kind;
 mod selector;
+mod windows;
 
 pub use self::check::Check;
 pub(crate) use self::kind::{CheckKind, CheckSpec, ComparisonLimit, Conditions, Grouping, Share, ValueSpec};
 pub(crate) use self::selector::Selector;
+pub(crate) use self::windows::BurnRate;
+pub use self::windows::BurnRateWindows;
 
 use super::evidence::TRACE_ID;
 use super::stats::dispersion::{Dispersion, LEAST_LOOKS};
@@ -415,14 +418,14 @@ mod tests {
             GateSpec::builder("g").check(check).build().map(|mut spec| spec.checks.remove(0).kind)
         };
         let burn = Check::burn_rate("b", "bad", "all", 0.999).below(14.4).fails_beyond(20.0);
-        let Ok(CheckKind::Ratio { threshold, fail_threshold, share }) = kind(burn) else { panic!() };
+        let Ok(CheckKind::Ratio { threshold, fail_threshold, share, .. }) = kind(burn) else { panic!() };
         assert!(
             (threshold - 0.0144).abs() < 1e-12
                 && (fail_threshold - 0.02).abs() < 1e-12
                 && !share.events_are_good
         );
         let apdex = Check::apdex("a", "t_bucket{pod=\"x\"}", 0.5).above(0.9).fails_beyond(0.8);
-        let Ok(CheckKind::Ratio { threshold, fail_threshold, share }) = kind(apdex) else { panic!() };
+        let Ok(CheckKind::Ratio { threshold, fail_threshold, share, .. }) = kind(apdex) else { panic!() };
         assert!(
             (threshold - 0.1).abs() < 1e-12 && (fail_threshold - 0.2).abs() < 1e-12 && share.events_are_good
         );
@@ -435,11 +438,31 @@ mod tests {
             );
         }
         assert!(share.events[1].1.matchers.last().unwrap().matches("2.0"));
+        let burning = |objective: f64, windows: &[BurnRateWindows]| {
+            Check::burn_rate("b", "bad", "all", objective).below(1.0).windows(windows.iter().copied())
+        };
+        let Ok(CheckKind::Ratio { threshold, fail_threshold, burn_rate, .. }) =
+            kind(burning(0.999, &BurnRateWindows::WORKBOOK))
+        else {
+            panic!()
+        };
+        assert!((threshold - 0.001).abs() < 1e-12 && (fail_threshold - 0.001).abs() < 1e-12);
+        // Six hours are the long window of one pair and the short one of another.
+        let lengths = [300_000, 1_800_000, 3_600_000, 21_600_000, 259_200_000];
+        assert_eq!(burn_rate.map(|burn_rate| burn_rate.lengths()), Some(lengths.to_vec()));
         for bad in [
             Check::burn_rate("b", "bad", "all", 1.0).below(2.0),
             Check::burn_rate("b", "bad", "all", 0.5).below(2.0),
             Check::burn_rate("b", "bad", "all", 0.9).below(5.0).fails_beyond(4.0),
             Check::burn_rate("b", "bad", "all", 0.9).above(5.0),
+            burning(0.999, &[BurnRateWindows::new(14.4, 60_000, 60_000)]),
+            burning(0.999, &[BurnRateWindows::new(14.4, 60_000, 0)]),
+            burning(0.999, &[BurnRateWindows::new(0.5, 60_000, 1_000)]),
+            burning(0.999, &[BurnRateWindows::new(f64::NAN, 60_000, 1_000)]),
+            burning(0.999, &[BurnRateWindows::WORKBOOK[0]; 17]),
+            burning(0.9, &BurnRateWindows::WORKBOOK),
+            burning(0.999, &BurnRateWindows::WORKBOOK).fails_beyond(20.0),
+            Check::ratio("r", "bad", "all").below(0.1).windows(BurnRateWindows::WORKBOOK),
             Check::apdex("a", "t_bucket", 0.0).above(0.9),
             Check::apdex("a", "t_bucket", 0.5).above(1.0),
             Check::apdex("a", "t_bucket", 0.5).above(0.9).fails_beyond(0.95),
