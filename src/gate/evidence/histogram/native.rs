@@ -26,11 +26,13 @@ impl Above {
     fn of(histogram: &NativeHistogram, limit: f64) -> Self {
         let (mut below, mut above, mut held) = (0.0, 0.0, 0.0);
         for bucket in histogram.all_buckets() {
-            held += bucket.count;
+            // Rounding may have left a bucket less than nothing.
+            let count = bucket.count.max(0.0);
+            held += count;
             if bucket.upper <= limit {
-                below += bucket.count;
+                below += count;
             } else if bucket.lower >= limit {
-                above += bucket.count;
+                above += count;
             }
         }
         // What was in no bucket can only become less where something is wrong.
