@@ -25,6 +25,7 @@ use super::spec::{BurnRate, CheckKind, CheckSpec, Selector};
 #[cfg(feature = "serde")]
 use super::state::is_default;
 use super::stats::comparison::Mixture;
+use super::stats::difference::Difference;
 use super::stats::dispersion::Scatter;
 use super::stats::windows::Starts;
 use crate::error::Result;
@@ -79,6 +80,9 @@ pub(crate) struct Tally {
     /// The tests of a comparison by factor.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) mixture: Option<Box<Mixture>>,
+    /// The tests of a comparison by difference.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
+    pub(crate) difference: Option<Box<Difference>>,
     /// How the looks' counts of most bad requests scatter.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) scatter: Scatter,

@@ -10,6 +10,7 @@ use crate::gate::explain;
 use crate::gate::reason::Finding;
 use crate::gate::spec::{ComparisonLimit, Selector, Share};
 use crate::gate::stats::comparison::{Mixture, Pair};
+use crate::gate::stats::difference::Difference;
 use crate::model::{Labels, Matcher, Timestamp, Window};
 use crate::source::Source;
 
@@ -124,14 +125,19 @@ pub(super) fn observe_comparison(
     tally.baseline.1 += beside.trials;
     tally.invalid = tally.invalid.take().or(beside.invalid);
     tally.reach = tally.reach.into_iter().chain(beside.reach).min();
-    if let ComparisonLimit::Factor { pass, fail } = limit {
-        let counts = Pair {
-            events: tally.most - events,
-            trials: tally.trials - trials,
-            baseline_events: beside.most,
-            baseline_trials: beside.trials,
-        };
-        tally.mixture.get_or_insert_with(Box::<Mixture>::default).add(counts, pass, fail);
+    let counts = Pair {
+        events: tally.most - events,
+        trials: tally.trials - trials,
+        baseline_events: beside.most,
+        baseline_trials: beside.trials,
+    };
+    match limit {
+        ComparisonLimit::Factor { pass, fail } => {
+            tally.mixture.get_or_insert_with(Box::<Mixture>::default).add(counts, pass, fail);
+        }
+        ComparisonLimit::Difference { pass, fail } => {
+            tally.difference.get_or_insert_with(Box::<Difference>::default).add(counts, pass, fail);
+        }
     }
     observation.notes.extend(seen.notes);
     observation.pace = observation.pace.slower(seen.pace);

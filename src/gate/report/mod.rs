@@ -175,9 +175,9 @@ pub enum Evidence {
         factor_high: Option<f64>,
         /// How much higher the canary's share is, from one look, approximately (Newcombe).
         difference: Interval,
-        /// ln of the evidence that the canary is within the allowed factor; none where a difference is allowed.
+        /// ln of the evidence that the canary is within what is allowed; none if there is none at all.
         ln_e_pass: Option<f64>,
-        /// ln of the evidence that the canary is beyond it; none where a difference is allowed.
+        /// ln of the evidence that the canary is beyond it; none if there is none at all.
         ln_e_fail: Option<f64>,
         /// As in a ratio, of the side of which the counts scatter more.
         #[cfg_attr(feature = "serde", serde(default))]

@@ -132,8 +132,13 @@ impl Check {
 
     /// The share of bad requests of the canary beside that of the baseline, each as a selector of errors and one of requests,
     /// with [`within_factor`](Self::within_factor) or [`within_difference`](Self::within_difference). The split of the traffic
-    /// may change while the gate runs: by a factor each span is held against its own split. By a difference the shares over all the time
-    /// are compared, which tells less where the split and everybody's errors change together.
+    /// may change while the gate runs, and so may everybody's errors: each span between two looks is held against its own split and, by
+    /// a difference, against its own baseline. Sums over all the time would take a canary for good that got most of its traffic while
+    /// everybody did well (Simpson 1951).
+    ///
+    /// By a factor: likelihood ratios of who had the bad requests, given how many there were (Przyborowski, Wilenski 1940); at one look
+    /// the binomial bound that holds for coins that differ (Hoeffding 1956). By a difference: likelihood ratios against the nearest
+    /// shares that differ by the limit (Turner, Grünwald 2023); at one look Chernoff's bound of the weighted difference.
     pub fn comparison<T: Into<String>>(name: impl Into<String>, canary: (T, T), baseline: (T, T)) -> Self {
         let texts = |(events, trials): (T, T)| (events.into(), trials.into());
         Self::new(name.into(), Subject::Comparison { canary: texts(canary), baseline: texts(baseline) })

@@ -243,8 +243,8 @@ impl GateSpecBuilder {
     ///
     /// Every look judges anew: the verdict stays a pass, is inconclusive while something stands in the way, such as silence, and
     /// becomes a failure, which ends the gate, by what fails any gate or if the counts change for the worse. For that, ratios,
-    /// quantiles and comparisons by a factor have a change detector ([`false_alarm_ms`](Self::false_alarm_ms)). A deadline is
-    /// one for passing.
+    /// quantiles and comparisons have a change detector ([`false_alarm_ms`](Self::false_alarm_ms)), but for burn rates with
+    /// [windows](Check::windows), which go on. A deadline is one for passing.
     pub fn watch(mut self, watch: bool) -> Self {
         self.options.watch = Some(watch);
         self

@@ -4,6 +4,7 @@ pub(crate) mod beta;
 pub(crate) mod binomial;
 pub(crate) mod change;
 pub(crate) mod comparison;
+pub(crate) mod difference;
 pub(crate) mod dispersion;
 pub(crate) mod gamma;
 pub(crate) mod quantile;
