@@ -16,7 +16,7 @@ pub(crate) use self::value::{Answer, Values};
 
 pub(crate) use self::health::{Health, HealthState, observe_health};
 use self::increase::{Births, Counted, Fallen, count};
-use self::series::{Loaded, load};
+use self::series::{Loaded, LoadedSeries, load};
 pub(crate) use self::targets::Targets;
 use super::explain;
 use super::reason::Finding;
@@ -68,9 +68,9 @@ pub(crate) struct Tally {
     /// A value that no counter can have was seen; as text.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) invalid: Option<String>,
-    /// Why histograms were left out of the counts.
+    /// What was left out of the counts, by its selector, and why: it is missing for good.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
-    pub(crate) left_out: Option<String>,
+    pub(crate) left_out: Option<(String, String)>,
     /// How far back the counts look, if that is before the evidence begins.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) reach: Option<Timestamp>,
@@ -118,6 +118,21 @@ impl Tally {
         self.windows.resize(lengths.len(), Starts::default());
         for (window_ms, starts) in lengths.into_iter().zip(&mut self.windows) {
             starts.look(window_ms, at_ms, (self.fewest, self.trials));
+        }
+    }
+
+    /// Notes what is left out of the counts.
+    fn leave_out(&mut self, selector: &Selector, problem: &str) {
+        self.left_out.get_or_insert_with(|| (selector.text.clone(), problem.to_owned()));
+    }
+
+    /// Notes native histograms among what counts requests. Floats of the same series that are loaded with them are not counted either.
+    fn leave_histograms_out(&mut self, selector: &Selector, loaded: &Loaded) {
+        if loaded.series.iter().any(LoadedSeries::has_histograms) {
+            self.leave_out(
+                selector,
+                "there are native histograms among its samples; counts need counters or classic buckets",
+            );
         }
     }
 
@@ -227,6 +242,9 @@ pub(crate) fn observe(
         }
         CheckKind::Volume { requests, .. } => observe_volume(requests, &mut next, span, &watched)?,
     };
+    if let Some((selector, problem)) = next.left_out.clone() {
+        observation.obstacle = Some(Finding::NotAClassicHistogram { selector, problem });
+    }
     let after = next.reach.map_or(span.origin, |reach| reach.min(span.origin));
     // A query looks further back than the evidence; what it missed there is noted already.
     let evidence = Window::new(after, span.now);
@@ -302,7 +320,8 @@ fn observe_volume(
     let counted = count(&loaded, &loaded.series, until, &[], (&fallen, &mut births))?;
     tally.trials += counted.amount;
     tally.note(&counted);
-    let obstacle = not_floats(requests, &loaded).or(traffic_obstacle(requests, &loaded, span, source)?);
+    tally.leave_histograms_out(requests, &loaded);
+    let obstacle = traffic_obstacle(requests, &loaded, span, source)?;
     Ok(Observation {
         obstacle,
         series: loaded.series.len(),
@@ -310,13 +329,6 @@ fn observe_volume(
         selected: labels_of(&loaded),
         pace: Pace::of(&loaded),
         ..Observation::default()
-    })
-}
-
-fn not_floats(selector: &Selector, loaded: &Loaded) -> Option<Finding> {
-    loaded.histograms.then(|| Finding::NotAClassicHistogram {
-        selector: selector.text.clone(),
-        problem: "its samples are native histograms; counts need counters or classic buckets".to_owned(),
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::increase::{Births, Fallen, count};
 use super::series::{Loaded, load, select};
-use super::{Observation, Pace, Span, Tally, labels_of, not_floats, settled_by, traffic_obstacle};
+use super::{Observation, Pace, Span, Tally, labels_of, settled_by, traffic_obstacle};
 use crate::error::Result;
 use crate::gate::explain;
 use crate::gate::reason::Finding;
@@ -73,9 +73,9 @@ impl<'a> LoadedShare<'a> {
             pace: Pace::of(&self.trials),
             ..Observation::default()
         };
-        observation.obstacle = not_floats(trials, &self.trials)
-            .or_else(|| terms().find_map(|((_, events), loaded)| not_floats(events, loaded)))
-            .or(traffic_obstacle(trials, &self.trials, span, source)?);
+        tally.leave_histograms_out(trials, &self.trials);
+        terms().for_each(|((_, events), loaded)| tally.leave_histograms_out(events, loaded));
+        observation.obstacle = traffic_obstacle(trials, &self.trials, span, source)?;
         for ((_, events), loaded) in terms() {
             if observation.obstacle.is_some() || !loaded.series.is_empty() {
                 continue;
@@ -124,6 +124,7 @@ pub(super) fn observe_comparison(
     tally.baseline.0 += beside.most;
     tally.baseline.1 += beside.trials;
     tally.invalid = tally.invalid.take().or(beside.invalid);
+    tally.left_out = tally.left_out.take().or(beside.left_out);
     tally.reach = tally.reach.into_iter().chain(beside.reach).min();
     let counts = Pair {
         events: tally.most - events,

@@ -1,5 +1,6 @@
 mod deadline;
 mod once;
+mod strays;
 mod watch;
 mod windows;
 

@@ -7,7 +7,6 @@ use super::super::increase::{Births, Counted, Fallen, Increase, is_count, restar
 use super::super::series::{Loaded, LoadedSeries};
 use super::super::{Observation, Pace, Span, Tally, labels_of, settled, traffic_obstacle};
 use crate::error::Result;
-use crate::gate::reason::Finding;
 use crate::gate::spec::Selector;
 use crate::model::histogram::IncompatibleSchemas;
 use crate::model::{CounterResetHint, NativeHistogram, Timestamp};
@@ -77,21 +76,13 @@ pub(super) fn observe(
     }
     tally.note(&counted);
     if let Some(problem) = problem {
-        // What was left out is missing for good.
-        tally.left_out.get_or_insert_with(|| problem.to_owned());
+        tally.leave_out(selector, problem);
     }
     tally.trials += above.all;
     tally.fewest += above.fewest;
     tally.most += above.most;
-    let obstacle = match &tally.left_out {
-        Some(problem) => {
-            let (selector, problem) = (selector.text.clone(), problem.clone());
-            Some(Finding::NotAClassicHistogram { selector, problem })
-        }
-        None => traffic_obstacle(selector, loaded, span, source)?,
-    };
     Ok(Observation {
-        obstacle,
+        obstacle: traffic_obstacle(selector, loaded, span, source)?,
         series: loaded.series.len(),
         until,
         selected: labels_of(loaded),
