@@ -48,6 +48,7 @@ struct FileCheck {
     volume: Option<String>,
     count: Option<Count>,
     comparison: Option<Comparison>,
+    gauge: Option<Gauge>,
     value: Option<String>,
     below: Option<f64>,
     above: Option<f64>,
@@ -131,6 +132,13 @@ struct Count {
 struct Comparison {
     canary: Ratio,
     baseline: Ratio,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Gauge {
+    canary: String,
+    baseline: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -292,12 +300,15 @@ impl FileCheck {
             let pair = |ratio: &Ratio| Ok::<_, Error>((fill(&ratio.of)?, fill(&ratio.to)?));
             subjects.push(Check::comparison(name, pair(canary)?, pair(baseline)?));
         }
+        if let Some(Gauge { canary, baseline }) = &self.gauge {
+            subjects.push(Check::gauge(name, fill(canary)?, fill(baseline)?));
+        }
         if let Some(query) = &self.value {
             subjects.push(Check::value(name, fill(query)?));
         }
         let Ok([check]) = <[Check; 1]>::try_from(subjects) else {
             return Err(invalid(format!(
-                "check `{name}` needs exactly one of ratio, burnRate, apdex, quantile, volume, count, comparison and value"
+                "check `{name}` needs exactly one of ratio, burnRate, apdex, quantile, volume, count, comparison, gauge and value"
             )));
         };
         let conditions: [Condition; 6] = [
@@ -363,7 +374,7 @@ fn substitute(text: &str, args: &BTreeMap<&str, &str>) -> std::result::Result<St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::spec::{CheckKind, Options};
+    use crate::gate::spec::{CheckKind, ComparisonLimit, Options};
     use crate::gate::stats::dispersion::Dispersion;
 
     const GATE: &str = r#"
@@ -456,6 +467,36 @@ checks:
             assert!(windows(text).is_err_and(|error| error.contains(part)), "{text}: {:?}", windows(text));
         }
         assert!(spec.checks[5].query().contains("beside a{ns=\"stable\",code=\"500\"} / a{ns=\"stable\"}"));
+    }
+
+    #[test]
+    fn a_gauge_is_compared_once_and_takes_its_time() {
+        let gauge = |options: &str| {
+            let text = format!(
+                "gate: g\nargs: [ns]\n{options}\nchecks:\n  - name: memory\n    gauge: {{canary: 'memory{{ns=\"{{{{args.ns}}}}\"}}', \
+                 baseline: 'memory{{ns=\"stable\"}}'}}\n    withinFactor: 1.2\n    failsBeyond: 1.5\n"
+            );
+            GateSpec::from_yaml(&text, &[("ns", "x")]).map_err(|error| error.to_string())
+        };
+        let every = |options: &str| match gauge(options).unwrap().checks.remove(0).kind {
+            CheckKind::Gauge { canary, every_ms, limit, .. } => {
+                assert_eq!(canary.equal("ns"), Some("x"));
+                assert_eq!(limit, ComparisonLimit::Factor { pass: 1.2, fail: 1.5 });
+                every_ms
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((every("deadline: 21m"), every("deadline: 20m\nsettle: 0s")), (60_000, 60_000));
+        assert_eq!(every("deadline: 10h"), 180_000);
+        for options in ["", "deadline: 20m", "deadline: 30m\nwarmUp: 10m"] {
+            assert!(
+                gauge(options).is_err_and(|error| error.contains("in one look at the deadline")),
+                "{options}"
+            );
+        }
+        assert!(gauge("deadline: 1h\nwatch: on").is_err_and(|error| error.contains("does not watch")));
+        // The gate beside a rollout's steps watches unless it cannot.
+        assert!(!gauge("deadline: 1h").unwrap().watching().watches());
     }
 
     #[test]

@@ -39,7 +39,10 @@ pub use explain::diagnose;
 #[cfg(feature = "argo")]
 pub use file::GateFile;
 pub use lint::{Lint, LintSeverity};
-pub use reason::{BesideBaseline, BurnRates, Finding, MissingSamples, Reason, Severity, Trace, WindowCounts};
+pub use reason::{
+    BesideBaseline, BesideBaselineSamples, BurnRates, Finding, MissingSamples, Reason, Severity, Trace,
+    WindowCounts,
+};
 pub use report::{CheckReport, Evidence, Interval, Mode, Report};
 pub use run::{Gate, Tick};
 pub use set::{GateId, GateSet, GateSetState};

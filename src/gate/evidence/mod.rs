@@ -1,6 +1,7 @@
 //! What a check has counted so far, and what stands in the way of judging it.
 
 mod count;
+mod gauge;
 mod health;
 mod histogram;
 mod increase;
@@ -10,6 +11,7 @@ mod targets;
 mod traces;
 mod value;
 
+pub(crate) use self::gauge::{Gauges, least_ms};
 pub(crate) use self::series::{select, select_between};
 pub(crate) use self::traces::{TRACE_ID, traces};
 pub(crate) use self::value::{Answer, Values};
@@ -95,6 +97,9 @@ pub(crate) struct Tally {
     /// Where the windows of a burn rate begin, those of each length.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
     pub(crate) windows: Vec<Starts>,
+    /// Samples of a gauge.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub(crate) gauges: Option<Box<Gauges>>,
     /// What a query answered.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) values: Values,
@@ -235,6 +240,9 @@ pub(crate) fn observe(
         }
         CheckKind::Count { events, window_ms, missing_is_zero, .. } => {
             count::observe_count(events, *window_ms, *missing_is_zero, &mut next, span, &watched)?
+        }
+        CheckKind::Gauge { canary, baseline, every_ms, .. } => {
+            gauge::observe_gauge((canary, baseline), *every_ms, &mut next, span, &watched)?
         }
         CheckKind::Value(value) => value::observe_value(value, &mut next, span, (source, &watched))?,
         CheckKind::Quantile { buckets, limit, .. } => {

@@ -15,6 +15,7 @@ const RULES: Rules = Rules {
     dispersion: Dispersion::Independent,
     min_requests: 0.0,
     deciding: Deciding::Any,
+    at_deadline: Deciding::Now,
 };
 
 /// Judges, and says what a report says.

@@ -35,6 +35,24 @@ pub struct MissingSamples {
     pub why: String,
 }
 
+/// Samples of a gauge of a canary beside those of the baseline.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct BesideBaselineSamples {
+    /// Samples of the canary.
+    pub samples: usize,
+    /// Samples of the baseline.
+    pub baseline_samples: usize,
+    /// The middle of those of the canary, in the unit of the gauge; none without samples.
+    pub median: Option<f64>,
+    /// The middle of those of the baseline.
+    pub baseline_median: Option<f64>,
+    /// How many times the baseline's samples are allowed; none where a difference is.
+    pub factor: Option<f64>,
+    /// How much more than the baseline's samples is allowed; none where a factor is.
+    pub difference: Option<f64>,
+}
+
 /// What one window of a burn rate holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

@@ -183,6 +183,26 @@ pub enum Evidence {
         #[cfg_attr(feature = "serde", serde(default))]
         dispersion: Option<f64>,
     },
+    /// Samples of a gauge of a canary beside those of a baseline.
+    Gauge {
+        /// Samples of the canary.
+        samples: usize,
+        /// Samples of the baseline.
+        baseline_samples: usize,
+        /// The middle of those of the canary, in the unit of the gauge.
+        median: Option<f64>,
+        /// The middle of those of the baseline.
+        baseline_median: Option<f64>,
+        /// How many times the baseline's the canary's are where a factor is allowed, else how much higher: the middle over all pairs
+        /// of samples (Hodges, Lehmann 1963).
+        estimate: Option<f64>,
+        /// The same with the ends that the samples leave; none where there are too few for an end.
+        interval: Option<Interval>,
+        /// How probable samples as low are if the canary is at the limit for passing.
+        p_pass: f64,
+        /// How probable samples as high are if it is at the limit for failing.
+        p_fail: f64,
+    },
     /// Answers of a query.
     Values {
         /// How many were good.
@@ -274,6 +294,8 @@ mod tests {
             .check(Check::count("count", "all", 60_000).at_most(1e6))
             .check(Check::comparison("comparison", pair("a"), pair("b")).within_factor(2.0))
             .check(Check::value("value", "max(all)").below(1e6))
+            .check(Check::gauge("gauge", "all{pod=\"a\"}", "all{pod=\"b\"}").within_factor(2.0))
+            .deadline_ms(1_800_000)
             .build()
             .unwrap();
         let every = || (990..1_200).step_by(10);
@@ -316,6 +338,8 @@ mod tests {
             "elements",
             "dispersion",
             "windows",
+            "gauge",
+            "p_pass",
         ] {
             assert!(keys.iter().any(|key| *key == kind), "{kind} is not in {report}");
         }

@@ -1,5 +1,6 @@
 //! One check, as it is written in Rust.
 
+use super::kind::THINNED_MS;
 use super::kind::{Bound, CheckKind, CheckSpec, ComparisonLimit, Conditions, Grouping, Share, ValueSpec};
 use super::{BurnRate, BurnRateWindows, Selector, invalid};
 use crate::error::{Error, Result};
@@ -28,6 +29,7 @@ enum Subject {
     Volume { requests: String },
     Count { events: String, window_ms: i64 },
     Comparison { canary: (String, String), baseline: (String, String) },
+    Gauge { canary: String, baseline: String },
     Value { query: String },
 }
 
@@ -42,6 +44,7 @@ impl Subject {
             Self::Volume { .. } => "volume",
             Self::Count { .. } => "count",
             Self::Comparison { .. } => "comparison",
+            Self::Gauge { .. } => "gauge",
             Self::Value { .. } => "value",
         }
     }
@@ -54,7 +57,7 @@ impl Subject {
             Self::Quantile { .. } | Self::BurnRate { .. } => "below",
             Self::Volume { .. } => "at_least",
             Self::Count { .. } => "below or at_most",
-            Self::Comparison { .. } => "within_factor or within_difference",
+            Self::Comparison { .. } | Self::Gauge { .. } => "within_factor or within_difference",
             Self::Value { .. } => "below, at_most, above or at_least",
         }
     }
@@ -144,6 +147,20 @@ impl Check {
         Self::new(name.into(), Subject::Comparison { canary: texts(canary), baseline: texts(baseline) })
     }
 
+    /// Samples of a gauge of the canary beside those of the baseline, two selectors of gauges of which high values are bad, such as
+    /// memory or saturation, with [`within_factor`](Self::within_factor) or [`within_difference`](Self::within_difference), in the
+    /// unit of the gauge. It passes if its samples tend to be lower than the baseline's with the limit on top, and fails if they tend
+    /// to be higher (Mann, Whitney 1947, exact for up to 64 samples, with ties as well); where both sides are constant it is above the
+    /// limit or not.
+    ///
+    /// A sample is the mean over the series of a side, one a minute, less often where the evidence is longer than 200 minutes. It is
+    /// decided in one look, at the deadline, which the gate needs, by 20 samples of either side at least, so that the evidence lasts 20
+    /// minutes and the time to settle. It is not watched on after that. Samples are taken as independent, which those of a gauge seldom
+    /// are: the confidence is less than it says where values drift.
+    pub fn gauge(name: impl Into<String>, canary: impl Into<String>, baseline: impl Into<String>) -> Self {
+        Self::new(name.into(), Subject::Gauge { canary: canary.into(), baseline: baseline.into() })
+    }
+
     /// What a PromQL query answers, so often that every sample of its first selector counts once: for what has no events behind
     /// it, such as memory or replicas. One bad answer fails the check, and the newest has to be good for it to pass. Silence
     /// and NaN never pass. A look that comes more than 1,000 scrapes after the one before asks at 1,000 of them.
@@ -190,13 +207,14 @@ impl Check {
         Self { condition: Some((Condition::AtLeast, threshold)), ..self }
     }
 
-    /// Good if the canary's share of bad requests is at most `factor` times the baseline's.
+    /// Good if the canary's share of bad requests is at most `factor` times the baseline's, or its samples are.
     #[must_use]
     pub fn within_factor(self, factor: f64) -> Self {
         Self { condition: Some((Condition::Factor, factor)), ..self }
     }
 
-    /// Good if the canary's share of bad requests, between 0 and 1, is at most this much above the baseline's.
+    /// Good if the canary's share of bad requests, between 0 and 1, is at most this much above the baseline's, or its samples are, in
+    /// their unit.
     #[must_use]
     pub fn within_difference(self, difference: f64) -> Self {
         Self { condition: Some((Condition::Difference, difference)), ..self }
@@ -376,6 +394,11 @@ impl Check {
                     baseline: shared(&baseline, false)?,
                     limit,
                 }
+            }
+            (Subject::Gauge { canary, baseline }, Condition::Factor | Condition::Difference) => {
+                let limit = compared(condition, threshold, beyond).map_err(within)?;
+                let (canary, baseline) = (selector(&canary)?, selector(&baseline)?);
+                CheckKind::Gauge { canary, baseline, limit, every_ms: THINNED_MS }
             }
             (Subject::Value { query }, condition) if condition.bound().is_some() => {
                 let good = bounded(condition, threshold, beyond).map_err(within)?;

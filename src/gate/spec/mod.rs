@@ -6,12 +6,15 @@ mod selector;
 mod windows;
 
 pub use self::check::Check;
-pub(crate) use self::kind::{CheckKind, CheckSpec, ComparisonLimit, Conditions, Grouping, Share, ValueSpec};
+use self::kind::THINNED_MS;
+pub(crate) use self::kind::{
+    CheckKind, CheckSpec, ComparisonLimit, Conditions, Grouping, LEAST_SAMPLES, Share, ValueSpec,
+};
 pub(crate) use self::selector::Selector;
 pub(crate) use self::windows::BurnRate;
 pub use self::windows::BurnRateWindows;
 
-use super::evidence::TRACE_ID;
+use super::evidence::{TRACE_ID, least_ms};
 use super::stats::dispersion::{Dispersion, LEAST_LOOKS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Timestamp;
@@ -117,7 +120,9 @@ impl GateSpec {
 
     /// The gate, looking on after a pass unless it says itself that it does not.
     pub(crate) fn watching(mut self) -> Self {
-        self.options.watch.get_or_insert(true);
+        // A comparison of samples is made once.
+        let watches = !self.checks.iter().any(CheckSpec::is_gauge);
+        self.options.watch.get_or_insert(watches);
         self
     }
 
@@ -283,7 +288,7 @@ impl GateSpecBuilder {
     }
 
     /// The gate with these checks.
-    pub(crate) fn build_with(self, checks: Vec<CheckSpec>) -> Result<GateSpec> {
+    pub(crate) fn build_with(self, mut checks: Vec<CheckSpec>) -> Result<GateSpec> {
         let options = self.options;
         for (value, least, what) in [
             (options.interval_ms, 1, "interval"),
@@ -327,6 +332,23 @@ impl GateSpecBuilder {
             return Err(invalid(
                 "the gate decides in one look, at its deadline, and has none; give it one, or let every look decide",
             ));
+        }
+        if let Some(gauge) = checks.iter().find(|check| check.is_gauge()) {
+            let name = &gauge.name;
+            let least = least_ms(LEAST_SAMPLES as i64, options.settle_ms, THINNED_MS);
+            let Some(evidence_ms) = evidence_ms.filter(|evidence| *evidence >= least) else {
+                return Err(invalid(format!(
+                    "check `{name}` compares {LEAST_SAMPLES} samples of a gauge, one a minute, in one look at the deadline: the gate needs \
+                     one, {least} ms after its warm-up or later"
+                )));
+            };
+            if options.watch == Some(true) {
+                return Err(invalid(format!(
+                    "check `{name}` compares samples of a gauge, once, and cannot fail later: the gate does not watch; give what is to \
+                     be watched a gate of its own"
+                )));
+            }
+            checks.iter_mut().for_each(|check| check.thin(evidence_ms));
         }
         if !self.trace_link.contains(TRACE_ID) {
             let link = &self.trace_link;

@@ -8,6 +8,7 @@ pub(crate) mod difference;
 pub(crate) mod dispersion;
 pub(crate) mod gamma;
 pub(crate) mod quantile;
+pub(crate) mod ranks;
 pub(crate) mod sequential;
 pub(crate) mod windows;
 

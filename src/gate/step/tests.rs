@@ -1,4 +1,5 @@
 mod deadline;
+mod gauge;
 mod once;
 mod strays;
 mod watch;
