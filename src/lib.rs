@@ -27,9 +27,9 @@ pub use gate::GateFile;
 pub use gate::argo;
 pub use gate::rollout;
 pub use gate::{
-    BesideBaseline, Check, CheckReport, Evidence, Finding, Gate, GateId, GateSet, GateSetState, GateSpec,
-    GateSpecBuilder, GateState, Interval, Lint, LintSeverity, MissingSamples, Mode, Reason, Report, Severity,
-    Tick, Trace, Verdict, diagnose,
+    BesideBaseline, BesideBaselineSamples, BurnRateWindows, BurnRates, Check, CheckReport, Evidence, Finding,
+    Gate, GateId, GateSet, GateSetState, GateSpec, GateSpecBuilder, GateState, Interval, Lint, LintSeverity,
+    MissingSamples, Mode, Reason, Report, Severity, Tick, Trace, Verdict, WindowCounts, diagnose,
 };
 pub use ingest::{
     Exposition, ExpositionEntry, ExpositionExemplar, ExpositionFormat, ExpositionOptions, ExpositionSample,

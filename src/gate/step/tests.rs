@@ -1,12 +1,15 @@
 mod deadline;
+mod gauge;
 mod once;
+mod strays;
 mod watch;
+mod windows;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::gate::fixture::Fixture;
-use crate::gate::spec::Check;
+use crate::gate::spec::{Check, GateSpecBuilder};
 use crate::source::Source;
 
 impl NativeGate {
