@@ -6,6 +6,7 @@ mod sentence;
 use std::fmt;
 
 pub use self::data::{BesideBaseline, MissingSamples, Trace};
+use super::binary::{Binary, Reader, binary_fields, binary_variants};
 use super::verdict::Verdict;
 use crate::model::Timestamp;
 
@@ -22,6 +23,8 @@ pub enum Severity {
     /// It decides nothing.
     Information,
 }
+
+binary_variants!(Severity { 0 = Fail, 1 = Inconclusive, 2 = Pass, 3 = Information });
 
 /// Why: a code for programs, its data, and a sentence for people.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +43,8 @@ pub struct Reason {
     /// The finding as one sentence, lower case, no full stop.
     pub text: String,
 }
+
+binary_fields!(Reason { severity, check, element, finding, text });
 
 impl Reason {
     pub(crate) fn new(severity: Severity, check: Option<&str>, finding: Finding) -> Self {
@@ -78,6 +83,31 @@ macro_rules! findings {
                 #[cfg_attr(feature = "serde", serde(rename = $code))]
                 $variant $(($data))? $({ $($(#[$field_doc])* $field: $type),* })?,
             )*
+        }
+
+        /// The code as text, which stands for the variant whatever others come, and its data.
+        impl Binary for Finding {
+            fn put(&self, into: &mut Vec<u8>) {
+                self.code().to_owned().put(into);
+                match self {
+                    $(Self::$variant { $($($field,)*)? .. } => {
+                        $($($field.put(into);)*)?
+                        $(if let Self::$variant(data) = self {
+                            <$data as Binary>::put(data, into);
+                        })?
+                    })*
+                }
+            }
+
+            fn take(from: &mut Reader<'_>) -> Option<Self> {
+                Some(match String::take(from)?.as_str() {
+                    $($code => {
+                        $($(let $field = Binary::take(from)?;)*)?
+                        Self::$variant $((<$data as Binary>::take(from)?))? $({ $($field),* })?
+                    })*
+                    _ => return None,
+                })
+            }
         }
 
         impl Finding {

@@ -7,6 +7,7 @@ use super::series::{Loaded, load};
 use super::{Observation, Span, Tally, labels_of, traffic_obstacle};
 use crate::error::{ErrorKind, Result};
 use crate::gate::argo::{Phase, QueryValue};
+use crate::gate::binary::{binary_fields, binary_variants};
 use crate::gate::reason::Finding;
 use crate::gate::round::{At, Evaluated, Round};
 use crate::gate::spec::ValueSpec;
@@ -31,6 +32,8 @@ pub(crate) struct Values {
     pub(crate) bad: Option<(Timestamp, String)>,
 }
 
+binary_fields!(Values { good, failed, inconclusive, missing, newest, bad });
+
 /// One answer, judged; the text is the value.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -41,6 +44,8 @@ pub(crate) enum Answer {
     /// There is no number; why.
     Missing(String),
 }
+
+binary_variants!(Answer { 0 = Good(text), 1 = Failed(text), 2 = Inconclusive(text), 3 = Missing(text) });
 
 impl Values {
     fn add(&mut self, at: Timestamp, answer: Answer) {

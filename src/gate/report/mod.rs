@@ -5,6 +5,7 @@ mod markdown;
 
 use std::fmt;
 
+use super::binary::{binary_fields, binary_variants};
 use super::reason::{Reason, Severity};
 use super::verdict::Verdict;
 use crate::model::Timestamp;
@@ -19,6 +20,8 @@ pub enum Mode {
     /// As Argo Rollouts does, phase for phase.
     Strict,
 }
+
+binary_variants!(Mode { 0 = Native, 1 = Strict });
 
 /// The state of a gate in words and numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +47,8 @@ pub struct Report {
     /// When to look again; none once settled and before the start.
     pub next_due: Option<Timestamp>,
 }
+
+binary_fields!(Report { gate, mode, started, at, settled, verdict, reasons, checks, next_due });
 
 impl Report {
     /// The sentence that matters most, with the check it is about.
@@ -75,6 +80,8 @@ pub struct CheckReport {
     pub elements: Vec<Self>,
 }
 
+binary_fields!(CheckReport { name, dry_run, verdict, query, evidence, reasons, elements });
+
 /// Ends of what is possible, and how surely.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -87,6 +94,8 @@ pub struct Interval {
     /// Probability, for either end, that it holds.
     pub confidence: f64,
 }
+
+binary_fields!(Interval { low, high, confidence });
 
 /// The numbers behind a check's verdict.
 #[derive(Clone, Debug, PartialEq)]
@@ -207,6 +216,31 @@ pub enum Evidence {
         newest: Vec<super::argo::Measurement>,
     },
 }
+
+binary_variants!(Evidence {
+    0 = None,
+    1 = Ratio { events, trials, always, once, wilson, ln_e_pass, ln_e_fail, dispersion },
+    2 = Quantile {
+        phi, trials, fewest_above, most_above, low, high, estimate, ln_e_pass, ln_e_fail, dispersion
+    },
+    3 = Volume { requests, seconds },
+    4 = Count { events, seconds },
+    5 = Comparison {
+        events,
+        trials,
+        baseline_events,
+        baseline_trials,
+        factor,
+        factor_low,
+        factor_high,
+        difference,
+        ln_e_pass,
+        ln_e_fail,
+        dispersion,
+    },
+    6 = Values { good, failed, inconclusive, missing, newest },
+    7 = Measurements { successful, failed, inconclusive, error, newest },
+});
 
 impl fmt::Display for CheckReport {
     /// `errors is inconclusive: 41 requests so far, 74 are needed`, notes behind it line by line.

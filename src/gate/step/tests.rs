@@ -199,7 +199,7 @@ fn the_state_of_another_version_or_specification_is_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Stopping anywhere and going on from the state, as JSON where that is built, is as good as never stopping.
+    /// Stopping anywhere and going on from the state, as bytes and as JSON where that is built, is as good as never stopping.
     #[test]
     fn stopping_and_resuming_changes_nothing(
         gaps in prop::collection::vec(1_i64..60, 1..25),
@@ -220,6 +220,7 @@ proptest! {
                 let state = stopping.state();
                 #[cfg(feature = "serde")]
                 let state = GateState::from_json(&state.to_json().unwrap()).unwrap();
+                let state = GateState::from_bytes(&state.to_bytes()).unwrap();
                 stopping = NativeGate::resume(spec_that_watches(watch), state).unwrap();
             }
         }
@@ -409,10 +410,11 @@ fn the_state_of_a_gate_stays_small_however_long_it_looks() {
     let mut sizes = Vec::new();
     while let Some(due) = gate.next_due().filter(|due| *due < at(11_000)) {
         gate.tick_on(due, &source).unwrap();
-        sizes.push(gate.state().to_json().unwrap().len());
+        let state = gate.state();
+        sizes.push((state.to_json().unwrap().len(), state.to_bytes().len()));
     }
     assert!(gate.report().verdict == Verdict::Pass && sizes.len() == 1_000, "{}", gate.report());
-    assert!(sizes.iter().all(|size| *size <= 4_000), "{:?}", sizes.iter().max());
+    assert!(sizes.iter().all(|(json, bytes)| *json <= 4_000 && *bytes <= 1_000), "{:?}", sizes.iter().max());
     println!("{:?}", sizes.iter().max());
 }
 
@@ -440,6 +442,7 @@ fn checks_of_every_kind_go_on_where_they_stopped() {
             if stops {
                 let state = GateState::from_json(&gate.state().to_json().unwrap()).unwrap();
                 assert_eq!(state, gate.state());
+                assert_eq!(GateState::from_bytes(&state.to_bytes()).unwrap(), state);
                 gate = NativeGate::resume(spec.clone(), state).unwrap();
             }
         }
