@@ -540,6 +540,11 @@ findings! {
         /// How long after its start that was, in seconds.
         seconds: f64,
     }
+    /// The evidence of the check begins later than that of the gate: it was changed, or added, while the gate ran.
+    SpecificationChanged = "specification-changed" {
+        /// Where its evidence begins.
+        since: Timestamp,
+    }
     /// No scrape since the evidence began is old enough to count.
     Settling = "settling" {}
     /// The canary keeps restarting.

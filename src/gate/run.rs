@@ -222,9 +222,47 @@ impl Gate {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for the state of another version or of
-    /// another specification.
+    /// another specification (see [`resume_changed`](Self::resume_changed)).
     pub fn resume(spec: GateSpec, state: GateState) -> Result<Self> {
         NativeGate::resume(spec, state).map(|run| Self { run: Run::Native(Box::new(run)) })
+    }
+
+    /// A gate that goes on where `state` was taken, from `now` on by a specification that was changed: for whoever knows that it was,
+    /// and what that means. [`resume`](Self::resume) refuses such a state.
+    ///
+    /// A check keeps its counts and what it has decided if nothing was changed that gives them their meaning: its name, what it counts
+    /// or asks, its threshold, labels and dry run, and of the gate confidence, warm-up, settle time, `dispersion`, `looks` and the
+    /// least requests. Any other check begins at `now`, and forgets what it had decided: requests from before are no evidence for a
+    /// threshold that was chosen after them. What is promised of errors is promised of each specification for itself.
+    ///
+    /// The gate does not pass before a look at the data, and not before every deciding check that begins anew has the least duration
+    /// behind it; that it had passed and was watched on is forgotten. Its age, and with it the deadline, goes on from the start. It is
+    /// due at once. A state that was taken by this very specification goes on as by [`resume`](Self::resume).
+    ///
+    /// ```
+    /// # use promgate::{Check, Gate, GateSpec, Timestamp};
+    /// let spec = |limit: f64| {
+    ///     let errors = Check::ratio("errors", r#"all_total{code="500"}"#, "all_total").below(limit);
+    ///     let traffic = Check::volume("traffic", "all_total").at_least(1.0);
+    ///     GateSpec::builder("checkout").check(traffic).check(errors).build()
+    /// };
+    /// let mut gate = Gate::new(spec(0.05)?);
+    /// gate.start(Timestamp::from_secs(0));
+    /// let (state, now) = (gate.state(), Timestamp::from_secs(60));
+    /// assert!(Gate::resume(spec(0.01)?, state.clone()).is_err());
+    /// // The traffic counts from 0 s on, the errors from 60 s on.
+    /// let gate = Gate::resume_changed(spec(0.01)?, state, now)?;
+    /// assert_eq!(gate.next_due(), Some(now));
+    /// # Ok::<(), promgate::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) for the state of another version, of a gate of another name or
+    /// of strict mode, for a gate that is settled (its verdict is that of the specification it had), and if `now` is earlier than its
+    /// last look.
+    pub fn resume_changed(spec: GateSpec, state: GateState, now: Timestamp) -> Result<Self> {
+        NativeGate::resume_changed(spec, state, now).map(|run| Self { run: Run::Native(Box::new(run)) })
     }
 
     /// A strict gate that goes on where `state` was taken.

@@ -1,5 +1,7 @@
 //! The gate as a step function: time and data are arguments, nothing waits.
 
+use std::collections::BTreeMap;
+
 use super::combine::{Combined, End, combine, of_gate, reasons};
 use super::elements::{Seen, renew};
 use super::evidence::{Health, MAX_SETTLE_MS, Observation, Pace, Span, observe, observe_health, traces};
@@ -142,6 +144,12 @@ impl NativeGate {
             version: STATE_VERSION,
             gate: self.spec.name.clone(),
             spec: self.spec.fingerprint(),
+            meanings: self
+                .spec
+                .checks
+                .iter()
+                .map(|check| (check.name.clone(), self.spec.meaning(check)))
+                .collect(),
             started: self.started,
             last_tick: self.last_tick,
             extended: self.extended,
@@ -167,6 +175,32 @@ impl NativeGate {
         Ok(Self { spec, started, last_tick, extended, passed, checks, standing })
     }
 
+    /// Goes on from `now` on by a specification that is another one, with what the checks have learned that mean the same in both.
+    ///
+    /// Nothing is passed by that: what it passed by so far was another specification. Checks that are new, or mean something
+    /// else, learn from `now` on: who changes a threshold has seen the counts so far.
+    pub(crate) fn resume_changed(
+        spec: GateSpec,
+        GateState(state): GateState,
+        now: Timestamp,
+    ) -> Result<Self> {
+        if state.spec == spec.fingerprint() {
+            return Self::resume(spec, GateState(state));
+        }
+        state.check_changed(&spec, now)?;
+        let fresh = Self::new(spec);
+        let Some(started) = state.started else { return Ok(fresh) };
+        let mut known: BTreeMap<(String, u64), CheckState> =
+            state.meanings.into_iter().zip(state.checks).collect();
+        let checks = fresh.spec.checks.iter().map(|check| {
+            let kept = known.remove(&(check.name.clone(), fresh.spec.meaning(check)));
+            kept.unwrap_or_else(|| CheckState::beginning(now))
+        });
+        let checks = checks.collect();
+        let standing = Standing { at: state.standing.at, next_due: Some(now), ..Standing::default() };
+        Ok(Self { started: Some(started), last_tick: state.last_tick, checks, standing, ..fresh })
+    }
+
     /// What the checks count, once their evidence has begun.
     pub(crate) fn selectors(&self, now: Timestamp) -> Vec<&Selector> {
         let origin = self.started.map(|started| self.spec.options.origin(started));
@@ -187,6 +221,7 @@ impl NativeGate {
         let mut selected: Vec<(&Selector, Vec<Labels>)> = Vec::new();
         let mut pace = Pace::default();
         for (check, state) in self.spec.checks.iter().zip(&mut self.checks) {
+            let origin = state.origin(origin);
             if now <= origin {
                 state.judged = Some(waiting(origin, now));
                 continue;
@@ -264,7 +299,7 @@ impl NativeGate {
         if end.is_none() && self.spec.checks.iter().zip(&self.checks).any(lost) {
             end = Some(End::Terminated);
         }
-        let combined = combine(&self.spec, &self.checks, health, now.millis_since(started), end);
+        let combined = combine(&self.spec, &self.checks, health, (started, now), end);
         let Combined { verdict, settled, own, low_traffic } = combined;
         let changed = self.standing.verdict != verdict || self.standing.settled != settled;
         if verdict == Verdict::Pass && !settled {

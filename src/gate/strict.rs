@@ -215,6 +215,7 @@ impl StrictGate {
             version: STATE_VERSION,
             gate: self.name.clone(),
             spec: self.spec.clone(),
+            meanings: Vec::new(),
             started: self.started,
             last_tick: self.last_tick,
             extended: None,

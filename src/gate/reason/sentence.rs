@@ -361,6 +361,11 @@ impl fmt::Display for Finding {
             Self::DecidesOnce { remaining_seconds } => {
                 write!(f, "it decides in one look, at the deadline, in {} s", Short(*remaining_seconds))
             }
+            Self::SpecificationChanged { since } => write!(
+                f,
+                "its evidence begins at {} s, when the gate was given the check as it is now",
+                since.as_secs_f64()
+            ),
             Self::Settling {} => f.write_str("no scrape since the beginning is old enough to count"),
             Self::TargetRestarting { target, restarts } => {
                 write!(f, "{target} keeps dying: {} restarts during the run", restarts.len())

@@ -1,3 +1,4 @@
+mod changed;
 mod deadline;
 mod once;
 mod watch;
