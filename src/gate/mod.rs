@@ -3,6 +3,7 @@
 //! `evidence` counts, `judge` decides each check, `combine` decides the gate; `step` walks through time.
 
 pub mod argo;
+mod baseline;
 mod binary;
 #[cfg(feature = "serde")]
 mod checked;

@@ -365,6 +365,17 @@ findings! {
         /// What is wrong with it.
         problem: String,
     }
+    /// The baseline itself does worse than another check of the gate allows the canary.
+    BaselineWorse = "baseline-worse" {
+        /// Bad requests of the baseline.
+        events: f64,
+        /// Requests of the baseline.
+        trials: f64,
+        /// The share of bad requests that the other check allows.
+        threshold: f64,
+        /// The other check.
+        objective: String,
+    }
     /// More events than are allowed.
     CountExceeded = "count-exceeded" {
         /// Events counted.
@@ -415,6 +426,66 @@ findings! {
         /// What it answers.
         why: String,
     }
+    /// The condition cannot judge what the query answers.
+    ConditionError = "condition-error" {
+        /// The condition.
+        condition: String,
+        /// The answer.
+        value: String,
+        /// What the condition language says.
+        message: String,
+    }
+    /// The query answers several elements, and the condition decides by which of them comes first.
+    SeveralElements = "several-elements" {
+        /// How many there are.
+        elements: usize,
+        /// The labels of the first few.
+        labels: Vec<String>,
+    }
+    /// A comparison in the query removes all that it compares.
+    FilteredOut = "filtered-out" {
+        /// The comparison.
+        comparison: String,
+        /// How many values it removed.
+        removed: usize,
+        /// The first few of them.
+        values: Vec<String>,
+    }
+    /// Both sides of an operator have samples, and none of them meet.
+    JoinEmpty = "join-empty" {
+        /// The operator.
+        operator: String,
+        /// Labels of samples on its left that none on its right has.
+        left_only: Vec<String>,
+        /// Labels of samples on its right that none on its left has.
+        right_only: Vec<String>,
+        /// The labels of the first sample on its left.
+        left: String,
+        /// The labels of the first sample on its right.
+        right: String,
+    }
+    /// A window holds fewer samples than what looks at it needs: it is shorter than two scrape intervals.
+    TooFewSamples = "too-few-samples" {
+        /// The selector.
+        selector: String,
+        /// How long the window is.
+        window_seconds: f64,
+        /// The time between scrapes, as far as it is known.
+        interval_seconds: Option<f64>,
+        /// The most samples of one series in the window.
+        samples: usize,
+    }
+    /// The query looks at a time before there were data.
+    WindowExceedsHistory = "window-exceeds-history" {
+        /// The selector.
+        selector: String,
+        /// Where the query begins to look.
+        from: Timestamp,
+        /// Up to where it looks.
+        until: Timestamp,
+        /// The first sample.
+        first: Timestamp,
+    }
     /// The check passes without requests, too.
     TrafficUnknown = "traffic-unknown" {}
     /// A check of each element has more of them than it judges.
@@ -430,6 +501,13 @@ findings! {
         judged: usize,
         /// How many of them say what the check says.
         alike: usize,
+    }
+    /// Scrape targets that the check means have delivered nothing that makes an element.
+    ElementMissing = "element-missing" {
+        /// The selector of the check's requests.
+        selector: String,
+        /// The scrape targets.
+        targets: Vec<String>,
     }
     /// Noise decides this check with a probability that nobody knows.
     NoErrorGuarantee = "no-error-guarantee" {}

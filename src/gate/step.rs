@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::baseline::note_worse_baselines;
 use super::combine::{Combined, End, combine, of_gate, reasons};
 use super::elements::{Seen, renew};
 use super::evidence::{Health, MAX_SETTLE_MS, Observation, Pace, Span, observe, observe_health, traces};
@@ -101,8 +102,9 @@ impl NativeGate {
         let origin = self.spec.options.origin(self.started.unwrap_or_default());
         let rules = Rules::of(&self.spec, None);
         let states = self.spec.checks.iter().zip(&self.checks);
-        let checks: Vec<CheckReport> =
+        let mut checks: Vec<CheckReport> =
             states.filter_map(|(check, state)| state.report(check, origin, rules)).collect();
+        note_worse_baselines(&self.spec, &self.checks, &mut checks);
         Report {
             gate: self.spec.name.clone(),
             mode: Mode::Native,
@@ -218,7 +220,7 @@ impl NativeGate {
             self.deadline_ms().map(|deadline| deadline.saturating_sub(now.millis_since(started)));
         let rules = Rules::of(&self.spec, remaining_ms);
         let mut failed = false;
-        let mut selected: Vec<(&Selector, Vec<Labels>)> = Vec::new();
+        let mut selected: Vec<(&Selector, Vec<Labels>, bool)> = Vec::new();
         let mut pace = Pace::default();
         for (check, state) in self.spec.checks.iter().zip(&mut self.checks) {
             let origin = state.origin(origin);
@@ -233,7 +235,7 @@ impl NativeGate {
                     state.source_errors = 0;
                     state.judged = Some(seen.judged);
                     if !check.dry_run {
-                        selected.push((check.traffic(), seen.selected));
+                        selected.push((check.traffic(), seen.selected, check.by != Grouping::Whole));
                         pace = pace.slower(seen.pace);
                     }
                 }
@@ -257,8 +259,10 @@ impl NativeGate {
         let mut health = Health::default();
         if options.health && now > origin {
             let watched = self.passed.map(|_| now.minus_millis(WATCHED_HEALTH_MS));
-            let selected: Vec<(&Selector, &[Labels])> =
-                selected.iter().map(|(selector, labels)| (*selector, labels.as_slice())).collect();
+            let selected: Vec<(&Selector, &[Labels], bool)> = selected
+                .iter()
+                .map(|(selector, labels, each)| (*selector, labels.as_slice(), *each))
+                .collect();
             match observe_health(&selected, watched.map_or(origin, |from| from.max(origin)), now, source) {
                 Ok(observed) => health = observed,
                 Err(error) => {

@@ -10,7 +10,7 @@ mod targets;
 mod traces;
 mod value;
 
-pub(crate) use self::series::{select, select_between};
+pub(crate) use self::series::{read, select, select_between};
 pub(crate) use self::traces::{TRACE_ID, traces};
 pub(crate) use self::value::{Answer, Values};
 

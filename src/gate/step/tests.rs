@@ -368,6 +368,31 @@ fn an_element_without_requests_keeps_a_check_from_passing() {
 }
 
 #[test]
+fn a_target_that_is_scraped_and_makes_no_element_is_told_of() {
+    let every = || (990..2_000).step_by(10);
+    let target = |name, pod| {
+        [("__name__", name), ("version", "canary"), ("pod", pod), ("instance", pod), ("job", "j")]
+    };
+    let up = |source: Fixture, pod| source.series(&target("up", pod), every().map(|time| (time, 1.0)));
+    let requests = every().map(|time| (time, time as f64));
+    let source = up(up(Fixture::default(), "a"), "b").series(&target("all_total", "a"), requests);
+    let told = |check: Check| {
+        let spec = GateSpec::builder("g").check(check).build().unwrap();
+        let mut gate = NativeGate::new(spec);
+        gate.start(at(1_000));
+        gate.tick_on(at(1_100), &source).unwrap();
+        let reasons = gate.report().reasons;
+        reasons.iter().find(|reason| reason.code() == "element-missing").map(|reason| reason.text.clone())
+    };
+    let check = || Check::volume("each", r#"all_total{version="canary"}"#).at_least(0.1);
+    assert_eq!(
+        told(check().by(["pod"])).unwrap(),
+        "no series of `all_total` came from scrape targets that it means: `b`"
+    );
+    assert_eq!(told(check()), None);
+}
+
+#[test]
 fn an_element_that_comes_later_is_judged_and_shares_what_is_left_of_the_error_probability() {
     let mut gate = each_pod();
     let source = pods(&[("a", 1_000, i64::MAX), ("b", 1_020, 3)]);
