@@ -91,7 +91,7 @@ pub(super) fn observe_value(
         tally.trials += counted.amount;
         tally.note(&counted);
     }
-    let mut newest = None;
+    let (mut newest, mut failure) = (None, None);
     for at in instants(&loaded, span) {
         let Evaluated { evaluation, losses } = round.evaluate(&value.query, At::Instant(at));
         let judged = match evaluation {
@@ -100,7 +100,9 @@ pub(super) fn observe_value(
             Err(error)
                 if matches!(error.kind(), ErrorKind::Query | ErrorKind::Limit | ErrorKind::Unsupported) =>
             {
-                Err(no_value(value, format!("the query fails: {error}")))
+                let failed = no_value(value, format!("the query fails: {error}"));
+                failure.get_or_insert_with(|| failed.clone());
+                Err(failed)
             }
             Err(error) => return Err(error),
         };
@@ -115,7 +117,8 @@ pub(super) fn observe_value(
         let in_doubt = || Answer::Missing("samples may be missing where the query looks".to_owned());
         tally.values.add(at, if is_whole { answer } else { in_doubt() });
     }
-    observation.obstacle = silence(value, &loaded, span, source)?;
+    // Whether it would have failed at an instant that was not seen is not known.
+    observation.obstacle = silence(value, &loaded, span, source)?.or(failure.map(|failure| *failure));
     if observation.obstacle.is_none()
         && let Some((_, Answer::Missing(why))) = &tally.values.newest
     {
