@@ -28,8 +28,8 @@ pub use gate::argo;
 pub use gate::rollout;
 pub use gate::{
     BesideBaseline, Check, CheckReport, Evidence, Finding, Gate, GateId, GateSet, GateSetState, GateSpec,
-    GateSpecBuilder, GateState, Interval, Lint, LintSeverity, MissingSamples, Mode, Reason, Report, Severity,
-    Tick, Trace, Verdict, diagnose,
+    GateSpecBuilder, GateState, Interval, Lint, LintSeverity, MissingSamples, Mode, QuestionId, Reason,
+    Report, Severity, SourceAnswer, SourceQuestion, Tick, Trace, Verdict, Work, diagnose,
 };
 pub use ingest::{
     Exposition, ExpositionEntry, ExpositionExemplar, ExpositionFormat, ExpositionOptions, ExpositionSample,

@@ -3,7 +3,9 @@
 //! `evidence` counts, `judge` decides each check, `combine` decides the gate; `step` walks through time.
 
 pub mod argo;
+mod asking;
 mod baseline;
+mod beside;
 mod binary;
 #[cfg(feature = "serde")]
 mod checked;
@@ -37,13 +39,14 @@ mod step;
 mod strict;
 mod verdict;
 
+pub use asking::{QuestionId, SourceAnswer, SourceQuestion};
 pub use explain::diagnose;
 #[cfg(feature = "argo")]
 pub use file::GateFile;
 pub use lint::{Lint, LintSeverity};
 pub use reason::{BesideBaseline, Finding, MissingSamples, Reason, Severity, Trace};
 pub use report::{CheckReport, Evidence, Interval, Mode, Report};
-pub use run::{Gate, Tick};
+pub use run::{Gate, Tick, Work};
 pub use set::{GateId, GateSet, GateSetState};
 pub use spec::{Check, GateSpec, GateSpecBuilder};
 pub use state::GateState;

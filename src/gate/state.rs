@@ -63,6 +63,9 @@ pub(crate) struct GateFields {
     /// The last report of a run of strict mode that has ended.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub(crate) ended: Option<Box<Report>>,
+    /// The strict gate that runs beside a native one.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub(crate) beside: Option<Box<GateFields>>,
 }
 
 binary_fields!(GateFields {
@@ -80,6 +83,7 @@ binary_fields!(GateFields {
     doubts,
     traces,
     ended,
+    beside,
 });
 
 /// Whether a field is left out of the JSON.

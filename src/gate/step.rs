@@ -13,7 +13,7 @@ use super::round::Round;
 use super::run::{Tick, in_order};
 use super::spec::{CheckSpec, GateSpec, Grouping, Selector};
 use super::state::{CheckState, GateFields, GateState, STATE_VERSION, Standing};
-use super::strict::{Doubts, Traces};
+use super::strict::{Doubts, StrictGate, Traces};
 use super::verdict::Verdict;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Labels, Timestamp};
@@ -35,30 +35,42 @@ pub(crate) struct NativeGate {
     passed: Option<Timestamp>,
     checks: Vec<CheckState>,
     standing: Standing,
+    /// The strict gate that runs beside, and decides nothing.
+    argo: Option<Box<StrictGate>>,
 }
 
 impl NativeGate {
     pub(crate) fn new(spec: GateSpec) -> Self {
         let checks = vec![CheckState::default(); spec.checks.len()];
         let standing = Standing::default();
-        Self { spec, started: None, last_tick: None, extended: None, passed: None, checks, standing }
+        // Whether it makes one was seen when it was asked for.
+        let argo = spec.beside.as_ref().and_then(|beside| beside.gate().ok());
+        Self { spec, started: None, last_tick: None, extended: None, passed: None, checks, standing, argo }
     }
 
     pub(crate) fn start(&mut self, now: Timestamp) {
         if self.started.is_none() && !self.standing.settled {
             self.started = Some(now);
             self.standing.next_due = Some(now);
+            self.argo.iter_mut().for_each(|argo| argo.start(now));
         }
     }
 
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
-        self.standing.next_due
+        let own = self.standing.next_due?;
+        let beside = self.argo.as_ref().and_then(|argo| argo.next_due());
+        Some(beside.map_or(own, |beside| beside.min(own)))
     }
 
     pub(crate) fn tick(&mut self, now: Timestamp, source: &Round<'_>) -> Result<Tick> {
         let started = in_order(self.started, self.last_tick, now)?;
-        if self.standing.next_due.is_none_or(|due| now < due) {
-            return Ok(self.answer(false, false));
+        let Some(due) = self.standing.next_due else { return Ok(self.answer(false, false)) };
+        let beside = match &mut self.argo {
+            Some(argo) => argo.tick(now, source)?.measured,
+            None => false,
+        };
+        if now < due {
+            return Ok(self.answer(beside, false));
         }
         let (health, failed) = self.look(started, now, source);
         // The look may have moved the deadline.
@@ -71,6 +83,9 @@ impl NativeGate {
     pub(crate) fn terminate(&mut self, now: Timestamp) -> Tick {
         if self.standing.settled {
             return self.answer(false, false);
+        }
+        if let Some(argo) = &mut self.argo {
+            argo.terminate(now);
         }
         if self.passes_so_far() {
             // What the last look saw was good, and nobody asks for more.
@@ -114,7 +129,8 @@ impl NativeGate {
             verdict,
             reasons: self.reasons(&checks),
             checks,
-            next_due,
+            next_due: next_due.and(self.next_due()),
+            strict: self.argo.as_ref().map(|argo| Box::new(argo.report())),
         }
     }
 
@@ -162,6 +178,7 @@ impl NativeGate {
             doubts: Doubts::new(),
             traces: Traces::new(),
             ended: None,
+            beside: self.argo.as_ref().map(|argo| Box::new(argo.state().0)),
         })
     }
 
@@ -173,8 +190,9 @@ impl NativeGate {
                 "the state is not that of a native gate with these checks",
             ));
         }
-        let GateFields { started, last_tick, extended, passed, checks, standing, .. } = state;
-        Ok(Self { spec, started, last_tick, extended, passed, checks, standing })
+        let GateFields { started, last_tick, extended, passed, checks, standing, beside, .. } = state;
+        let argo = spec.beside.as_ref().and_then(|own| own.resume(beside));
+        Ok(Self { spec, started, last_tick, extended, passed, checks, standing, argo })
     }
 
     /// Goes on from `now` on by a specification that is another one, with what the checks have learned that mean the same in both.
@@ -200,7 +218,8 @@ impl NativeGate {
         });
         let checks = checks.collect();
         let standing = Standing { at: state.standing.at, next_due: Some(now), ..Standing::default() };
-        Ok(Self { started: Some(started), last_tick: state.last_tick, checks, standing, ..fresh })
+        let argo = fresh.spec.beside.as_ref().and_then(|own| own.resume(state.beside));
+        Ok(Self { started: Some(started), last_tick: state.last_tick, checks, standing, argo, ..fresh })
     }
 
     /// What the checks count, once their evidence has begun.
@@ -335,13 +354,13 @@ impl NativeGate {
         due
     }
 
-    fn answer(&self, measured: bool, changed: bool) -> Tick {
+    pub(crate) fn answer(&self, measured: bool, changed: bool) -> Tick {
         Tick {
             measured,
             changed,
             verdict: self.standing.verdict,
             settled: self.standing.settled,
-            next_due: self.standing.next_due,
+            next_due: self.next_due(),
         }
     }
 }

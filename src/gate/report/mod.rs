@@ -46,9 +46,12 @@ pub struct Report {
     pub checks: Vec<CheckReport>,
     /// When to look again; none once settled and before the start.
     pub next_due: Option<Timestamp>,
+    /// What strict mode says beside, where that is asked for ([`GateSpec::beside_argo`](super::GateSpec::beside_argo)).
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub strict: Option<Box<Self>>,
 }
 
-binary_fields!(Report { gate, mode, started, at, settled, verdict, reasons, checks, next_due });
+binary_fields!(Report { gate, mode, started, at, settled, verdict, reasons, checks, next_due, strict });
 
 impl Report {
     /// The sentence that matters most, with the check it is about.
@@ -276,7 +279,10 @@ impl fmt::Display for Report {
         for check in &self.checks {
             write!(f, "\n  {check}")?;
         }
-        Ok(())
+        match &self.strict {
+            Some(strict) => write!(f, "\n  Argo would have said {}", strict.because()),
+            None => Ok(()),
+        }
     }
 }
 

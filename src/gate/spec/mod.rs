@@ -8,6 +8,7 @@ pub use self::check::Check;
 pub(crate) use self::kind::{CheckKind, CheckSpec, ComparisonLimit, Conditions, Grouping, Share, ValueSpec};
 pub(crate) use self::selector::Selector;
 
+use super::beside::Beside;
 use super::evidence::TRACE_ID;
 use super::stats::dispersion::{Dispersion, LEAST_LOOKS};
 use crate::error::{Error, ErrorKind, Result};
@@ -21,6 +22,8 @@ pub struct GateSpec {
     pub(crate) options: Options,
     /// How a trace is linked; no part of what the gate decides.
     pub(crate) trace_link: String,
+    /// Whose strict gate runs beside; no part of what the gate decides.
+    pub(crate) beside: Option<Box<Beside>>,
 }
 
 /// Jaeger's page of a trace, where its all-in-one serves it.
@@ -352,7 +355,7 @@ impl GateSpecBuilder {
         if let Some([name, _]) = names.windows(2).find(|pair| matches!(pair, [a, b] if a == b)) {
             return Err(invalid(format!("two checks have the name `{name}`")));
         }
-        Ok(GateSpec { name: self.name, checks, options, trace_link: self.trace_link })
+        Ok(GateSpec { name: self.name, checks, options, trace_link: self.trace_link, beside: None })
     }
 }
 
