@@ -465,7 +465,7 @@ findings! {
         right: String,
     }
     /// A window holds fewer samples than what looks at it needs: it is shorter than two scrape intervals.
-    TooFewSamples = "too-few-samples" {
+    WindowTooShort = "window-too-short" {
         /// The selector.
         selector: String,
         /// How long the window is.

@@ -11,7 +11,7 @@ use crate::source::Source;
 /// A window in which there is at times no scrape at all counts nothing then.
 fn too_short(events: &Selector, window_ms: i64, loaded: &Loaded) -> Option<Finding> {
     let interval_ms = loaded.interval_ms.filter(|interval| window_ms < interval.saturating_mul(2))?;
-    Some(Finding::TooFewSamples {
+    Some(Finding::WindowTooShort {
         selector: events.text.clone(),
         window_seconds: window_ms as f64 / 1000.0,
         interval_seconds: Some(interval_ms as f64 / 1000.0),

@@ -168,7 +168,7 @@ fn of_selector(
         }));
     }
     let most = loaded.series.iter().map(|series| series.points.len()).max().unwrap_or(0);
-    Ok((window.is_some() && most < 2).then(|| Finding::TooFewSamples {
+    Ok((window.is_some() && most < 2).then(|| Finding::WindowTooShort {
         selector: own.text,
         window_seconds: length_ms as f64 / 1000.0,
         interval_seconds: loaded.interval_ms.map(|interval| interval as f64 / 1000.0),

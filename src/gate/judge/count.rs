@@ -23,7 +23,7 @@ pub(super) fn judge(
     let phase = good.phase(&QueryValue::Vector(vec![events]), observation.until);
     let obstacle = invalid(check, tally).or_else(|| observation.obstacle.clone());
     // What was counted has happened, whatever else may have.
-    let counts = matches!(obstacle, None | Some(Finding::Stale { .. } | Finding::TooFewSamples { .. }));
+    let counts = matches!(obstacle, None | Some(Finding::Stale { .. } | Finding::WindowTooShort { .. }));
     if counts && phase == Ok(Phase::Failed) {
         *latched = Some(Verdict::Fail);
     }

@@ -323,7 +323,7 @@ impl fmt::Display for Finding {
                 suggested(f, "only on the left there is", left_only)?;
                 suggested(f, "only on the right there is", right_only)
             }
-            Self::TooFewSamples { selector, window_seconds, interval_seconds, samples } => {
+            Self::WindowTooShort { selector, window_seconds, interval_seconds, samples } => {
                 let plural = if *samples == 1 { "" } else { "s" };
                 write!(
                     f,

@@ -26,7 +26,7 @@ fn a_window_that_holds_no_scrape_at_times_does_not_pass_for_it() {
     {
         let report = looked(window_ms, 0.0).report();
         assert_eq!(report.verdict, verdict, "{window_ms} ms: {report}");
-        let told = report.checks[0].reasons[0].code() == "too-few-samples";
+        let told = report.checks[0].reasons[0].code() == "window-too-short";
         assert_eq!(told, verdict == Verdict::Inconclusive, "{report}");
     }
     // What it does hold has happened.

@@ -43,7 +43,7 @@ fn a_window_of_less_than_two_scrapes_is_told_with_one_that_would_do() {
     for query in
         ["rate(all_total[10s])", "sum(rate(all_total[10s])) * 2", "-sum by (pod) (increase(all_total[9s]))"]
     {
-        assert_eq!(why(query).0, "too-few-samples", "{query}");
+        assert_eq!(why(query).0, "window-too-short", "{query}");
     }
     assert_eq!(
         why("rate(all_total[9s])").1,
@@ -124,7 +124,7 @@ fn first_reason(check: Check) -> Reason {
 
 #[test]
 fn a_check_of_a_query_that_answers_nothing_says_why() {
-    assert_eq!(first_reason(Check::value("v", "rate(all_total[10s])").below(5.0)).code(), "too-few-samples");
+    assert_eq!(first_reason(Check::value("v", "rate(all_total[10s])").below(5.0)).code(), "window-too-short");
     assert_eq!(first_reason(Check::value("v", "queue > 10").below(50.0)).code(), "filtered-out");
     assert_eq!(
         first_reason(Check::value("v", "queue offset 6m").below(5.0)).code(),
