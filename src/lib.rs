@@ -27,9 +27,10 @@ pub use gate::GateFile;
 pub use gate::argo;
 pub use gate::rollout;
 pub use gate::{
-    BesideBaseline, Check, CheckReport, Evidence, Finding, Gate, GateId, GateSet, GateSetState, GateSpec,
-    GateSpecBuilder, GateState, Interval, Lint, LintSeverity, MissingSamples, Mode, QuestionId, Reason,
-    Report, Severity, SourceAnswer, SourceQuestion, Tick, Trace, Verdict, Work, diagnose,
+    BesideBaseline, BesideBaselineSamples, BurnRateWindows, BurnRates, Check, CheckReport, Evidence, Finding,
+    Gate, GateId, GateSet, GateSetState, GateSpec, GateSpecBuilder, GateState, Interval, Lint, LintSeverity,
+    MissingSamples, Mode, QuestionId, Reason, Report, Severity, SourceAnswer, SourceQuestion, Tick, Trace,
+    Verdict, WindowCounts, Work, diagnose,
 };
 pub use ingest::{
     Exposition, ExpositionEntry, ExpositionExemplar, ExpositionFormat, ExpositionOptions, ExpositionSample,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::settings::{Bursts, Looks, LowTraffic, MissingNumerator, Settings, Switch, duration};
-use super::spec::{Check, GateSpec};
+use super::spec::{BurnRateWindows, Check, GateSpec};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A gate as it stands in a file, its arguments still open.
@@ -48,6 +48,7 @@ struct FileCheck {
     volume: Option<String>,
     count: Option<Count>,
     comparison: Option<Comparison>,
+    gauge: Option<Gauge>,
     value: Option<String>,
     below: Option<f64>,
     above: Option<f64>,
@@ -76,6 +77,40 @@ struct BurnRate {
     of: String,
     to: String,
     objective: f64,
+    windows: Option<Windows>,
+}
+
+/// `workbook`, or pairs.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Windows {
+    Word(String),
+    Pairs(Vec<Pair>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pair {
+    factor: f64,
+    long: String,
+    short: String,
+}
+
+impl Windows {
+    fn pairs(&self) -> Result<Vec<BurnRateWindows>> {
+        match self {
+            Self::Word(word) if word == "workbook" => Ok(BurnRateWindows::WORKBOOK.to_vec()),
+            Self::Word(word) => Err(invalid(format!(
+                "windows is `{word}`, it must be workbook, or a list of pairs with factor, long and short"
+            ))),
+            Self::Pairs(pairs) => {
+                let of = |Pair { factor, long, short }: &Pair| {
+                    Ok(BurnRateWindows::new(*factor, duration("long", long)?, duration("short", short)?))
+                };
+                pairs.iter().map(of).collect()
+            }
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -97,6 +132,13 @@ struct Count {
 struct Comparison {
     canary: Ratio,
     baseline: Ratio,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Gauge {
+    canary: String,
+    baseline: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -228,8 +270,20 @@ impl FileCheck {
         if let Some(ratio) = &self.ratio {
             subjects.push(Check::ratio(name, fill(&ratio.of)?, fill(&ratio.to)?));
         }
-        if let Some(BurnRate { of, to, objective }) = &self.burn_rate {
-            subjects.push(Check::burn_rate(name, fill(of)?, fill(to)?, *objective));
+        if let Some(BurnRate { of, to, objective, windows }) = &self.burn_rate {
+            let check = Check::burn_rate(name, fill(of)?, fill(to)?, *objective);
+            let pairs = windows.as_ref().map(Windows::pairs).transpose();
+            let pairs = pairs.map_err(|error| {
+                let message = format!("check `{name}`: {error}");
+                Error::new(error.kind(), message).caused_by(error)
+            })?;
+            subjects.push(match pairs {
+                Some(pairs) if pairs.is_empty() => {
+                    return Err(invalid(format!("check `{name}`: its list of windows is empty")));
+                }
+                Some(pairs) => check.windows(pairs),
+                None => check,
+            });
         }
         if let Some(Apdex { of, satisfied }) = &self.apdex {
             subjects.push(Check::apdex(name, fill(of)?, *satisfied));
@@ -247,12 +301,15 @@ impl FileCheck {
             let pair = |ratio: &Ratio| Ok::<_, Error>((fill(&ratio.of)?, fill(&ratio.to)?));
             subjects.push(Check::comparison(name, pair(canary)?, pair(baseline)?));
         }
+        if let Some(Gauge { canary, baseline }) = &self.gauge {
+            subjects.push(Check::gauge(name, fill(canary)?, fill(baseline)?));
+        }
         if let Some(query) = &self.value {
             subjects.push(Check::value(name, fill(query)?));
         }
         let Ok([check]) = <[Check; 1]>::try_from(subjects) else {
             return Err(invalid(format!(
-                "check `{name}` needs exactly one of ratio, burnRate, apdex, quantile, volume, count, comparison and value"
+                "check `{name}` needs exactly one of ratio, burnRate, apdex, quantile, volume, count, comparison, gauge and value"
             )));
         };
         let conditions: [Condition; 6] = [
@@ -318,7 +375,7 @@ fn substitute(text: &str, args: &BTreeMap<&str, &str>) -> std::result::Result<St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::spec::Options;
+    use crate::gate::spec::{CheckKind, ComparisonLimit, Options};
     use crate::gate::stats::dispersion::Dispersion;
 
     const GATE: &str = r#"
@@ -338,8 +395,8 @@ checks:
     ratio: {of: 'a{ns="{{args.ns}}",code="500"}', to: 'a{ns="{{ args.ns }}"}'}
     below: 0.05
   - name: budget
-    burnRate: {of: 'a{ns="{{args.ns}}",code="500"}', to: 'a{ns="{{args.ns}}"}', objective: 0.999}
-    below: 14.4
+    burnRate: {of: 'a{ns="{{args.ns}}",code="500"}', to: 'a{ns="{{args.ns}}"}', objective: 0.999, windows: workbook}
+    below: 1
   - name: satisfaction
     apdex: {of: 'b_bucket{ns="{{args.ns}}"}', satisfied: 0.5}
     above: 0.85
@@ -390,7 +447,57 @@ checks:
             spec.checks[3].by,
             super::super::spec::Grouping::By(vec!["pod".to_owned(), "zone".to_owned()])
         );
+        let windows = |text: &str| {
+            let text = GATE.replace("windows: workbook", text);
+            let mut spec = GateSpec::from_yaml(&text, &[("ns", "x")]).map_err(|error| error.to_string())?;
+            let CheckKind::Ratio { burn_rate, .. } = spec.checks.remove(1).kind else { panic!("{text}") };
+            Ok::<_, String>(burn_rate.map(|burn_rate| burn_rate.windows))
+        };
+        let own = "windows: [{factor: 2, long: 10m, short: 90s}]";
+        assert_eq!(windows(own), Ok(Some(vec![BurnRateWindows::new(2.0, 600_000, 90_000)])));
+        assert_eq!(windows("windows: workbook"), Ok(Some(BurnRateWindows::WORKBOOK.to_vec())));
+        assert_eq!(windows("windows: "), Ok(None));
+        for (text, part) in [
+            ("windows: []", "its list of windows is empty"),
+            ("windows: weekly", "windows is `weekly`, it must be workbook"),
+            ("windows: [{factor: 2, long: 10m, short: 10m}]", "the second must be shorter"),
+            ("windows: [{factor: 2, long: 10x, short: 5m}]", "long is `10x`, which is no duration"),
+            ("windows: [{factor: 0.5, long: 10m, short: 5m}]", "must lie between 1, where it passes, and"),
+            ("windows: [{factor: 2, long: 10m, shorter: 5m}]", "this is no gate"),
+        ] {
+            assert!(windows(text).is_err_and(|error| error.contains(part)), "{text}: {:?}", windows(text));
+        }
         assert!(spec.checks[5].query().contains("beside a{ns=\"stable\",code=\"500\"} / a{ns=\"stable\"}"));
+    }
+
+    #[test]
+    fn a_gauge_is_compared_once_and_takes_its_time() {
+        let gauge = |options: &str| {
+            let text = format!(
+                "gate: g\nargs: [ns]\n{options}\nchecks:\n  - name: memory\n    gauge: {{canary: 'memory{{ns=\"{{{{args.ns}}}}\"}}', \
+                 baseline: 'memory{{ns=\"stable\"}}'}}\n    withinFactor: 1.2\n    failsBeyond: 1.5\n"
+            );
+            GateSpec::from_yaml(&text, &[("ns", "x")]).map_err(|error| error.to_string())
+        };
+        let every = |options: &str| match gauge(options).unwrap().checks.remove(0).kind {
+            CheckKind::Gauge { canary, every_ms, limit, .. } => {
+                assert_eq!(canary.equal("ns"), Some("x"));
+                assert_eq!(limit, ComparisonLimit::Factor { pass: 1.2, fail: 1.5 });
+                every_ms
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!((every("deadline: 21m"), every("deadline: 20m\nsettle: 0s")), (60_000, 60_000));
+        assert_eq!(every("deadline: 10h"), 180_000);
+        for options in ["", "deadline: 20m", "deadline: 30m\nwarmUp: 10m"] {
+            assert!(
+                gauge(options).is_err_and(|error| error.contains("in one look at the deadline")),
+                "{options}"
+            );
+        }
+        assert!(gauge("deadline: 1h\nwatch: on").is_err_and(|error| error.contains("does not watch")));
+        // The gate beside a rollout's steps watches unless it cannot.
+        assert!(!gauge("deadline: 1h").unwrap().watching().watches());
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Fixture {
         self
     }
 
-    /// Adds a series of native histograms, at seconds since the epoch.
+    /// Adds a series of native histograms, at seconds since the epoch, or puts them beside the floats of a series.
     pub(crate) fn native(
         mut self,
         labels: &[(&str, &str)],
@@ -87,6 +87,10 @@ impl Source for Fixture {
             return Err(Error::new(ErrorKind::Io, "connection refused"));
         }
         let mut set = SeriesSet::default();
+        let histograms = |buffer: &mut SampleBuffer, samples: &[(i64, NativeHistogram)]| {
+            let own = samples.iter().map(|(time, value)| (*time, Arc::new(value.clone()), 0));
+            buffer.histograms.extend(own);
+        };
         for (labels, samples) in &self.series {
             let fits = request.matchers.iter().all(|matcher| matcher.accepts(labels));
             let touches = samples.iter().any(|(time, _)| *time <= request.window.until.as_millis());
@@ -95,16 +99,18 @@ impl Source for Fixture {
                 for (time, value) in samples {
                     buffer.push_float(*time, *value, 0);
                 }
+                if let Some((_, beside)) = self.natives.iter().find(|(other, _)| other == labels) {
+                    histograms(&mut buffer, beside);
+                }
                 set.items.push(Item::Series(Series::from_samples(labels.clone(), buffer)));
             }
         }
-        for (labels, samples) in &self.natives {
+        let alone = |(labels, _): &&(Labels, Vec<_>)| self.series.iter().all(|(other, _)| other != labels);
+        for (labels, samples) in self.natives.iter().filter(alone) {
             let fits = request.matchers.iter().all(|matcher| matcher.accepts(labels));
             if fits && samples.iter().any(|(time, _)| *time <= request.window.until.as_millis()) {
                 let mut buffer = SampleBuffer::default();
-                for (time, value) in samples {
-                    buffer.histograms.push((*time, Arc::new(value.clone()), 0));
-                }
+                histograms(&mut buffer, samples);
                 set.items.push(Item::Series(Series::from_samples(labels.clone(), buffer)));
             }
         }

@@ -44,10 +44,13 @@ pub use explain::diagnose;
 #[cfg(feature = "argo")]
 pub use file::GateFile;
 pub use lint::{Lint, LintSeverity};
-pub use reason::{BesideBaseline, Finding, MissingSamples, Reason, Severity, Trace};
+pub use reason::{
+    BesideBaseline, BesideBaselineSamples, BurnRates, Finding, MissingSamples, Reason, Severity, Trace,
+    WindowCounts,
+};
 pub use report::{CheckReport, Evidence, Interval, Mode, Report};
 pub use run::{Gate, Tick, Work};
 pub use set::{GateId, GateSet, GateSetState};
-pub use spec::{Check, GateSpec, GateSpecBuilder};
+pub use spec::{BurnRateWindows, Check, GateSpec, GateSpecBuilder};
 pub use state::GateState;
 pub use verdict::Verdict;

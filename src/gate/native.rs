@@ -225,7 +225,7 @@ fn kind(shape: &Shape, metric: &Metric, query: &str) -> Result<CheckKind> {
     };
     let derived = &shape.derived;
     match derived.kind.clone() {
-        Kind::Ratio { events, events_are_good, trials, pass_below, fail_above } => {
+        Kind::Ratio { events, events_are_good, trials, pass_below, fail_above, burn_rate } => {
             if pass_below <= 0.0 || pass_below.is_nan() {
                 return Err(refused(
                     " allows no bad request at all, which no number of good ones can show; allow a share"
@@ -236,6 +236,7 @@ fn kind(shape: &Shape, metric: &Metric, query: &str) -> Result<CheckKind> {
                 share: Share { events, trials, events_are_good, missing_is_zero: false },
                 threshold: pass_below,
                 fail_threshold: fail_above.max(pass_below),
+                burn_rate,
             })
         }
         Kind::Quantile { phi, buckets, limit } => {
@@ -314,7 +315,9 @@ mod tests {
         ])
         .unwrap();
         let [ratio, quantile, volume] = spec.checks.as_slice() else { panic!("{spec:?}") };
-        let CheckKind::Ratio { share, threshold, fail_threshold } = &ratio.kind else { panic!("{ratio:?}") };
+        let CheckKind::Ratio { share, threshold, fail_threshold, .. } = &ratio.kind else {
+            panic!("{ratio:?}")
+        };
         assert_eq!((*threshold, *fail_threshold, share.events_are_good), (0.02, 0.05, false));
         let [(_, events)] = share.events.as_slice() else { panic!("{share:?}") };
         assert_eq!(events.equal("pod"), Some("a"));

@@ -5,7 +5,7 @@ mod sentence;
 
 use std::fmt;
 
-pub use self::data::{BesideBaseline, MissingSamples, Trace};
+pub use self::data::{BesideBaseline, BesideBaselineSamples, BurnRates, MissingSamples, Trace, WindowCounts};
 use super::binary::{Binary, Reader, binary_fields, binary_variants};
 use super::verdict::Verdict;
 use crate::model::Timestamp;
@@ -140,6 +140,8 @@ findings! {
         /// What an event is, for people.
         what: String,
     }
+    /// Over a long and a short window the canary spends its budget of bad requests faster than is allowed.
+    BurnRateExceeded = "burn-rate-exceeded" (BurnRates)
     /// The counts show the ratio below its threshold.
     BelowThreshold = "below-threshold" {
         /// The share that counts against the canary, as observed.
@@ -358,6 +360,28 @@ findings! {
     NoWorseThanBaseline = "no-worse-than-baseline" (BesideBaseline)
     /// The counts allow a canary that is worse than the baseline by more than is allowed, and one that is not.
     ComparisonUndecided = "comparison-undecided" (BesideBaseline)
+    /// The canary's samples of a gauge tend to be higher than the baseline's by more than is allowed.
+    HigherThanBaseline = "higher-than-baseline" (BesideBaselineSamples)
+    /// The canary's samples of a gauge tend to be lower than the baseline's with what is allowed.
+    NoHigherThanBaseline = "no-higher-than-baseline" (BesideBaselineSamples)
+    /// The samples allow a gauge that is higher than the baseline's by more than is allowed, and one that is not.
+    SamplesUndecided = "samples-undecided" (BesideBaselineSamples)
+    /// Too few samples of a gauge to compare.
+    TooFewSamples = "too-few-samples" {
+        /// Samples of the canary.
+        samples: usize,
+        /// Samples of the baseline.
+        baseline_samples: usize,
+        /// How many it takes of either.
+        need: usize,
+        /// The time from one to the next, in seconds.
+        every_seconds: f64,
+    }
+    /// Samples of a gauge are taken as independent, which they seldom are.
+    IndependenceAssumed = "independence-assumed" {
+        /// The time from one to the next, in seconds.
+        every_seconds: f64,
+    }
     /// Nothing can be told from the baseline.
     BaselineNoTraffic = "baseline-no-traffic" {
         /// The selector of the baseline's requests.

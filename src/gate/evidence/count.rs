@@ -2,7 +2,7 @@
 
 use super::increase::{Births, Fallen, count};
 use super::series::{Loaded, load};
-use super::{Observation, Span, Tally, labels_of, not_floats, traffic_obstacle};
+use super::{Observation, Span, Tally, labels_of, traffic_obstacle};
 use crate::error::Result;
 use crate::gate::reason::Finding;
 use crate::gate::spec::Selector;
@@ -31,6 +31,7 @@ pub(super) fn observe_count(
     let after = span.now.minus_millis(window_ms).max(span.origin);
     let loaded = load(source, events, after, span.now)?;
     *tally = Tally { invalid: tally.invalid.take(), ..Tally::default() };
+    tally.leave_histograms_out(events, &loaded);
     tally.reach_back(&loaded, after);
     let mut births = Births::new(source, span.origin, span.now);
     let fallen = Fallen::of(&loaded.series);
@@ -47,8 +48,7 @@ pub(super) fn observe_count(
         let selector = events.text.clone();
         observation.notes.push(Finding::MissingNumeratorIsZero { selector, trials: 0.0 });
     } else {
-        observation.obstacle = not_floats(events, &loaded)
-            .or(traffic_obstacle(events, &loaded, span, source)?)
+        observation.obstacle = traffic_obstacle(events, &loaded, span, source)?
             .or_else(|| too_short(events, window_ms, &loaded));
     }
     Ok(observation)

@@ -8,7 +8,6 @@ use super::increase::{Births, Counted, Fallen, histogram_of, increase};
 use super::series::{LoadedSeries, load};
 use super::{Observation, Pace, Span, Tally, labels_of, settled, traffic_obstacle};
 use crate::error::Result;
-use crate::gate::reason::Finding;
 use crate::gate::spec::Selector;
 use crate::model::Labels;
 use crate::source::Source;
@@ -18,15 +17,15 @@ use crate::source::Source;
 /// A bound equal to `limit` counts as below it, as `le` says. Between two bounds the events are known to lie between
 /// two counts; above the largest finite bound they lie between none and the rest.
 pub(super) fn observe_quantile(
-    buckets: &Selector,
+    selector: &Selector,
     limit: f64,
     tally: &mut Tally,
     span: Span,
     source: &dyn Source,
 ) -> Result<Observation> {
-    let loaded = load(source, buckets, span.after, span.now)?;
-    if loaded.histograms || tally.left_out.is_some() {
-        return native::observe(buckets, &loaded, limit, tally, span, source);
+    let loaded = load(source, selector, span.after, span.now)?;
+    if loaded.histograms {
+        return native::observe(selector, &loaded, limit, tally, span, source);
     }
     tally.reach_back(&loaded, span.origin);
     let until = settled(span, &loaded);
@@ -60,16 +59,17 @@ pub(super) fn observe_quantile(
         };
         add_group(buckets, limit, tally);
     }
-    let mut observation = Observation {
+    let observation = Observation {
+        obstacle: traffic_obstacle(selector, &loaded, span, source)?,
         series: groups.len(),
         until,
         selected: labels_of(&loaded),
         pace: Pace::of(&loaded),
         ..Observation::default()
     };
-    observation.obstacle = traffic_obstacle(buckets, &loaded, span, source)?.or(problem.map(|problem| {
-        Finding::NotAClassicHistogram { selector: buckets.text.clone(), problem: problem.to_owned() }
-    }));
+    if let Some(problem) = problem {
+        tally.leave_out(selector, problem);
+    }
     Ok(observation)
 }
 

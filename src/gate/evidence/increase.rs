@@ -304,7 +304,7 @@ pub(crate) fn count(
 ) -> Result<Counted> {
     let mut counted = Counted::default();
     // What counts observations is no counter of requests.
-    for series in loaded.series.iter().filter(|series| series.histograms.is_empty()) {
+    for series in loaded.series.iter().filter(|series| !series.has_histograms()) {
         let counts_first = births.counts_first(series, siblings, classifying)?;
         let restarts = fallen.restarts(&series.labels, births)?;
         counted.add(&increase(series, until, counts_first, &restarts));

@@ -1,6 +1,7 @@
 //! What a check has counted so far, and what stands in the way of judging it.
 
 mod count;
+mod gauge;
 mod health;
 mod histogram;
 mod increase;
@@ -10,23 +11,26 @@ mod targets;
 mod traces;
 mod value;
 
+pub(crate) use self::gauge::{Gauges, least_ms};
 pub(crate) use self::series::{read, select, select_between};
 pub(crate) use self::traces::{TRACE_ID, traces};
 pub(crate) use self::value::{Answer, Values};
 
 pub(crate) use self::health::{Health, HealthState, observe_health};
 use self::increase::{Births, Counted, Fallen, count};
-use self::series::{Loaded, load};
+use self::series::{Loaded, LoadedSeries, load};
 pub(crate) use self::targets::Targets;
 use super::binary::binary_fields;
 use super::explain;
 use super::reason::Finding;
 use super::round::Round;
-use super::spec::{CheckKind, CheckSpec, Selector};
+use super::spec::{BurnRate, CheckKind, CheckSpec, Selector};
 #[cfg(feature = "serde")]
 use super::state::is_default;
 use super::stats::comparison::Mixture;
+use super::stats::difference::Difference;
 use super::stats::dispersion::Scatter;
+use super::stats::windows::Starts;
 use crate::error::Result;
 use crate::model::{Labels, Loss, Timestamp, Window};
 use crate::source::{Source, Watched};
@@ -67,9 +71,9 @@ pub(crate) struct Tally {
     /// A value that no counter can have was seen; as text.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) invalid: Option<String>,
-    /// Why histograms were left out of the counts.
+    /// What was left out of the counts, by its selector, and why: it is missing for good.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
-    pub(crate) left_out: Option<String>,
+    pub(crate) left_out: Option<(String, String)>,
     /// How far back the counts look, if that is before the evidence begins.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) reach: Option<Timestamp>,
@@ -79,6 +83,9 @@ pub(crate) struct Tally {
     /// The tests of a comparison by factor.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) mixture: Option<Box<Mixture>>,
+    /// The tests of a comparison by difference.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
+    pub(crate) difference: Option<Box<Difference>>,
     /// How the looks' counts of most bad requests scatter.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) scatter: Scatter,
@@ -88,6 +95,12 @@ pub(crate) struct Tally {
     /// The same of the baseline's.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) baseline_scatter: Scatter,
+    /// Where the windows of a burn rate begin, those of each length.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    pub(crate) windows: Vec<Starts>,
+    /// Samples of a gauge.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub(crate) gauges: Option<Box<Gauges>>,
     /// What a query answered.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) values: Values,
@@ -107,6 +120,9 @@ binary_fields!(Tally {
     reach,
     baseline,
     mixture,
+    difference,
+    windows,
+    gauges,
     scatter,
     scatter_of_fewest,
     baseline_scatter,
@@ -123,6 +139,30 @@ impl Tally {
         }
         self.scatter.look(self.most, self.trials);
         self.baseline_scatter.look(self.baseline.0, self.baseline.1);
+    }
+
+    /// Has the windows of a burn rate end so many milliseconds after the evidence began.
+    fn slide(&mut self, burn_rate: &BurnRate, at_ms: i64) {
+        let lengths = burn_rate.lengths();
+        self.windows.resize(lengths.len(), Starts::default());
+        for (window_ms, starts) in lengths.into_iter().zip(&mut self.windows) {
+            starts.look(window_ms, at_ms, (self.fewest, self.trials));
+        }
+    }
+
+    /// Notes what is left out of the counts.
+    fn leave_out(&mut self, selector: &Selector, problem: &str) {
+        self.left_out.get_or_insert_with(|| (selector.text.clone(), problem.to_owned()));
+    }
+
+    /// Notes native histograms among what counts requests. Floats of the same series that are loaded with them are not counted either.
+    fn leave_histograms_out(&mut self, selector: &Selector, loaded: &Loaded) {
+        if loaded.series.iter().any(LoadedSeries::has_histograms) {
+            self.leave_out(
+                selector,
+                "there are native histograms among its samples; counts need counters or classic buckets",
+            );
+        }
     }
 
     fn note(&mut self, counted: &Counted) {
@@ -212,12 +252,21 @@ pub(crate) fn observe(
     let mut next = tally.clone();
     let watched = Watched::new(source);
     let mut observation = match &check.kind {
-        CheckKind::Ratio { share, .. } => share::observe_share(share, &mut next, span, &watched)?,
+        CheckKind::Ratio { share, burn_rate, .. } => {
+            let observation = share::observe_share(share, &mut next, span, &watched)?;
+            if let Some(burn_rate) = burn_rate {
+                next.slide(burn_rate, observation.until.millis_since(span.origin));
+            }
+            observation
+        }
         CheckKind::Comparison { canary, baseline, limit } => {
             share::observe_comparison(canary, baseline, *limit, &mut next, span, &watched)?
         }
         CheckKind::Count { events, window_ms, missing_is_zero, .. } => {
             count::observe_count(events, *window_ms, *missing_is_zero, &mut next, span, &watched)?
+        }
+        CheckKind::Gauge { canary, baseline, every_ms, .. } => {
+            gauge::observe_gauge((canary, baseline), *every_ms, &mut next, span, &watched)?
         }
         CheckKind::Value(value) => value::observe_value(value, &mut next, span, (source, &watched))?,
         CheckKind::Quantile { buckets, limit, .. } => {
@@ -225,6 +274,9 @@ pub(crate) fn observe(
         }
         CheckKind::Volume { requests, .. } => observe_volume(requests, &mut next, span, &watched)?,
     };
+    if let Some((selector, problem)) = next.left_out.clone() {
+        observation.obstacle = Some(Finding::NotAClassicHistogram { selector, problem });
+    }
     let after = next.reach.map_or(span.origin, |reach| reach.min(span.origin));
     // A query looks further back than the evidence; what it missed there is noted already.
     let evidence = Window::new(after, span.now);
@@ -300,7 +352,8 @@ fn observe_volume(
     let counted = count(&loaded, &loaded.series, until, &[], (&fallen, &mut births))?;
     tally.trials += counted.amount;
     tally.note(&counted);
-    let obstacle = not_floats(requests, &loaded).or(traffic_obstacle(requests, &loaded, span, source)?);
+    tally.leave_histograms_out(requests, &loaded);
+    let obstacle = traffic_obstacle(requests, &loaded, span, source)?;
     Ok(Observation {
         obstacle,
         series: loaded.series.len(),
@@ -308,13 +361,6 @@ fn observe_volume(
         selected: labels_of(&loaded),
         pace: Pace::of(&loaded),
         ..Observation::default()
-    })
-}
-
-fn not_floats(selector: &Selector, loaded: &Loaded) -> Option<Finding> {
-    loaded.histograms.then(|| Finding::NotAClassicHistogram {
-        selector: selector.text.clone(),
-        problem: "its samples are native histograms; counts need counters or classic buckets".to_owned(),
     })
 }
 

@@ -215,6 +215,11 @@ impl LoadedSeries {
         one
     }
 
+    /// Whether a native histogram stands among the samples that tell what was added; older ones do not matter.
+    pub(crate) fn has_histograms(&self) -> bool {
+        self.histograms.iter().any(|(time, _)| self.base.is_none_or(|base| *time >= base.time))
+    }
+
     /// The first sample of the series, if it was born after the span's beginning.
     pub(crate) fn birth(&self) -> Option<Point> {
         if self.base.is_some() { None } else { self.points.first().copied() }

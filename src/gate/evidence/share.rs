@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use super::increase::{Births, Fallen, count};
 use super::series::{Loaded, load, select};
-use super::{Observation, Pace, Span, Tally, labels_of, not_floats, settled_by, traffic_obstacle};
+use super::{Observation, Pace, Span, Tally, labels_of, settled_by, traffic_obstacle};
 use crate::error::Result;
 use crate::gate::explain;
 use crate::gate::reason::Finding;
 use crate::gate::spec::{ComparisonLimit, Selector, Share};
 use crate::gate::stats::comparison::{Mixture, Pair};
+use crate::gate::stats::difference::Difference;
 use crate::model::{Labels, Matcher, Timestamp, Window};
 use crate::source::Source;
 
@@ -72,9 +73,9 @@ impl<'a> LoadedShare<'a> {
             pace: Pace::of(&self.trials),
             ..Observation::default()
         };
-        observation.obstacle = not_floats(trials, &self.trials)
-            .or_else(|| terms().find_map(|((_, events), loaded)| not_floats(events, loaded)))
-            .or(traffic_obstacle(trials, &self.trials, span, source)?);
+        tally.leave_histograms_out(trials, &self.trials);
+        terms().for_each(|((_, events), loaded)| tally.leave_histograms_out(events, loaded));
+        observation.obstacle = traffic_obstacle(trials, &self.trials, span, source)?;
         for ((_, events), loaded) in terms() {
             if observation.obstacle.is_some() || !loaded.series.is_empty() {
                 continue;
@@ -123,15 +124,21 @@ pub(super) fn observe_comparison(
     tally.baseline.0 += beside.most;
     tally.baseline.1 += beside.trials;
     tally.invalid = tally.invalid.take().or(beside.invalid);
+    tally.left_out = tally.left_out.take().or(beside.left_out);
     tally.reach = tally.reach.into_iter().chain(beside.reach).min();
-    if let ComparisonLimit::Factor { pass, fail } = limit {
-        let counts = Pair {
-            events: tally.most - events,
-            trials: tally.trials - trials,
-            baseline_events: beside.most,
-            baseline_trials: beside.trials,
-        };
-        tally.mixture.get_or_insert_with(Box::<Mixture>::default).add(counts, pass, fail);
+    let counts = Pair {
+        events: tally.most - events,
+        trials: tally.trials - trials,
+        baseline_events: beside.most,
+        baseline_trials: beside.trials,
+    };
+    match limit {
+        ComparisonLimit::Factor { pass, fail } => {
+            tally.mixture.get_or_insert_with(Box::<Mixture>::default).add(counts, pass, fail);
+        }
+        ComparisonLimit::Difference { pass, fail } => {
+            tally.difference.get_or_insert_with(Box::<Difference>::default).add(counts, pass, fail);
+        }
     }
     observation.notes.extend(seen.notes);
     observation.pace = observation.pace.slower(seen.pace);

@@ -296,7 +296,7 @@ fn weighted_events_count_in_part() {
         events_are_good: true,
         missing_is_zero: false,
     };
-    let kind = CheckKind::Ratio { share, threshold: 0.2, fail_threshold: 0.2 };
+    let kind = CheckKind::Ratio { share, threshold: 0.2, fail_threshold: 0.2, burn_rate: None };
     let spec = CheckSpec { name: "apdex".to_owned(), dry_run: false, kind, by: Grouping::Whole };
     let mut tally = Tally::default();
     observe(&spec, &mut tally, span(1_000, 1_100), &Round::new(&two_pods(), AT)).unwrap();

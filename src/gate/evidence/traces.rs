@@ -23,7 +23,7 @@ pub(crate) fn traces(check: &CheckSpec, span: Span, source: &dyn Source, link: &
         CheckKind::Ratio { share, .. } | CheckKind::Comparison { canary: share, .. } => (bad(share), None),
         CheckKind::Quantile { buckets, limit, .. } => (vec![buckets.clone()], Some(*limit)),
         CheckKind::Count { events, .. } => (vec![events.clone()], None),
-        CheckKind::Volume { .. } | CheckKind::Value(_) => (Vec::new(), None),
+        CheckKind::Volume { .. } | CheckKind::Gauge { .. } | CheckKind::Value(_) => (Vec::new(), None),
     };
     let window = Window::new(span.origin, span.now);
     let mut found: Vec<Exemplar> = Vec::new();

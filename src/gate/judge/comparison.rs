@@ -5,41 +5,34 @@ use crate::gate::evidence::Tally;
 use crate::gate::reason::{BesideBaseline, Finding};
 use crate::gate::report::{Evidence, Interval};
 use crate::gate::spec::{CheckKind, ComparisonLimit};
-use crate::gate::stats::binomial::clopper_pearson;
 use crate::gate::stats::change::Limit;
-use crate::gate::stats::comparison::{Mixture, Pair, difference_bounds, ratio_bounds};
+use crate::gate::stats::comparison::{Pair, difference_bounds, ratio_bounds};
 use crate::gate::stats::dispersion::{Dispersion, Scatter};
-use crate::gate::stats::sequential::confidence_sequence;
 use crate::gate::verdict::Verdict;
 
-/// At any look by a factor: the mixture over alternatives on either side. By a difference: two confidence sequences, each at
-/// half of α, of which the ends that are nearest must, or the ends that are farthest do not, differ by more than is allowed.
-///
-/// At one look by a factor: of all bad requests, how many are the canary's, by the split of each span. By a difference: as above with
-/// exact bounds.
+/// At any look the mixture over alternatives on either side of the limit, at one look what one look tells: span by span, each by its own
+/// split of the traffic and, by a difference, by its own baseline.
 fn tested(tally: &Tally, limit: ComparisonLimit, worth: f64, rules: Rules) -> (bool, bool) {
-    let counts = counts(tally).over(worth);
-    match (limit, rules.deciding) {
-        (_, Deciding::Once { .. }) => (false, false),
-        (ComparisonLimit::Factor { .. }, Deciding::Any) => {
-            let ln =
-                |of: fn(&Mixture, f64) -> f64| tally.mixture.as_deref().map_or(0.0, |all| of(all, worth));
-            (
-                ln(Mixture::ln_e_pass) >= libm::log(1.0 / rules.pass),
-                ln(Mixture::ln_e_fail) >= libm::log(1.0 / rules.fail),
-            )
-        }
+    let enough =
+        |(pass, fail): (f64, f64)| (pass >= libm::log(1.0 / rules.pass), fail >= libm::log(1.0 / rules.fail));
+    let alphas = (rules.pass, rules.fail);
+    let decided = match (limit, rules.deciding) {
+        (_, Deciding::Once { .. }) => None,
+        (_, Deciding::Any) => ln_e(tally, worth).map(enough),
         (ComparisonLimit::Factor { .. }, Deciding::Now) => {
-            let alphas = (rules.pass, rules.fail);
-            tally.mixture.as_deref().map_or((false, false), |all| all.in_one_look(worth, alphas))
+            tally.mixture.as_deref().map(|all| all.in_one_look(worth, alphas))
         }
-        (ComparisonLimit::Difference { pass, fail }, deciding) => {
-            let bounds = if deciding == Deciding::Any { confidence_sequence } else { clopper_pearson };
-            let (_, most) = difference(counts, rules.pass, bounds);
-            let (least, _) = difference(counts, rules.fail, bounds);
-            (most < pass, least > fail)
+        (ComparisonLimit::Difference { pass, fail }, Deciding::Now) => {
+            tally.difference.as_deref().map(|all| all.in_one_look(worth, (pass, fail), alphas))
         }
-    }
+    };
+    decided.unwrap_or((false, false))
+}
+
+/// ln of the evidence on either side, once there is some.
+fn ln_e(tally: &Tally, worth: f64) -> Option<(f64, f64)> {
+    let by_factor = tally.mixture.as_deref().map(|all| (all.ln_e_pass(worth), all.ln_e_fail(worth)));
+    by_factor.or_else(|| tally.difference.as_deref().map(|all| (all.ln_e_pass(worth), all.ln_e_fail(worth))))
 }
 
 /// By how much counts are worth less for bursts: that of the side that has more of them. None as long as nobody can tell.
@@ -69,7 +62,8 @@ pub(super) fn judge(look: Look<'_>, limit: ComparisonLimit, decision: &mut Decis
         .or_else(|| exceeds(counts.events, counts.trials))
         .or_else(|| exceeds(counts.baseline_events, counts.baseline_trials))
         .or_else(|| observation.obstacle.clone())
-        .or_else(|| idle(look, counts));
+        .or_else(|| idle(look, counts))
+        .or_else(|| cannot_fail(limit));
     if obstacle.is_none() || matches!(obstacle, Some(Finding::Stale { .. })) {
         let (can_pass, can_fail) = match worth.filter(|_| not_yet.is_none()) {
             Some(worth) => tested(tally, limit, worth, rules),
@@ -84,9 +78,11 @@ pub(super) fn judge(look: Look<'_>, limit: ComparisonLimit, decision: &mut Decis
         {
             decision.latched = Some(Verdict::Pass);
         }
-        if let ComparisonLimit::Factor { fail, .. } = limit {
-            decision.watch(counts, Limit::Factor(fail), look, worth.unwrap_or(1.0));
-        }
+        let beyond = match limit {
+            ComparisonLimit::Factor { fail, .. } => Limit::Factor(fail),
+            ComparisonLimit::Difference { fail, .. } => Limit::Difference(fail),
+        };
+        decision.watch(counts, beyond, look, worth.unwrap_or(1.0));
     }
     let finding = beside(decision.change.map_or(counts, |change| change.counts), limit);
     match (decision.latched, doubt(observation).or(obstacle)) {
@@ -107,6 +103,16 @@ fn exceeds(events: f64, trials: f64) -> Option<Finding> {
     (events > trials || events < 0.0).then_some(Finding::NumeratorExceedsDenominator { events, trials })
 }
 
+/// No share is larger than another by so much: nothing can be told from such a check.
+fn cannot_fail(limit: ComparisonLimit) -> Option<Finding> {
+    match limit {
+        ComparisonLimit::Difference { pass, .. } if pass >= 1.0 => {
+            Some(Finding::CannotFail { threshold: pass })
+        }
+        _ => None,
+    }
+}
+
 /// Which side has no requests.
 fn idle(look: Look<'_>, counts: Pair) -> Option<Finding> {
     let CheckKind::Comparison { canary, baseline, .. } = &look.check.kind else { return None };
@@ -122,13 +128,6 @@ fn idle(look: Look<'_>, counts: Pair) -> Option<Finding> {
         selector: baseline.trials.text.clone(),
         problem: format!("the baseline had no requests for {seconds} s"),
     })
-}
-
-/// What the difference of the shares may be by these bounds of either, each end missed with probability at most `alpha`.
-fn difference(counts: Pair, alpha: f64, bounds: fn(f64, f64, f64) -> (f64, f64)) -> (f64, f64) {
-    let (own_low, own_high) = bounds(counts.events, counts.trials, alpha / 2.0);
-    let (other_low, other_high) = bounds(counts.baseline_events, counts.baseline_trials, alpha / 2.0);
-    (own_low - other_high, own_high - other_low)
 }
 
 /// Whether what was counted, taken as it is, is allowed.
@@ -160,7 +159,7 @@ pub(super) fn evidence(tally: &Tally, rules: Rules) -> Evidence {
     let worth = worth(tally, rules.dispersion).unwrap_or(1.0);
     let (low, high) = difference_bounds(counts.over(worth), alpha);
     let (factor_low, factor_high) = ratio_bounds(counts.over(worth), alpha);
-    let mixture = tally.mixture.as_deref();
+    let (ln_e_pass, ln_e_fail) = ln_e(tally, worth).unzip();
     let finite = |number: f64| number.is_finite().then_some(number);
     let of_both = [&tally.scatter, &tally.baseline_scatter].map(Scatter::factor);
     Evidence::Comparison {
@@ -172,8 +171,8 @@ pub(super) fn evidence(tally: &Tally, rules: Rules) -> Evidence {
         factor_low: factor_low.min(f64::MAX),
         factor_high: finite(factor_high),
         difference: Interval { low, high, confidence: 1.0 - alpha },
-        ln_e_pass: mixture.map(|all| all.ln_e_pass(worth)).and_then(finite),
-        ln_e_fail: mixture.map(|all| all.ln_e_fail(worth)).and_then(finite),
+        ln_e_pass: ln_e_pass.and_then(finite),
+        ln_e_fail: ln_e_fail.and_then(finite),
         dispersion: of_both.into_iter().flatten().reduce(f64::max),
     }
 }

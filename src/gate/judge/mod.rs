@@ -2,16 +2,18 @@
 
 mod comparison;
 mod count;
+mod gauge;
 mod share;
 mod shown;
 mod value;
 mod volume;
+mod windows;
 
 use self::share::Thresholds;
 pub(crate) use self::shown::Shown;
 use super::binary::{Binary, Reader, binary_fields, binary_variants};
 use super::evidence::{Observation, Tally};
-use super::reason::{Finding, Severity};
+use super::reason::{BurnRates, Finding, Severity};
 use super::spec::{CheckKind, CheckSpec, GateSpec};
 use super::stats::change::{Change, Detector, Limit};
 use super::stats::comparison::Pair;
@@ -37,6 +39,8 @@ pub(crate) struct Rules {
     pub(crate) min_requests: f64,
     /// Which looks decide.
     pub(crate) deciding: Deciding,
+    /// The same for what is decided in one look anyway.
+    pub(crate) at_deadline: Deciding,
 }
 
 /// Which looks decide by a test.
@@ -70,6 +74,7 @@ impl Rules {
             dispersion: options.dispersion,
             min_requests: options.min_requests as f64,
             deciding: if options.looks_once { one } else { Deciding::Any },
+            at_deadline: one,
         };
         rules.shared(1.0 / deciding.max(1) as f64)
     }
@@ -92,9 +97,12 @@ pub(crate) struct Decision {
     /// The change for which a check failed that had passed.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     change: Option<Change>,
+    /// What the windows of a burn rate held when it failed.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    burned: Option<Box<BurnRates>>,
 }
 
-binary_fields!(Decision { latched, detector, change });
+binary_fields!(Decision { latched, detector, change, burned });
 
 impl Decision {
     /// Fails what has passed if the counts have changed for the worse since. Bursts make each look worth a part, `1 / factor`.
@@ -222,6 +230,7 @@ pub(crate) fn judge(
             count::judge(look, *window_ms, good, &mut decision.latched)
         }
         CheckKind::Comparison { limit, .. } => comparison::judge(look, *limit, decision),
+        CheckKind::Gauge { limit, .. } => gauge::judge(look, *limit, decision),
         CheckKind::Value(value) => value::judge(look, value, &mut decision.latched),
     };
     let mut judged =
@@ -297,6 +306,9 @@ fn notes(look: Look<'_>, judged: &mut Judged) {
             found.extend(value.least.is_none().then_some(Finding::TrafficUnknown {}));
         }
         CheckKind::Count { .. } => found.push(Finding::TrafficUnknown {}),
+        CheckKind::Gauge { every_ms, .. } => {
+            found.push(Finding::IndependenceAssumed { every_seconds: *every_ms as f64 / 1000.0 });
+        }
         _ => {}
     }
     if tally.resets > 0 {

@@ -1,10 +1,10 @@
 //! Bad requests among requests, by tests that stay valid however often one looks.
 
-use super::{Because, Deciding, Decision, Look, Outcome, Rules, doubt, invalid, not_yet};
+use super::{Because, Deciding, Decision, Look, Outcome, Rules, doubt, invalid, not_yet, windows};
 use crate::gate::evidence::Tally;
 use crate::gate::reason::Finding;
 use crate::gate::report::{Evidence, Interval};
-use crate::gate::spec::{CheckKind, CheckSpec};
+use crate::gate::spec::{BurnRate, CheckKind, CheckSpec};
 use crate::gate::stats::binomial::{clopper_pearson, is_above, is_below, wilson};
 use crate::gate::stats::change::{Change, Limit};
 use crate::gate::stats::comparison::Pair;
@@ -26,6 +26,14 @@ fn what(check: &CheckSpec) -> String {
         CheckKind::Ratio { share, .. } if share.events_are_good => "were not good".to_owned(),
         CheckKind::Quantile { limit, .. } => format!("exceeded {limit}"),
         _ => "failed".to_owned(),
+    }
+}
+
+/// The windows by which a check fails, where it does.
+fn burn_rate(check: &CheckSpec) -> Option<&BurnRate> {
+    match &check.kind {
+        CheckKind::Ratio { burn_rate, .. } => burn_rate.as_ref(),
+        _ => None,
     }
 }
 
@@ -97,6 +105,14 @@ pub(super) fn judge(look: Look<'_>, thresholds: Thresholds, decision: &mut Decis
             Some(worth) => tested(tally, thresholds, worth, rules),
             None => (false, false),
         };
+        let burned = burn_rate(check).and_then(|burn_rate| {
+            let worth = worth.filter(|_| trials >= rules.min_requests)?;
+            windows::exceeded(tally, burn_rate, look.seconds, (worth.fail, rules.fail))
+        });
+        let can_fail = if burn_rate(check).is_some() { burned.is_some() } else { can_fail };
+        if decision.latched != Some(Verdict::Fail) {
+            decision.burned = burned.map(Box::new);
+        }
         // Series that have ended keep what they have shown: enough to fail, never to pass.
         if can_fail {
             decision.latched = Some(Verdict::Fail);
@@ -107,16 +123,20 @@ pub(super) fn judge(look: Look<'_>, thresholds: Thresholds, decision: &mut Decis
         {
             decision.latched = Some(Verdict::Pass);
         }
-        let counts = Pair { events: fewest, trials, ..Pair::default() };
-        let factor = worth.map_or(1.0, |worth| worth.fail);
-        decision.watch(counts, Limit::Share(thresholds.fail), look, factor);
+        // Windows go on by themselves.
+        if burn_rate(check).is_none() {
+            let counts = Pair { events: fewest, trials, ..Pair::default() };
+            let factor = worth.map_or(1.0, |worth| worth.fail);
+            decision.watch(counts, Limit::Share(thresholds.fail), look, factor);
+        }
     }
     let ratio = if trials > 0.0 { fewest / trials } else { 0.0 };
     match (decision.latched, doubt(observation).or(obstacle)) {
         (Some(Verdict::Fail), _) => {
-            let finding = match decision.change {
-                Some(change) => changed(change, thresholds.fail, what(check)),
-                None => Finding::AboveThreshold {
+            let finding = match (decision.change, decision.burned.as_deref()) {
+                (_, Some(burned)) => Finding::BurnRateExceeded(*burned),
+                (Some(change), _) => changed(change, thresholds.fail, what(check)),
+                _ => Finding::AboveThreshold {
                     ratio,
                     threshold: thresholds.fail,
                     events: fewest,
@@ -227,7 +247,13 @@ fn always(tally: &Tally, worth: Worth, rules: Rules) -> (f64, f64) {
     (low, high)
 }
 
-pub(super) fn evidence(check: &CheckSpec, tally: &Tally, thresholds: Thresholds, rules: Rules) -> Evidence {
+pub(super) fn evidence(
+    check: &CheckSpec,
+    tally: &Tally,
+    seconds: f64,
+    thresholds: Thresholds,
+    rules: Rules,
+) -> Evidence {
     let Tally { fewest, most, trials, .. } = *tally;
     if !(trials > 0.0 && most <= trials && fewest >= 0.0) {
         return Evidence::None;
@@ -271,6 +297,9 @@ pub(super) fn evidence(check: &CheckSpec, tally: &Tally, thresholds: Thresholds,
                 ln_e_pass,
                 ln_e_fail,
                 dispersion,
+                windows: burn_rate(check).map_or_else(Vec::new, |burn_rate| {
+                    windows::shown(tally, burn_rate, seconds, (worth.fail, rules.fail))
+                }),
             }
         }
     }

@@ -3,7 +3,7 @@
 //! A look works out what decides. Of a fleet's gates most are looked at many times until anybody reads a report.
 
 use super::share::Thresholds;
-use super::{Because, Judged, Rules, comparison, count, share, value, volume};
+use super::{Because, Judged, Rules, comparison, count, gauge, share, value, volume};
 use crate::gate::evidence::Tally;
 use crate::gate::reason::{Finding, Reason, Severity, Trace};
 use crate::gate::report::{CheckReport, Evidence};
@@ -60,8 +60,9 @@ impl Shown<'_> {
         let Self { check, tally, rules, .. } = self;
         let Some(seconds) = self.seconds else { return Evidence::None };
         match (&check.kind, self.thresholds()) {
-            (_, Some(thresholds)) => share::evidence(check, tally, thresholds, rules),
+            (_, Some(thresholds)) => share::evidence(check, tally, seconds, thresholds, rules),
             (CheckKind::Comparison { .. }, _) => comparison::evidence(tally, rules),
+            (CheckKind::Gauge { limit, .. }, _) => gauge::evidence(tally, *limit, rules.pass),
             (CheckKind::Count { window_ms, .. }, _) => count::evidence(tally, *window_ms, seconds),
             (CheckKind::Value(_), _) => value::evidence(tally),
             (CheckKind::Volume { .. } | CheckKind::Ratio { .. } | CheckKind::Quantile { .. }, _) => {

@@ -5,6 +5,7 @@ use crate::gate::evidence::{Answer, Values};
 use crate::gate::report::{CheckReport, Evidence};
 use crate::gate::spec::{Check, GateSpec};
 use crate::gate::stats::comparison::{Mixture, Pair};
+use crate::gate::stats::difference::Difference;
 use crate::model::{Loss, Lost};
 
 const RULES: Rules = Rules {
@@ -14,6 +15,7 @@ const RULES: Rules = Rules {
     dispersion: Dispersion::Independent,
     min_requests: 0.0,
     deciding: Deciding::Any,
+    at_deadline: Deciding::Now,
 };
 
 /// Judges, and says what a report says.
@@ -241,18 +243,16 @@ fn comparison(check: fn(Check, f64) -> Check, limit: f64) -> CheckSpec {
 
 /// Counts of a canary and of a baseline, as one tick adds them.
 fn beside(limit: Option<f64>, canary: (f64, f64), baseline: (f64, f64)) -> Tally {
+    let counts =
+        Pair { events: canary.0, trials: canary.1, baseline_events: baseline.0, baseline_trials: baseline.1 };
     let mixture = limit.map(|limit| {
         let mut mixture = Box::<Mixture>::default();
-        let counts = Pair {
-            events: canary.0,
-            trials: canary.1,
-            baseline_events: baseline.0,
-            baseline_trials: baseline.1,
-        };
         mixture.add(counts, limit, limit);
         mixture
     });
-    Tally { baseline, mixture, ..tally(canary.0, canary.0, canary.1) }
+    let mut difference = Box::<Difference>::default();
+    difference.add(counts, 0.0, 0.0);
+    Tally { baseline, mixture, difference: Some(difference), ..tally(canary.0, canary.0, canary.1) }
 }
 
 #[test]
@@ -277,11 +277,30 @@ fn a_canary_is_held_against_a_factor_of_its_baseline() {
 #[test]
 fn a_canary_is_held_against_a_difference_to_its_baseline() {
     let check = comparison(Check::within_difference, 0.01);
-    let told = |canary, baseline| outcome(&check, &beside(None, canary, baseline));
+    // In ten spans that are alike.
+    let spread = |limit: f64, canary: (f64, f64), baseline: (f64, f64)| {
+        let mut difference = Box::<Difference>::default();
+        let counts = Pair {
+            events: canary.0,
+            trials: canary.1,
+            baseline_events: baseline.0,
+            baseline_trials: baseline.1,
+        };
+        (0..10).for_each(|_| difference.add(counts.over(10.0), limit, limit));
+        Tally { difference: Some(difference), ..beside(None, canary, baseline) }
+    };
+    let told = |canary, baseline| outcome(&check, &spread(0.01, canary, baseline));
     assert_eq!(told((20.0, 5_000.0), (20.0, 5_000.0)), (Verdict::Pass, "no-worse-than-baseline"));
     assert_eq!(told((300.0, 5_000.0), (20.0, 5_000.0)), (Verdict::Fail, "worse-than-baseline"));
     assert_eq!(told((0.0, 100.0), (0.0, 100.0)), (Verdict::Inconclusive, "comparison-undecided"));
-    assert_eq!(told((15.0, 115.0), (0.0, 112.0)), (Verdict::Inconclusive, "comparison-undecided"));
+    assert_eq!(told((4.0, 115.0), (0.0, 112.0)), (Verdict::Inconclusive, "comparison-undecided"));
+    let report = judged(&check, &spread(0.01, (300.0, 5_000.0), (20.0, 5_000.0)), &seen(100));
+    let Evidence::Comparison { ln_e_pass, ln_e_fail, .. } = report.evidence else { panic!("{report}") };
+    assert!(ln_e_fail > Some(3.0) && ln_e_pass < Some(0.0), "{report}");
+    // No share is larger than another by all of it: per cent and shares are mixed up.
+    let all = comparison(Check::within_difference, 1.0);
+    let good = spread(1.0, (0.0, 5_000.0), (0.0, 5_000.0));
+    assert_eq!(outcome(&all, &good), (Verdict::Inconclusive, "cannot-fail"));
 }
 
 #[test]

@@ -107,6 +107,9 @@ fn missing_is_zero(kind: &mut CheckKind) {
             baseline.missing_is_zero = true;
         }
         CheckKind::Count { missing_is_zero, .. } => *missing_is_zero = true,
-        CheckKind::Quantile { .. } | CheckKind::Volume { .. } | CheckKind::Value(_) => {}
+        CheckKind::Quantile { .. }
+        | CheckKind::Volume { .. }
+        | CheckKind::Gauge { .. }
+        | CheckKind::Value(_) => {}
     }
 }

@@ -41,6 +41,65 @@ pub struct MissingSamples {
 
 binary_fields!(MissingSamples { from, until, file, bytes, batches, why });
 
+/// Samples of a gauge of a canary beside those of the baseline.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct BesideBaselineSamples {
+    /// Samples of the canary.
+    pub samples: usize,
+    /// Samples of the baseline.
+    pub baseline_samples: usize,
+    /// The middle of those of the canary, in the unit of the gauge; none without samples.
+    pub median: Option<f64>,
+    /// The middle of those of the baseline.
+    pub baseline_median: Option<f64>,
+    /// How many times the baseline's samples are allowed; none where a difference is.
+    pub factor: Option<f64>,
+    /// How much more than the baseline's samples is allowed; none where a factor is.
+    pub difference: Option<f64>,
+}
+
+/// What one window of a burn rate holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct WindowCounts {
+    /// How long it is, in seconds: as it says, shorter by less than a sixth, or all of the evidence.
+    pub seconds: f64,
+    /// Bad requests.
+    pub events: f64,
+    /// Requests.
+    pub trials: f64,
+    /// ln of the evidence that they come faster than the factor allows; none if there is none at all.
+    pub ln_e: Option<f64>,
+    /// ln of the evidence that it takes.
+    pub ln_e_needed: f64,
+}
+
+/// How fast a canary spends its budget of bad requests over a long and a short window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct BurnRates {
+    /// The burn rate beyond which it fails.
+    pub factor: f64,
+    /// The share of bad requests that the objective allows: a burn rate of 1.
+    pub budget: f64,
+    /// The long window.
+    pub long: WindowCounts,
+    /// The short window.
+    pub short: WindowCounts,
+}
+
+binary_fields!(BesideBaselineSamples {
+    samples,
+    baseline_samples,
+    median,
+    baseline_median,
+    factor,
+    difference,
+});
+binary_fields!(WindowCounts { seconds, events, trials, ln_e, ln_e_needed });
+binary_fields!(BurnRates { factor, budget, long, short });
+
 /// Bad requests of a canary beside those of the baseline.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{BesideBaseline, Finding, MissingSamples};
+use super::{BesideBaseline, BesideBaselineSamples, BurnRates, Finding, MissingSamples, WindowCounts};
 
 /// A list of names for a sentence: `a`, `b`.
 fn list(f: &mut fmt::Formatter<'_>, names: &[String]) -> fmt::Result {
@@ -88,6 +88,45 @@ impl fmt::Display for MissingSamples {
     }
 }
 
+impl fmt::Display for BesideBaselineSamples {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { samples, baseline_samples, median, baseline_median, factor, difference } = self;
+        let side = |f: &mut fmt::Formatter<'_>, samples: usize, median: Option<f64>| {
+            write!(f, "{samples} samples")?;
+            median.map_or(Ok(()), |median| write!(f, " with the median {}", Short(median)))
+        };
+        side(f, *samples, *median)?;
+        f.write_str(", of the baseline ")?;
+        side(f, *baseline_samples, *baseline_median)?;
+        match (factor, difference) {
+            (Some(factor), _) => write!(f, "; allowed are {} times the baseline", Short(*factor)),
+            (None, Some(difference)) => {
+                write!(f, "; allowed are {} more than the baseline", Short(*difference))
+            }
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for BurnRates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { factor, budget, long, short } = self;
+        let window = |f: &mut fmt::Formatter<'_>,
+                      WindowCounts { seconds, events, trials, .. }: &WindowCounts| {
+            let rate = events / trials / budget;
+            let (seconds, events, trials, rate) =
+                (Short(*seconds), Short(*events), Short(*trials), Short(rate));
+            write!(f, "{events} of {trials} requests failed in {seconds} s, a burn rate of {rate}")
+        };
+        window(f, long)?;
+        if long != short {
+            f.write_str(", and ")?;
+            window(f, short)?;
+        }
+        write!(f, "; the limit is {} times the budget of {}", Short(*factor), Percent(*budget))
+    }
+}
+
 impl fmt::Display for BesideBaseline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { events, trials, baseline_events, baseline_trials, factor, difference } = self;
@@ -123,6 +162,7 @@ impl fmt::Display for Finding {
                 Percent(*ratio),
                 Percent(*threshold)
             ),
+            Self::BurnRateExceeded(rates) => rates.fmt(f),
             Self::BelowThreshold { threshold, events, trials, what, .. } => write!(
                 f,
                 "{} of {} requests {what}: below the limit of {}",
@@ -269,6 +309,18 @@ impl fmt::Display for Finding {
             Self::ComparisonUndecided(counts) => {
                 write!(f, "{counts}; that may be both, more requests are needed")
             }
+            Self::HigherThanBaseline(samples) | Self::NoHigherThanBaseline(samples) => samples.fmt(f),
+            Self::SamplesUndecided(samples) => write!(f, "{samples}; that may be both"),
+            Self::TooFewSamples { samples, baseline_samples, need, every_seconds } => write!(
+                f,
+                "{samples} samples, of the baseline {baseline_samples}; of either {need} are needed, one every {} s",
+                Short(*every_seconds)
+            ),
+            Self::IndependenceAssumed { every_seconds } => write!(
+                f,
+                "samples are taken as independent, one every {} s; where values drift, noise decides more often than the confidence says",
+                Short(*every_seconds)
+            ),
             Self::BaselineNoTraffic { problem, .. } => write!(f, "nothing to compare with: {problem}"),
             Self::BaselineWorse { events, trials, threshold, objective } => write!(
                 f,

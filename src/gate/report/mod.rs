@@ -6,7 +6,7 @@ mod markdown;
 use std::fmt;
 
 use super::binary::{binary_fields, binary_variants};
-use super::reason::{Reason, Severity};
+use super::reason::{BurnRates, Reason, Severity};
 use super::verdict::Verdict;
 use crate::model::Timestamp;
 
@@ -127,6 +127,9 @@ pub enum Evidence {
         /// less than two looks with requests.
         #[cfg_attr(feature = "serde", serde(default))]
         dispersion: Option<f64>,
+        /// Of a burn rate over windows: each pair of them, by which it fails.
+        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+        windows: Vec<BurnRates>,
     },
     /// Observations above a threshold among all.
     Quantile {
@@ -184,13 +187,33 @@ pub enum Evidence {
         factor_high: Option<f64>,
         /// How much higher the canary's share is, from one look, approximately (Newcombe).
         difference: Interval,
-        /// ln of the evidence that the canary is within the allowed factor; none where a difference is allowed.
+        /// ln of the evidence that the canary is within what is allowed; none if there is none at all.
         ln_e_pass: Option<f64>,
-        /// ln of the evidence that the canary is beyond it; none where a difference is allowed.
+        /// ln of the evidence that the canary is beyond it; none if there is none at all.
         ln_e_fail: Option<f64>,
         /// As in a ratio, of the side of which the counts scatter more.
         #[cfg_attr(feature = "serde", serde(default))]
         dispersion: Option<f64>,
+    },
+    /// Samples of a gauge of a canary beside those of a baseline.
+    Gauge {
+        /// Samples of the canary.
+        samples: usize,
+        /// Samples of the baseline.
+        baseline_samples: usize,
+        /// The middle of those of the canary, in the unit of the gauge.
+        median: Option<f64>,
+        /// The middle of those of the baseline.
+        baseline_median: Option<f64>,
+        /// How many times the baseline's the canary's are where a factor is allowed, else how much higher: the middle over all pairs
+        /// of samples (Hodges, Lehmann 1963).
+        estimate: Option<f64>,
+        /// The same with the ends that the samples leave; none where there are too few for an end.
+        interval: Option<Interval>,
+        /// How probable samples as low are if the canary is at the limit for passing.
+        p_pass: f64,
+        /// How probable samples as high are if it is at the limit for failing.
+        p_fail: f64,
     },
     /// Answers of a query.
     Values {
@@ -222,7 +245,7 @@ pub enum Evidence {
 
 binary_variants!(Evidence {
     0 = None,
-    1 = Ratio { events, trials, always, once, wilson, ln_e_pass, ln_e_fail, dispersion },
+    1 = Ratio { events, trials, always, once, wilson, ln_e_pass, ln_e_fail, dispersion, windows },
     2 = Quantile {
         phi, trials, fewest_above, most_above, low, high, estimate, ln_e_pass, ln_e_fail, dispersion
     },
@@ -243,6 +266,7 @@ binary_variants!(Evidence {
     },
     6 = Values { good, failed, inconclusive, missing, newest },
     7 = Measurements { successful, failed, inconclusive, error, newest },
+    8 = Gauge { samples, baseline_samples, median, baseline_median, estimate, interval, p_pass, p_fail },
 });
 
 impl fmt::Display for CheckReport {
@@ -291,7 +315,7 @@ mod tests {
     use super::*;
     use crate::gate::fixture::Fixture;
     use crate::gate::run::Gate;
-    use crate::gate::spec::{Check, GateSpec};
+    use crate::gate::spec::{BurnRateWindows, Check, GateSpec};
     use serde_json::Value;
 
     /// The document names whatever stands in the JSON of a report.
@@ -301,11 +325,18 @@ mod tests {
         let pair = |pod: &str| (format!("all{{pod={pod:?},code=\"500\"}}"), format!("all{{pod={pod:?}}}"));
         let spec = GateSpec::builder("g")
             .check(Check::ratio("ratio", r#"all{code="500"}"#, "all").below(0.05).by(["pod"]))
+            .check(
+                Check::burn_rate("burn", r#"all{code="500"}"#, "all", 0.99)
+                    .below(1.0)
+                    .windows([BurnRateWindows::new(14.4, 3_600_000, 300_000)]),
+            )
             .check(Check::quantile("quantile", "seconds_bucket", 0.9).below(1.0).dry_run())
             .check(Check::volume("volume", "all").at_least(1.0))
             .check(Check::count("count", "all", 60_000).at_most(1e6))
             .check(Check::comparison("comparison", pair("a"), pair("b")).within_factor(2.0))
             .check(Check::value("value", "max(all)").below(1e6))
+            .check(Check::gauge("gauge", "all{pod=\"a\"}", "all{pod=\"b\"}").within_factor(2.0))
+            .deadline_ms(1_800_000)
             .build()
             .unwrap();
         let every = || (990..1_200).step_by(10);
@@ -338,8 +369,19 @@ mod tests {
                 _ => {}
             }
         }
-        for kind in ["ratio", "quantile", "volume", "count", "comparison", "values", "elements", "dispersion"]
-        {
+        for kind in [
+            "ratio",
+            "quantile",
+            "volume",
+            "count",
+            "comparison",
+            "values",
+            "elements",
+            "dispersion",
+            "windows",
+            "gauge",
+            "p_pass",
+        ] {
             assert!(keys.iter().any(|key| *key == kind), "{kind} is not in {report}");
         }
         for key in keys {

@@ -1,7 +1,7 @@
 //! The check that a query and its conditions mean together.
 
 use super::{Elements, Events, Grouping, Measured, Numbers, Reading, Subject};
-use crate::gate::spec::{ComparisonLimit, Selector, Share};
+use crate::gate::spec::{BurnRate, BurnRateWindows, ComparisonLimit, Selector, Share};
 
 /// What a metric checks.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,8 @@ pub(crate) enum Kind {
         trials: Selector,
         pass_below: f64,
         fail_above: f64,
+        /// Where it fails over windows.
+        burn_rate: Option<BurnRate>,
     },
     Quantile {
         phi: f64,
@@ -84,6 +86,9 @@ fn kind(measured: &Measured, reading: &Reading) -> Kind {
     let Some(good) = good(measured, &reading.numbers) else { return Kind::Opaque };
     match (&measured.subject, good) {
         (Subject::Ratio { numerator, denominator }, good) => ratio(numerator, denominator, &good),
+        (Subject::Lesser { ratio, short_ms }, good @ Good::Below { .. }) => {
+            lesser(ratio, *short_ms, &good, measured.scale)
+        }
         // Between two limits a quantile would have to be inconclusive, which no one count of requests tells.
         (Subject::Quantile { phi, buckets, .. }, Good::Below { pass, fail }) if pass == fail => {
             Kind::Quantile { phi: *phi, buckets: buckets.clone(), limit: pass }
@@ -135,7 +140,24 @@ fn ratio(numerator: &Events, denominator: &Events, good: &Good) -> Kind {
         Good::Exactly(_) => return Kind::Opaque,
     };
     let events = numerator.terms.clone();
-    Kind::Ratio { events, events_are_good, trials: trials.clone(), pass_below, fail_above }
+    Kind::Ratio { events, events_are_good, trials: trials.clone(), pass_below, fail_above, burn_rate: None }
+}
+
+/// What is good below some number over one of two windows is bad beyond another one over both.
+fn lesser(subject: &Subject, short_ms: i64, good: &Good, scale: f64) -> Kind {
+    let (Subject::Ratio { numerator, denominator }, Some(long_ms), Good::Below { pass, fail }) =
+        (subject, subject.window_ms(), good)
+    else {
+        return Kind::Opaque;
+    };
+    let mut kind = ratio(numerator, denominator, good);
+    if let Kind::Ratio { burn_rate, .. } = &mut kind {
+        // The query's factor is that of a budget.
+        let budget = scale.recip();
+        let windows = vec![BurnRateWindows::new(fail * scale, long_ms, short_ms)];
+        *burn_rate = BurnRate::new(budget, pass * scale, windows).ok();
+    }
+    kind
 }
 
 fn counted(events: &Events, good: &Good, measured: &Measured) -> Kind {

@@ -127,6 +127,9 @@ fn grouped(labels: Vec<String>) -> Grouping {
 }
 
 fn aggregate(node: &Aggregate) -> Measured {
+    if let Some(lesser) = super::windows::lesser(node) {
+        return lesser;
+    }
     let inner = measured(&node.expr);
     if inner.filter.is_some() || inner.offset != 0.0 {
         return Measured::opaque();

@@ -7,6 +7,7 @@
 mod derive;
 mod fold;
 mod reading;
+mod windows;
 
 #[cfg(test)]
 mod tests;
@@ -88,6 +89,8 @@ pub(crate) enum Subject {
     Events(Events),
     /// Events among events.
     Ratio { numerator: Events, denominator: Events },
+    /// The lesser of a ratio over its own window and over a shorter one.
+    Lesser { ratio: Box<Subject>, short_ms: i64 },
     /// A histogram's sum by its count.
     Mean { sum: Selector, count: Selector, by: Grouping },
     /// A quantile of a histogram, classic (its buckets) or native.
@@ -148,7 +151,9 @@ impl Subject {
             Self::Events(events) => Some(&events.by),
             Self::Ratio { denominator, .. } => Some(&denominator.by),
             Self::Mean { by, .. } | Self::Quantile { by, .. } | Self::Gauge { by, .. } => Some(by),
-            Self::Quotient { canary, .. } | Self::Difference { canary, .. } => canary.grouping(),
+            Self::Quotient { canary: of, .. }
+            | Self::Difference { canary: of, .. }
+            | Self::Lesser { ratio: of, .. } => of.grouping(),
             Self::Constant | Self::NoBounds | Self::Split { .. } | Self::Opaque => None,
         }
     }
@@ -158,6 +163,7 @@ impl Subject {
         match self {
             Self::Events(events) | Self::Ratio { denominator: events, .. } => events.window_ms,
             Self::Quantile { window_ms, .. } => *window_ms,
+            Self::Lesser { ratio, .. } => ratio.window_ms(),
             _ => None,
         }
     }
@@ -170,6 +176,7 @@ impl Subject {
             Self::Ratio { numerator, denominator } => {
                 numerator.terms.iter().chain(&denominator.terms).map(|(_, selector)| selector).collect()
             }
+            Self::Lesser { ratio, .. } => ratio.selectors(),
             Self::Mean { sum, count, .. } => vec![sum, count],
             Self::Quantile { buckets: selector, .. } | Self::Gauge { selector, .. } => vec![selector],
             Self::Split { numerator, denominator } => vec![numerator, denominator],

@@ -1,5 +1,6 @@
 use super::*;
 use crate::gate::argo::Phase;
+use crate::gate::spec::BurnRateWindows;
 
 fn derived(query: &str, success: &str, failure: &str) -> Derived {
     Shape::of(query, success, failure).unwrap().derived
@@ -115,4 +116,48 @@ fn a_quantile_with_two_limits_has_no_check() {
     let query = "histogram_quantile(0.9, sum by (le) (rate(d_bucket[2m])))";
     assert!(matches!(derived(query, "result[0] < 1", "").kind, Kind::Quantile { .. }));
     assert_eq!(derived(query, "result[0] < 1", "result[0] > 2").kind, Kind::Opaque);
+}
+
+#[test]
+fn the_lesser_of_a_ratio_over_two_windows_is_a_burn_rate_over_both() {
+    let over = |window: &str, budget: &str| format!("({ERRORS} / {ALL}) / {budget}").replace("2m", window);
+    let marked = |ratio: &str, mark: &str| format!("label_replace({ratio}, \"w\", \"{mark}\", \"\", \"\")");
+    let both =
+        |long: &str, short: &str| format!("min({} or {})", marked(long, "long"), marked(short, "short"));
+    let of = |query: &str| {
+        derived(query, "len(result) == 0 || result[0] < 6", "len(result) > 0 && result[0] >= 14.4").kind
+    };
+    let (long, short) = (over("1h", "0.001"), over("5m", "0.001"));
+    for query in [both(&long, &short), both(&short, &long)] {
+        let Kind::Ratio { pass_below, fail_above, burn_rate, events_are_good, .. } = of(&query) else {
+            panic!("{query}")
+        };
+        assert!(
+            (pass_below - 0.006).abs() < 1e-12 && (fail_above - 0.0144).abs() < 1e-12 && !events_are_good
+        );
+        let burn_rate = burn_rate.unwrap();
+        let [BurnRateWindows { factor, long_ms, short_ms }] = burn_rate.windows[..] else { panic!() };
+        assert!((factor - 14.4).abs() < 1e-9 && (burn_rate.budget - 0.001).abs() < 1e-15);
+        assert_eq!((long_ms, short_ms), (3_600_000, 300_000));
+    }
+    // Other events, other budgets, windows that are alike, marks that are alike, more that may be least.
+    for query in [
+        both(&long, &short.replace("500", "503")),
+        both(&long, &over("5m", "0.002")),
+        both(&long, &long),
+        format!("min({} or {})", marked(&long, "w"), marked(&short, "w")),
+        format!("max({} or {})", marked(&long, "long"), marked(&short, "short")),
+        format!("min by (w) ({} or {})", marked(&long, "long"), marked(&short, "short")),
+        format!("min({} or {})", marked(&long, "long"), short),
+        format!("min({} and {})", marked(&long, "long"), marked(&short, "short")),
+        format!("min({} or on () {})", marked(&long, "long"), marked(&short, "short")),
+    ] {
+        assert!(!matches!(of(&query), Kind::Ratio { .. }), "{query}");
+    }
+    // One threshold is that of passing, and of failing over both.
+    let Kind::Ratio { fail_above, burn_rate, .. } = derived(&both(&long, &short), "result[0] < 6", "").kind
+    else {
+        panic!()
+    };
+    assert!((fail_above - 0.006).abs() < 1e-12 && burn_rate.is_some());
 }

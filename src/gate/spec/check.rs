@@ -1,7 +1,8 @@
 //! One check, as it is written in Rust.
 
+use super::kind::THINNED_MS;
 use super::kind::{Bound, CheckKind, CheckSpec, ComparisonLimit, Conditions, Grouping, Share, ValueSpec};
-use super::{Selector, invalid};
+use super::{BurnRate, BurnRateWindows, Selector, invalid};
 use crate::error::{Error, Result};
 use crate::model::{MatchOp, Matcher, number};
 use crate::promql::Engine;
@@ -16,6 +17,7 @@ pub struct Check {
     fails_beyond: Option<f64>,
     missing_is_zero: bool,
     by: Vec<String>,
+    windows: Vec<BurnRateWindows>,
 }
 
 #[derive(Clone, Debug)]
@@ -27,6 +29,7 @@ enum Subject {
     Volume { requests: String },
     Count { events: String, window_ms: i64 },
     Comparison { canary: (String, String), baseline: (String, String) },
+    Gauge { canary: String, baseline: String },
     Value { query: String },
 }
 
@@ -41,6 +44,7 @@ impl Subject {
             Self::Volume { .. } => "volume",
             Self::Count { .. } => "count",
             Self::Comparison { .. } => "comparison",
+            Self::Gauge { .. } => "gauge",
             Self::Value { .. } => "value",
         }
     }
@@ -53,7 +57,7 @@ impl Subject {
             Self::Quantile { .. } | Self::BurnRate { .. } => "below",
             Self::Volume { .. } => "at_least",
             Self::Count { .. } => "below or at_most",
-            Self::Comparison { .. } => "within_factor or within_difference",
+            Self::Comparison { .. } | Self::Gauge { .. } => "within_factor or within_difference",
             Self::Value { .. } => "below, at_most, above or at_least",
         }
     }
@@ -131,11 +135,30 @@ impl Check {
 
     /// The share of bad requests of the canary beside that of the baseline, each as a selector of errors and one of requests,
     /// with [`within_factor`](Self::within_factor) or [`within_difference`](Self::within_difference). The split of the traffic
-    /// may change while the gate runs: by a factor each span is held against its own split. By a difference the shares over all the time
-    /// are compared, which tells less where the split and everybody's errors change together.
+    /// may change while the gate runs, and so may everybody's errors: each span between two looks is held against its own split and, by
+    /// a difference, against its own baseline. Sums over all the time would take a canary for good that got most of its traffic while
+    /// everybody did well (Simpson 1951).
+    ///
+    /// By a factor: likelihood ratios of who had the bad requests, given how many there were (Przyborowski, Wilenski 1940); at one look
+    /// the binomial bound that holds for coins that differ (Hoeffding 1956). By a difference: likelihood ratios against the nearest
+    /// shares that differ by the limit (Turner, Grünwald 2023); at one look Chernoff's bound of the weighted difference.
     pub fn comparison<T: Into<String>>(name: impl Into<String>, canary: (T, T), baseline: (T, T)) -> Self {
         let texts = |(events, trials): (T, T)| (events.into(), trials.into());
         Self::new(name.into(), Subject::Comparison { canary: texts(canary), baseline: texts(baseline) })
+    }
+
+    /// Samples of a gauge of the canary beside those of the baseline, two selectors of gauges of which high values are bad, such as
+    /// memory or saturation, with [`within_factor`](Self::within_factor) or [`within_difference`](Self::within_difference), in the
+    /// unit of the gauge. It passes if its samples tend to be lower than the baseline's with the limit on top, and fails if they tend
+    /// to be higher (Mann, Whitney 1947, exact for up to 64 samples, with ties as well); where both sides are constant it is above the
+    /// limit or not.
+    ///
+    /// A sample is the mean over the series of a side, one a minute, less often where the evidence is longer than 200 minutes. It is
+    /// decided in one look, at the deadline, which the gate needs, by 20 samples of either side at least, so that the evidence lasts 20
+    /// minutes and the time to settle. It is not watched on after that. Samples are taken as independent, which those of a gauge seldom
+    /// are: the confidence is less than it says where values drift.
+    pub fn gauge(name: impl Into<String>, canary: impl Into<String>, baseline: impl Into<String>) -> Self {
+        Self::new(name.into(), Subject::Gauge { canary: canary.into(), baseline: baseline.into() })
     }
 
     /// What a PromQL query answers, so often that every sample of its first selector counts once: for what has no events behind
@@ -156,6 +179,7 @@ impl Check {
             fails_beyond: None,
             missing_is_zero: false,
             by: Vec::new(),
+            windows: Vec::new(),
         }
     }
 
@@ -183,13 +207,14 @@ impl Check {
         Self { condition: Some((Condition::AtLeast, threshold)), ..self }
     }
 
-    /// Good if the canary's share of bad requests is at most `factor` times the baseline's.
+    /// Good if the canary's share of bad requests is at most `factor` times the baseline's, or its samples are.
     #[must_use]
     pub fn within_factor(self, factor: f64) -> Self {
         Self { condition: Some((Condition::Factor, factor)), ..self }
     }
 
-    /// Good if the canary's share of bad requests, between 0 and 1, is at most this much above the baseline's.
+    /// Good if the canary's share of bad requests, between 0 and 1, is at most this much above the baseline's, or its samples are, in
+    /// their unit.
     #[must_use]
     pub fn within_difference(self, difference: f64) -> Self {
         Self { condition: Some((Condition::Difference, difference)), ..self }
@@ -200,6 +225,27 @@ impl Check {
     #[must_use]
     pub fn fails_beyond(self, threshold: f64) -> Self {
         Self { fails_beyond: Some(threshold), ..self }
+    }
+
+    /// Lets a burn rate fail over windows: where for some pair of them the canary burns faster than its factor over both, the
+    /// multi-window, multi-burn-rate alerts of The Site Reliability Workbook (chapter 5), such as
+    /// [`BurnRateWindows::WORKBOOK`]. It passes [`below`](Self::below) its burn rate as without windows, 1 for the objective itself,
+    /// and no factor may be smaller. There is no [`fails_beyond`](Self::fails_beyond) beside them.
+    ///
+    /// Windows are tests, not quotients: with probability α at most does the check ever fail although the requests of one of the two
+    /// windows failed with a mean probability of no more than factor times budget, however often one looks and however long.
+    /// α is shared evenly by the pairs, and by the instants at which a window may begin, a sixth of its length apart, half of it
+    /// for the first: the likelihood ratios since each are below a martingale (Ville 1939), and a pair needs no more than each of its
+    /// windows does, for both have to show it (Berger 1982). It takes ln 6 more of evidence than a ratio does with three pairs in the
+    /// first hour, about one or two bad requests more, and later more than that.
+    ///
+    /// No window reaches back before the evidence begins, so until it is over it is all of the evidence: a gate of half an hour fails
+    /// for the pair of three days if that half hour burns too fast. They go on where the gate [watches](super::GateSpecBuilder::watch)
+    /// after a pass, in place of a change detector, and fail at any look where it [decides in
+    /// one](super::GateSpecBuilder::looks_once).
+    #[must_use]
+    pub fn windows(self, windows: impl IntoIterator<Item = BurnRateWindows>) -> Self {
+        Self { windows: windows.into_iter().collect(), ..self }
     }
 
     /// Judges each combination of these labels' values for itself, among the series of the requests, and asks all of them to
@@ -238,6 +284,12 @@ impl Check {
         {
             return Err(refused(format!(" is a {what}, which takes no fails_beyond")));
         }
+        if !self.windows.is_empty() && !matches!(self.subject, Subject::BurnRate { .. }) {
+            return Err(refused(format!(" is a {what}, which takes no windows; a burn rate does")));
+        }
+        if !self.windows.is_empty() && self.fails_beyond.is_some() {
+            return Err(refused(" has windows, whose factors say beyond what it fails".to_owned()));
+        }
         let by = if self.by.is_empty() { Grouping::Whole } else { Grouping::By(self.by) };
         if by != Grouping::Whole && matches!(self.subject, Subject::Value { .. }) {
             return Err(refused(" is a value, whose query says which elements there are".to_owned()));
@@ -272,19 +324,25 @@ impl Check {
                     )));
                 }
                 let share = shared(&(events, trials), good)?;
-                CheckKind::Ratio { share, threshold: bad(threshold), fail_threshold }
+                CheckKind::Ratio { share, threshold: bad(threshold), fail_threshold, burn_rate: None }
             }
             (Subject::BurnRate { events, trials, objective }, Condition::Below) => {
                 share(objective, "the objective")?;
-                let threshold = threshold * (1.0 - objective);
-                let fail_threshold = beyond * (1.0 - objective);
-                share(threshold, "the share of bad requests at this burn rate")?;
-                if !(threshold..1.0).contains(&fail_threshold) {
+                let budget = 1.0 - objective;
+                let (pass, fail) = (threshold * budget, beyond * budget);
+                share(pass, "the share of bad requests at this burn rate")?;
+                if !(pass..1.0).contains(&fail) {
                     return Err(refused(format!(
-                        ": it fails beyond a share of {fail_threshold} bad, which must lie between {threshold} and 1"
+                        ": it fails beyond a share of {fail} bad, which must lie between {pass} and 1"
                     )));
                 }
-                CheckKind::Ratio { share: shared(&(events, trials), false)?, threshold, fail_threshold }
+                let burn_rate = (!self.windows.is_empty())
+                    .then(|| BurnRate::new(budget, threshold, self.windows))
+                    .transpose()
+                    .map_err(within)?;
+                let fail_threshold = burn_rate.as_ref().map_or(fail, BurnRate::least);
+                let share = shared(&(events, trials), false)?;
+                CheckKind::Ratio { share, threshold: pass, fail_threshold, burn_rate }
             }
             (Subject::Apdex { buckets, satisfied }, Condition::Above) => {
                 share(threshold, "the score")?;
@@ -307,7 +365,7 @@ impl Check {
                 let events = vec![(0.5, up_to(satisfied)), (0.5, up_to(4.0 * satisfied))];
                 let trials = buckets.with(Matcher::equal("le", "+Inf"));
                 let share = Share { events, trials, events_are_good: true, missing_is_zero };
-                CheckKind::Ratio { share, threshold: 1.0 - threshold, fail_threshold }
+                CheckKind::Ratio { share, threshold: 1.0 - threshold, fail_threshold, burn_rate: None }
             }
             (Subject::Quantile { buckets, phi }, Condition::Below) => {
                 share(phi, "the quantile")?;
@@ -336,6 +394,11 @@ impl Check {
                     baseline: shared(&baseline, false)?,
                     limit,
                 }
+            }
+            (Subject::Gauge { canary, baseline }, Condition::Factor | Condition::Difference) => {
+                let limit = compared(condition, threshold, beyond).map_err(within)?;
+                let (canary, baseline) = (selector(&canary)?, selector(&baseline)?);
+                CheckKind::Gauge { canary, baseline, limit, every_ms: THINNED_MS }
             }
             (Subject::Value { query }, condition) if condition.bound().is_some() => {
                 let good = bounded(condition, threshold, beyond).map_err(within)?;

@@ -1,9 +1,16 @@
 //! A check that is valid: what it counts or asks, and against what it holds that.
 
-use super::Selector;
+use super::{BurnRate, Selector};
 use crate::gate::argo::{Phase, Profile, QueryValue, judge};
 use crate::model::{Matcher, Timestamp};
 use crate::promql::Query;
+
+/// A sample of a gauge that is younger than this after another one is no evidence of its own.
+pub(super) const THINNED_MS: i64 = 60_000;
+/// So many samples of a side, at least, are compared.
+pub(crate) const LEAST_SAMPLES: usize = 20;
+/// About so many, at most.
+const MOST_SAMPLES: i64 = 200;
 
 /// A check that is valid.
 #[derive(Clone, Debug)]
@@ -31,8 +38,8 @@ pub(crate) enum Grouping {
 /// What a check counts or asks and against what it holds that.
 #[derive(Clone, Debug)]
 pub(crate) enum CheckKind {
-    /// Events among trials; fewer than `threshold` of them may be bad, and more than `fail_threshold` must not.
-    Ratio { share: Share, threshold: f64, fail_threshold: f64 },
+    /// Events among trials; fewer than `threshold` of them may be bad, and more than `fail_threshold` must not: in all, or in windows.
+    Ratio { share: Share, threshold: f64, fail_threshold: f64, burn_rate: Option<BurnRate> },
     /// Observations of a classic or native histogram; fewer than `1 - phi` of them may exceed `limit`.
     Quantile { buckets: Selector, phi: f64, limit: f64 },
     /// Requests per second, counted.
@@ -41,6 +48,8 @@ pub(crate) enum CheckKind {
     Count { events: Selector, window_ms: i64, good: Conditions, missing_is_zero: bool },
     /// The bad requests of the canary beside those of the baseline.
     Comparison { canary: Share, baseline: Share, limit: ComparisonLimit },
+    /// Samples of a gauge of the canary beside those of the baseline, one each `every_ms`; high ones are bad.
+    Gauge { canary: Selector, baseline: Selector, limit: ComparisonLimit, every_ms: i64 },
     /// What a query answers; nothing is counted, and nothing promised.
     Value(Box<ValueSpec>),
 }
@@ -77,9 +86,9 @@ impl Share {
 /// How much worse than the baseline a canary may be; it fails beyond the second.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum ComparisonLimit {
-    /// So many times the baseline's share of bad requests.
+    /// So many times the baseline's share of bad requests, or its samples.
     Factor { pass: f64, fail: f64 },
-    /// So much more than the baseline's share of bad requests.
+    /// So much more than the baseline's share of bad requests, or its samples.
     Difference { pass: f64, fail: f64 },
 }
 
@@ -181,6 +190,18 @@ impl Conditions {
 }
 
 impl CheckSpec {
+    /// Whether it compares samples of a gauge.
+    pub(crate) fn is_gauge(&self) -> bool {
+        matches!(self.kind, CheckKind::Gauge { .. })
+    }
+
+    /// Takes samples of a gauge as often as it takes for evidence of this length.
+    pub(super) fn thin(&mut self, evidence_ms: i64) {
+        if let CheckKind::Gauge { every_ms, .. } = &mut self.kind {
+            *every_ms = THINNED_MS.max(evidence_ms / MOST_SAMPLES);
+        }
+    }
+
     /// The selector whose series stand for the canary: its traffic, where that is counted.
     pub(crate) fn traffic(&self) -> &Selector {
         match &self.kind {
@@ -189,6 +210,7 @@ impl CheckSpec {
             CheckKind::Quantile { buckets, .. } => buckets,
             CheckKind::Volume { requests, .. } => requests,
             CheckKind::Count { events, .. } => events,
+            CheckKind::Gauge { canary, .. } => canary,
             CheckKind::Value(value) => &value.traffic,
         }
     }
@@ -204,6 +226,7 @@ impl CheckSpec {
             CheckKind::Quantile { .. } | CheckKind::Volume { .. } | CheckKind::Count { .. } => {
                 vec![self.traffic()]
             }
+            CheckKind::Gauge { canary, baseline, .. } => vec![canary, baseline],
             CheckKind::Value(_) => Vec::new(),
         }
     }
@@ -225,6 +248,10 @@ impl CheckSpec {
                 narrow_share(canary);
                 narrow_share(baseline);
             }
+            CheckKind::Gauge { canary, baseline, .. } => {
+                narrow(canary);
+                narrow(baseline);
+            }
             CheckKind::Quantile { buckets: selector, .. }
             | CheckKind::Volume { requests: selector, .. }
             | CheckKind::Count { events: selector, .. } => narrow(selector),
@@ -237,7 +264,10 @@ impl CheckSpec {
     /// Whether the check fails a good canary with a probability that is bounded and above 0.
     pub(crate) fn can_err(&self) -> bool {
         match &self.kind {
-            CheckKind::Ratio { .. } | CheckKind::Quantile { .. } | CheckKind::Comparison { .. } => true,
+            CheckKind::Ratio { .. }
+            | CheckKind::Quantile { .. }
+            | CheckKind::Comparison { .. }
+            | CheckKind::Gauge { .. } => true,
             CheckKind::Volume { .. } | CheckKind::Count { .. } | CheckKind::Value(_) => false,
         }
     }
@@ -253,6 +283,9 @@ impl CheckSpec {
             }
             CheckKind::Comparison { canary, baseline, .. } => {
                 format!("{} beside {}", canary.text(), baseline.text())
+            }
+            CheckKind::Gauge { canary, baseline, .. } => {
+                format!("samples of {} beside {}", canary.text, baseline.text)
             }
             CheckKind::Value(value) => value.query.text().to_owned(),
         }

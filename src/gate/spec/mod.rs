@@ -3,13 +3,19 @@
 mod check;
 mod kind;
 mod selector;
+mod windows;
 
 pub use self::check::Check;
-pub(crate) use self::kind::{CheckKind, CheckSpec, ComparisonLimit, Conditions, Grouping, Share, ValueSpec};
+use self::kind::THINNED_MS;
+pub(crate) use self::kind::{
+    CheckKind, CheckSpec, ComparisonLimit, Conditions, Grouping, LEAST_SAMPLES, Share, ValueSpec,
+};
 pub(crate) use self::selector::Selector;
+pub(crate) use self::windows::BurnRate;
+pub use self::windows::BurnRateWindows;
 
 use super::beside::Beside;
-use super::evidence::TRACE_ID;
+use super::evidence::{TRACE_ID, least_ms};
 use super::stats::dispersion::{Dispersion, LEAST_LOOKS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Timestamp;
@@ -117,7 +123,9 @@ impl GateSpec {
 
     /// The gate, looking on after a pass unless it says itself that it does not.
     pub(crate) fn watching(mut self) -> Self {
-        self.options.watch.get_or_insert(true);
+        // A comparison of samples is made once.
+        let watches = !self.checks.iter().any(CheckSpec::is_gauge);
+        self.options.watch.get_or_insert(watches);
         self
     }
 
@@ -258,8 +266,8 @@ impl GateSpecBuilder {
     ///
     /// Every look judges anew: the verdict stays a pass, is inconclusive while something stands in the way, such as silence, and
     /// becomes a failure, which ends the gate, by what fails any gate or if the counts change for the worse. For that, ratios,
-    /// quantiles and comparisons by a factor have a change detector ([`false_alarm_ms`](Self::false_alarm_ms)). A deadline is
-    /// one for passing.
+    /// quantiles and comparisons have a change detector ([`false_alarm_ms`](Self::false_alarm_ms)), but for burn rates with
+    /// [windows](Check::windows), which go on. A deadline is one for passing.
     pub fn watch(mut self, watch: bool) -> Self {
         self.options.watch = Some(watch);
         self
@@ -298,7 +306,7 @@ impl GateSpecBuilder {
     }
 
     /// The gate with these checks.
-    pub(crate) fn build_with(self, checks: Vec<CheckSpec>) -> Result<GateSpec> {
+    pub(crate) fn build_with(self, mut checks: Vec<CheckSpec>) -> Result<GateSpec> {
         let options = self.options;
         for (value, least, what) in [
             (options.interval_ms, 1, "interval"),
@@ -342,6 +350,23 @@ impl GateSpecBuilder {
             return Err(invalid(
                 "the gate decides in one look, at its deadline, and has none; give it one, or let every look decide",
             ));
+        }
+        if let Some(gauge) = checks.iter().find(|check| check.is_gauge()) {
+            let name = &gauge.name;
+            let least = least_ms(LEAST_SAMPLES as i64, options.settle_ms, THINNED_MS);
+            let Some(evidence_ms) = evidence_ms.filter(|evidence| *evidence >= least) else {
+                return Err(invalid(format!(
+                    "check `{name}` compares {LEAST_SAMPLES} samples of a gauge, one a minute, in one look at the deadline: the gate needs \
+                     one, {least} ms after its warm-up or later"
+                )));
+            };
+            if options.watch == Some(true) {
+                return Err(invalid(format!(
+                    "check `{name}` compares samples of a gauge, once, and cannot fail later: the gate does not watch; give what is to \
+                     be watched a gate of its own"
+                )));
+            }
+            checks.iter_mut().for_each(|check| check.thin(evidence_ms));
         }
         if !self.trace_link.contains(TRACE_ID) {
             let link = &self.trace_link;
@@ -433,14 +458,14 @@ mod tests {
             GateSpec::builder("g").check(check).build().map(|mut spec| spec.checks.remove(0).kind)
         };
         let burn = Check::burn_rate("b", "bad", "all", 0.999).below(14.4).fails_beyond(20.0);
-        let Ok(CheckKind::Ratio { threshold, fail_threshold, share }) = kind(burn) else { panic!() };
+        let Ok(CheckKind::Ratio { threshold, fail_threshold, share, .. }) = kind(burn) else { panic!() };
         assert!(
             (threshold - 0.0144).abs() < 1e-12
                 && (fail_threshold - 0.02).abs() < 1e-12
                 && !share.events_are_good
         );
         let apdex = Check::apdex("a", "t_bucket{pod=\"x\"}", 0.5).above(0.9).fails_beyond(0.8);
-        let Ok(CheckKind::Ratio { threshold, fail_threshold, share }) = kind(apdex) else { panic!() };
+        let Ok(CheckKind::Ratio { threshold, fail_threshold, share, .. }) = kind(apdex) else { panic!() };
         assert!(
             (threshold - 0.1).abs() < 1e-12 && (fail_threshold - 0.2).abs() < 1e-12 && share.events_are_good
         );
@@ -453,11 +478,31 @@ mod tests {
             );
         }
         assert!(share.events[1].1.matchers.last().unwrap().matches("2.0"));
+        let burning = |objective: f64, windows: &[BurnRateWindows]| {
+            Check::burn_rate("b", "bad", "all", objective).below(1.0).windows(windows.iter().copied())
+        };
+        let Ok(CheckKind::Ratio { threshold, fail_threshold, burn_rate, .. }) =
+            kind(burning(0.999, &BurnRateWindows::WORKBOOK))
+        else {
+            panic!()
+        };
+        assert!((threshold - 0.001).abs() < 1e-12 && (fail_threshold - 0.001).abs() < 1e-12);
+        // Six hours are the long window of one pair and the short one of another.
+        let lengths = [300_000, 1_800_000, 3_600_000, 21_600_000, 259_200_000];
+        assert_eq!(burn_rate.map(|burn_rate| burn_rate.lengths()), Some(lengths.to_vec()));
         for bad in [
             Check::burn_rate("b", "bad", "all", 1.0).below(2.0),
             Check::burn_rate("b", "bad", "all", 0.5).below(2.0),
             Check::burn_rate("b", "bad", "all", 0.9).below(5.0).fails_beyond(4.0),
             Check::burn_rate("b", "bad", "all", 0.9).above(5.0),
+            burning(0.999, &[BurnRateWindows::new(14.4, 60_000, 60_000)]),
+            burning(0.999, &[BurnRateWindows::new(14.4, 60_000, 0)]),
+            burning(0.999, &[BurnRateWindows::new(0.5, 60_000, 1_000)]),
+            burning(0.999, &[BurnRateWindows::new(f64::NAN, 60_000, 1_000)]),
+            burning(0.999, &[BurnRateWindows::WORKBOOK[0]; 17]),
+            burning(0.9, &BurnRateWindows::WORKBOOK),
+            burning(0.999, &BurnRateWindows::WORKBOOK).fails_beyond(20.0),
+            Check::ratio("r", "bad", "all").below(0.1).windows(BurnRateWindows::WORKBOOK),
             Check::apdex("a", "t_bucket", 0.0).above(0.9),
             Check::apdex("a", "t_bucket", 0.5).above(1.0),
             Check::apdex("a", "t_bucket", 0.5).above(0.9).fails_beyond(0.95),

@@ -7,6 +7,7 @@
 //! 1985).
 
 use super::comparison::{self, Pair};
+use super::difference::{self, Side, guess_of};
 use super::sequential::scaled;
 use crate::gate::binary::binary_fields;
 use crate::model::Timestamp;
@@ -23,6 +24,8 @@ pub(crate) enum Limit {
     Share(f64),
     /// So many times the baseline's share of bad requests.
     Factor(f64),
+    /// So much more than the baseline's share of bad requests, which is taken to be about what it was before.
+    Difference(f64),
 }
 
 impl Limit {
@@ -31,6 +34,7 @@ impl Limit {
         let times = ALTERNATIVES.get(index)?;
         match self {
             Self::Factor(factor) => Some(factor * times).filter(|theta| theta.is_finite() && factor > 0.0),
+            Self::Difference(difference) => (0.0..1.0).contains(&difference).then_some(*times),
             Self::Share(share) if !(share > 0.0 && share < 1.0) => None,
             Self::Share(share) => match share * times {
                 alternative if alternative < 1.0 => Some(alternative),
@@ -41,9 +45,15 @@ impl Limit {
         }
     }
 
-    /// ln L of what one look counted.
-    fn gain(self, counts: Pair, alternative: f64) -> f64 {
+    /// ln L of what one look counted after these were `seen`.
+    fn gain(self, counts: Pair, seen: Pair, alternative: f64) -> f64 {
         match self {
+            Self::Difference(difference) => {
+                let baseline = guess_of((seen.baseline_events, seen.baseline_trials));
+                baseline.map_or(0.0, |baseline| {
+                    difference::gain(counts, baseline, difference, alternative, Side::Worse)
+                })
+            }
             Self::Factor(factor) => comparison::gain(counts, alternative, factor),
             Self::Share(share) => {
                 let (events, trials) = scaled(counts.events, counts.trials);
@@ -127,7 +137,7 @@ impl Detector {
         }
         for (index, evidence) in self.alternatives.iter_mut().enumerate() {
             let Some(alternative) = limit.alternative(index) else { continue };
-            let gain = limit.gain(counts, alternative) / factor;
+            let gain = limit.gain(counts, self.seen, alternative) / factor;
             evidence.level = libm::log1p(libm::exp(gain + evidence.level)).min(MOST);
             if evidence.run > 0.0 {
                 evidence.change.counts = evidence.change.counts.plus(counts);

@@ -172,7 +172,7 @@ pub(super) fn gain(counts: Pair, theta: f64, limit: f64) -> f64 {
 }
 
 /// ln of the mean of the exponentials of so many parts of each.
-fn mean(logarithms: &[f64; GRID], parts: f64) -> f64 {
+pub(super) fn mean(logarithms: &[f64; GRID], parts: f64) -> f64 {
     let logarithms = logarithms.map(|logarithm| logarithm / parts);
     let most = logarithms.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if !most.is_finite() {

@@ -58,7 +58,7 @@ fn simulate(threshold: f64, ratio: f64, every: u32, until: u32, runs: u32) -> Ou
 }
 
 /// How often each is simulated.
-fn runs() -> u32 {
+pub(super) fn runs() -> u32 {
     std::env::var("GATE_RUNS").map_or(200, |runs| runs.parse().unwrap())
 }
 
@@ -67,7 +67,7 @@ fn of(runs: u32, percent: f64) -> usize {
     (f64::from(runs) * percent / 100.0) as usize
 }
 
-fn allowed(runs: u32) -> usize {
+pub(super) fn allowed(runs: u32) -> usize {
     let runs = f64::from(runs);
     (runs * (0.05 + 3.0 * (0.05 * 0.95 / runs).sqrt())) as usize
 }

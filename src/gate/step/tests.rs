@@ -1,13 +1,16 @@
 mod changed;
 mod deadline;
+mod gauge;
 mod once;
+mod strays;
 mod watch;
+mod windows;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::gate::fixture::Fixture;
-use crate::gate::spec::Check;
+use crate::gate::spec::{Check, GateSpecBuilder};
 use crate::source::Source;
 
 impl NativeGate {

@@ -7,7 +7,6 @@ use super::super::increase::{Births, Counted, Fallen, Increase, is_count, restar
 use super::super::series::{Loaded, LoadedSeries};
 use super::super::{Observation, Pace, Span, Tally, labels_of, settled, traffic_obstacle};
 use crate::error::Result;
-use crate::gate::reason::Finding;
 use crate::gate::spec::Selector;
 use crate::model::histogram::IncompatibleSchemas;
 use crate::model::{CounterResetHint, NativeHistogram, Timestamp};
@@ -26,11 +25,13 @@ impl Above {
     fn of(histogram: &NativeHistogram, limit: f64) -> Self {
         let (mut below, mut above, mut held) = (0.0, 0.0, 0.0);
         for bucket in histogram.all_buckets() {
-            held += bucket.count;
+            // Rounding may have left a bucket less than nothing.
+            let count = bucket.count.max(0.0);
+            held += count;
             if bucket.upper <= limit {
-                below += bucket.count;
+                below += count;
             } else if bucket.lower >= limit {
-                above += bucket.count;
+                above += count;
             }
         }
         // What was in no bucket can only become less where something is wrong.
@@ -75,21 +76,13 @@ pub(super) fn observe(
     }
     tally.note(&counted);
     if let Some(problem) = problem {
-        // What was left out is missing for good.
-        tally.left_out.get_or_insert_with(|| problem.to_owned());
+        tally.leave_out(selector, problem);
     }
     tally.trials += above.all;
     tally.fewest += above.fewest;
     tally.most += above.most;
-    let obstacle = match &tally.left_out {
-        Some(problem) => {
-            let (selector, problem) = (selector.text.clone(), problem.clone());
-            Some(Finding::NotAClassicHistogram { selector, problem })
-        }
-        None => traffic_obstacle(selector, loaded, span, source)?,
-    };
     Ok(Observation {
-        obstacle,
+        obstacle: traffic_obstacle(selector, loaded, span, source)?,
         series: loaded.series.len(),
         until,
         selected: labels_of(loaded),

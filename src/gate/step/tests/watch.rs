@@ -174,12 +174,18 @@ fn one_element_that_turns_bad_fails_its_check() {
 fn a_canary_that_becomes_worse_than_its_baseline_fails() {
     let side =
         |pod: &str| (format!("all_total{{pod={pod:?},code=\"500\"}}"), format!("all_total{{pod={pod:?}}}"));
-    let spec = GateSpec::builder("g")
-        .check(Check::comparison("versus", side("a"), side("b")).within_factor(1.5))
-        .health(false)
-        .watch(true)
-        .build()
-        .unwrap();
+    let limits: [fn(Check) -> Check; 2] =
+        [|check| check.within_factor(1.5), |check| check.within_difference(0.05)];
+    let spec = |limit: fn(Check) -> Check, once: bool| {
+        GateSpec::builder("g")
+            .check(limit(Check::comparison("versus", side("a"), side("b"))))
+            .health(false)
+            .deadline_ms(1_800_000)
+            .looks_once(once)
+            .watch(true)
+            .build()
+            .unwrap()
+    };
     // The baseline fails one request in ten, the canary one in twenty, and two in five later.
     let source =
         [("a", 20, 6_000), ("b", 10, END)].iter().fold(Fixture::default(), |all, (pod, one_in, turns)| {
@@ -191,10 +197,12 @@ fn a_canary_that_becomes_worse_than_its_baseline_fails() {
             all.series(&labels("200"), every().map(|time| (time, (time - 990 - bad(time)) as f64)))
                 .series(&labels("500"), every().map(|time| (time, bad(time) as f64)))
         });
-    let mut gate = NativeGate::new(spec);
-    gate.start(at(1_000));
-    assert_eq!(run_to(&mut gate, 6_000, &source), Verdict::Pass, "{}", gate.report());
-    assert_eq!(run_to(&mut gate, 6_300, &source), Verdict::Fail, "{}", gate.report());
-    let Finding::WorseThanBaseline(counts) = &gate.report().reasons[0].finding else { panic!() };
-    assert!(counts.events / counts.trials > 0.3 && counts.trials < 400.0, "{counts:?}");
+    for (limit, once) in limits.into_iter().flat_map(|limit| [(limit, false), (limit, true)]) {
+        let mut gate = NativeGate::new(spec(limit, once));
+        gate.start(at(1_000));
+        assert_eq!(run_to(&mut gate, 6_000, &source), Verdict::Pass, "{}", gate.report());
+        assert_eq!(run_to(&mut gate, 6_300, &source), Verdict::Fail, "{}", gate.report());
+        let Finding::WorseThanBaseline(counts) = &gate.report().reasons[0].finding else { panic!() };
+        assert!(counts.events / counts.trials > 0.3 && counts.trials < 400.0, "{counts:?}");
+    }
 }
