@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops at the first surprise")]
 
 use promgate::{
-    Check, Gate, GateSpec, GateState, Labels, NativeHistogram, Sample, SampleValue, Span, Store,
-    StoreOptions, Timestamp, Verdict,
+    BurnRateWindows, Check, Gate, GateSpec, GateState, Labels, NativeHistogram, Sample, SampleValue, Span,
+    Store, StoreOptions, Timestamp, Verdict,
 };
 use proptest::prelude::*;
 
@@ -61,6 +61,10 @@ fn careful(once: bool) -> GateSpec {
     let builder = GateSpec::builder("careful")
         .check(Check::ratio("errors", failed, all).below(0.05))
         .check(Check::burn_rate("budget", failed, all, 0.99).below(10.0))
+        .check(Check::burn_rate("windows", failed, all, 0.99).below(10.0).windows([
+            BurnRateWindows::new(14.4, 60_000, 10_000),
+            BurnRateWindows::new(10.0, 300_000, 60_000),
+        ]))
         .check(Check::apdex("satisfaction", "seconds_bucket", 0.125).above(0.8))
         .check(Check::quantile("native", "seconds", 0.9).below(0.5))
         .check(Check::comparison("factor", pair("canary"), pair("stable")).within_factor(1.5))
@@ -69,6 +73,18 @@ fn careful(once: bool) -> GateSpec {
         .min_requests(5)
         .deadline_ms(300_000);
     if once { builder.looks_once(true).dispersion_factor(1.5) } else { builder.allow_bursts().watch(true) }
+        .build()
+        .unwrap()
+}
+
+/// Samples that are compared, of whatever they are.
+fn gauges() -> GateSpec {
+    let (canary, baseline) = ("requests_total{version=\"canary\"}", "requests_total{version=\"stable\"}");
+    GateSpec::builder("gauges")
+        .check(Check::gauge("factor", canary, baseline).within_factor(1.5))
+        .check(Check::gauge("difference", canary, baseline).within_difference(10.0).by(["code"]))
+        .settle_ms(0)
+        .deadline_ms(1_200_000)
         .build()
         .unwrap()
 }
@@ -156,7 +172,7 @@ proptest! {
         samples in proptest::collection::vec((0_usize..=NATIVE, -120_i64..400, value()), 0..120),
         ticks in proptest::collection::vec(0_i64..60, 1..20),
     ) {
-        for spec in [spec, others, || careful(true), || careful(false)] {
+        for spec in [spec, others, gauges, || careful(true), || careful(false)] {
             let report = judge(spec, &samples, &ticks);
             prop_assert!(!report.because().is_empty());
             prop_assert!(!report.to_string().is_empty());

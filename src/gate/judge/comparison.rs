@@ -5,13 +5,15 @@ use crate::gate::evidence::Tally;
 use crate::gate::reason::{BesideBaseline, Finding};
 use crate::gate::report::{Evidence, Interval};
 use crate::gate::spec::{CheckKind, ComparisonLimit};
+use crate::gate::stats::binomial::clopper_pearson;
 use crate::gate::stats::change::Limit;
 use crate::gate::stats::comparison::{Pair, difference_bounds, ratio_bounds};
 use crate::gate::stats::dispersion::{Dispersion, Scatter};
+use crate::gate::stats::sequential::confidence_sequence;
 use crate::gate::verdict::Verdict;
 
 /// At any look the mixture over alternatives on either side of the limit, at one look what one look tells: span by span, each by its own
-/// split of the traffic and, by a difference, by its own baseline.
+/// split of the traffic and, by a difference, by its own baseline, which then takes the sums as well to fail.
 fn tested(tally: &Tally, limit: ComparisonLimit, worth: f64, rules: Rules) -> (bool, bool) {
     let enough =
         |(pass, fail): (f64, f64)| (pass >= libm::log(1.0 / rules.pass), fail >= libm::log(1.0 / rules.fail));
@@ -26,7 +28,19 @@ fn tested(tally: &Tally, limit: ComparisonLimit, worth: f64, rules: Rules) -> (b
             tally.difference.as_deref().map(|all| all.in_one_look(worth, (pass, fail), alphas))
         }
     };
-    decided.unwrap_or((false, false))
+    let (can_pass, can_fail) = decided.unwrap_or((false, false));
+    (can_pass, can_fail && sums_show(tally, limit, worth, rules))
+}
+
+/// Whether the sums over all time show it as well, where a difference is allowed: the nearest ends of two bounds, each at half of α, differ
+/// by more. Who reads why a canary failed reads these sums.
+fn sums_show(tally: &Tally, limit: ComparisonLimit, worth: f64, rules: Rules) -> bool {
+    let ComparisonLimit::Difference { fail, .. } = limit else { return true };
+    let bounds = if rules.deciding == Deciding::Any { confidence_sequence } else { clopper_pearson };
+    let Pair { events, trials, baseline_events, baseline_trials } = counts(tally).over(worth);
+    let (own, _) = bounds(events, trials, rules.fail / 2.0);
+    let (_, other) = bounds(baseline_events, baseline_trials, rules.fail / 2.0);
+    own - other > fail
 }
 
 /// ln of the evidence on either side, once there is some.

@@ -95,7 +95,7 @@ fn not_yet(look: Look<'_>) -> Option<Finding> {
 fn middle(samples: &[f64]) -> Option<f64> {
     let mut ordered = samples.to_vec();
     ordered.sort_by(f64::total_cmp);
-    median(&ordered)
+    median(&ordered).filter(|middle| middle.is_finite())
 }
 
 fn beside(Gauges { own, baseline }: &Gauges, limit: ComparisonLimit) -> BesideBaselineSamples {

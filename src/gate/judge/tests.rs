@@ -293,10 +293,26 @@ fn a_canary_is_held_against_a_difference_to_its_baseline() {
     assert_eq!(told((20.0, 5_000.0), (20.0, 5_000.0)), (Verdict::Pass, "no-worse-than-baseline"));
     assert_eq!(told((300.0, 5_000.0), (20.0, 5_000.0)), (Verdict::Fail, "worse-than-baseline"));
     assert_eq!(told((0.0, 100.0), (0.0, 100.0)), (Verdict::Inconclusive, "comparison-undecided"));
-    assert_eq!(told((4.0, 115.0), (0.0, 112.0)), (Verdict::Inconclusive, "comparison-undecided"));
+    assert_eq!(told((15.0, 115.0), (0.0, 112.0)), (Verdict::Inconclusive, "comparison-undecided"));
     let report = judged(&check, &spread(0.01, (300.0, 5_000.0), (20.0, 5_000.0)), &seen(100));
     let Evidence::Comparison { ln_e_pass, ln_e_fail, .. } = report.evidence else { panic!("{report}") };
     assert!(ln_e_fail > Some(3.0) && ln_e_pass < Some(0.0), "{report}");
+    // Everybody fails less while the canary gets more, and it is worse by 5 % all the time: sums tell of no difference.
+    let mut difference = Box::<Difference>::default();
+    let mut sums = Pair::default();
+    for span in 0..40 {
+        let progress = f64::from(span) / 39.0;
+        let (ratio, trials) = (0.2 - 0.19 * progress, 200.0 + 1_600.0 * progress);
+        let baseline_trials = 2_000.0 - trials;
+        let (events, baseline_events) = ((ratio + 0.05) * trials, ratio * baseline_trials);
+        let counts = Pair { events, trials, baseline_events, baseline_trials };
+        difference.add(counts, 0.01, 0.01);
+        sums = sums.plus(counts);
+    }
+    assert!(difference.ln_e_fail(1.0) > 20.0 && difference.ln_e_pass(1.0) < 0.0, "{difference:?}");
+    let sums = beside(None, (sums.events, sums.trials), (sums.baseline_events, sums.baseline_trials));
+    let hidden = Tally { difference: Some(difference), ..sums };
+    assert_eq!(outcome(&check, &hidden), (Verdict::Inconclusive, "comparison-undecided"));
     // No share is larger than another by all of it: per cent and shares are mixed up.
     let all = comparison(Check::within_difference, 1.0);
     let good = spread(1.0, (0.0, 5_000.0), (0.0, 5_000.0));

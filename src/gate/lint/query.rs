@@ -34,6 +34,11 @@ pub(super) fn lint(read: &Read, notes: &mut Notes) {
     }
     match &read.shape.measured.subject {
         Subject::Ratio { numerator, denominator } => ratio(read, numerator, denominator, notes),
+        Subject::Lesser { ratio: lesser, .. } => {
+            if let Subject::Ratio { numerator, denominator } = &**lesser {
+                ratio(read, numerator, denominator, notes);
+            }
+        }
         Subject::Mean { .. } => {
             let text = "a mean hides slow requests behind many quick ones";
             let note = Note::information("mean-hides-tail", QUERY, text);

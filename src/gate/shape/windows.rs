@@ -41,36 +41,32 @@ fn marked(expr: &Expr) -> Option<(&[u8], &[u8], Measured)> {
     else {
         return None;
     };
-    let text = |expr: &'_ Expr| match expr.unwrap_parens() {
-        Expr::String(text) => Some(text.value.len()),
-        _ => None,
-    };
     // A pattern that everything matches, in a label that nothing has.
-    if text(source)? != 0 || text(pattern)? != 0 {
+    if !(text(source)?.is_empty() && text(pattern)?.is_empty()) {
         return None;
     }
-    let (Expr::String(name), Expr::String(value)) = (name.unwrap_parens(), value.unwrap_parens()) else {
-        return None;
-    };
-    Some((&name.value, &value.value, measured(inner)))
+    Some((text(name)?, text(value)?, measured(inner)))
 }
 
-/// Whether they are ratios of the same events, whatever their windows.
+fn text(expr: &Expr) -> Option<&[u8]> {
+    match expr.unwrap_parens() {
+        Expr::String(text) => Some(&text.value),
+        _ => None,
+    }
+}
+
+/// Whether they are ratios of the same events, each over one window.
 fn alike(one: &Subject, other: &Subject) -> bool {
     let (
         Subject::Ratio { numerator, denominator },
-        Subject::Ratio { numerator: same, denominator: same_denominator },
+        Subject::Ratio { numerator: other_numerator, denominator: other_denominator },
     ) = (one, other)
     else {
         return false;
     };
-    let within = |one: &Subject| match one {
-        Subject::Ratio { numerator, denominator } => numerator.window_ms == denominator.window_ms,
-        _ => false,
-    };
-    within(one)
-        && within(other)
-        && numerator.terms == same.terms
-        && denominator.terms == same_denominator.terms
-        && [&same.by, &same_denominator.by, &denominator.by].iter().all(|by| **by == numerator.by)
+    numerator.window_ms == denominator.window_ms
+        && other_numerator.window_ms == other_denominator.window_ms
+        && numerator.terms == other_numerator.terms
+        && denominator.terms == other_denominator.terms
+        && [denominator, other_numerator, other_denominator].iter().all(|events| events.by == numerator.by)
 }

@@ -141,7 +141,8 @@ impl Check {
     ///
     /// By a factor: likelihood ratios of who had the bad requests, given how many there were (Przyborowski, Wilenski 1940); at one look
     /// the binomial bound that holds for coins that differ (Hoeffding 1956). By a difference: likelihood ratios against the nearest
-    /// shares that differ by the limit (Turner, Grünwald 2023); at one look Chernoff's bound of the weighted difference.
+    /// shares that differ by the limit (Turner, Grünwald 2023); at one look Chernoff's bound of the weighted difference. To fail by a
+    /// difference the sums have to show it as well, by two bounds at half of α each.
     pub fn comparison<T: Into<String>>(name: impl Into<String>, canary: (T, T), baseline: (T, T)) -> Self {
         let texts = |(events, trials): (T, T)| (events.into(), trials.into());
         Self::new(name.into(), Subject::Comparison { canary: texts(canary), baseline: texts(baseline) })

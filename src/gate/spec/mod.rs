@@ -236,7 +236,7 @@ impl GateSpecBuilder {
 
     /// Has ratios, quantiles and comparisons decided in one look, at the deadline, which the gate then needs. As a rule every look
     /// may decide. One look asks for fewer requests in all (59 instead of 74 without a bad one to pass below 5 %), and a bad canary
-    /// stays until then. Counts, values and target health may fail the gate before.
+    /// stays until then. Counts, values, target health and the [windows](Check::windows) of burn rates may fail the gate before.
     pub fn looks_once(mut self, once: bool) -> Self {
         self.options.looks_once = once;
         self
