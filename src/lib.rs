@@ -29,7 +29,8 @@ pub use gate::rollout;
 pub use gate::{
     BesideBaseline, BesideBaselineSamples, BurnRateWindows, BurnRates, Check, CheckReport, Evidence, Finding,
     Gate, GateId, GateSet, GateSetState, GateSpec, GateSpecBuilder, GateState, Interval, Lint, LintSeverity,
-    MissingSamples, Mode, Reason, Report, Severity, Tick, Trace, Verdict, WindowCounts, diagnose,
+    MissingSamples, Mode, QuestionId, Reason, Report, Severity, SourceAnswer, SourceQuestion, Tick, Trace,
+    Verdict, WindowCounts, Work, diagnose,
 };
 pub use ingest::{
     Exposition, ExpositionEntry, ExpositionExemplar, ExpositionFormat, ExpositionOptions, ExpositionSample,

@@ -16,7 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("source", &["chunk", "model"]),
     ("store", &["source", "chunk", "codec", "model"]),
     ("promql", &["source", "model"]),
-    ("gate", &["promql", "source", "model"]),
+    ("gate", &["promql", "source", "codec", "model"]),
     ("ingest", &["store", "model"]),
     ("rules", &["promql", "store", "source", "model"]),
     // The doors for fuzz targets, which reach into every layer.

@@ -72,14 +72,14 @@ pub(crate) fn take_histogram(bytes: &mut &[u8]) -> Option<NativeHistogram> {
     Some(histogram)
 }
 
-fn put_numbers(into: &mut Vec<u8>, numbers: &[f64]) {
+pub(crate) fn put_numbers(into: &mut Vec<u8>, numbers: &[f64]) {
     varint::put(into, numbers.len() as u64);
     for number in numbers {
         put_number(into, *number);
     }
 }
 
-fn put_number(into: &mut Vec<u8>, number: f64) {
+pub(crate) fn put_number(into: &mut Vec<u8>, number: f64) {
     let whole = number as u64;
     if number <= WHOLE && (whole as f64).to_bits() == number.to_bits() {
         varint::put(into, whole << 1);
@@ -89,7 +89,7 @@ fn put_number(into: &mut Vec<u8>, number: f64) {
     }
 }
 
-fn take_number(bytes: &mut &[u8]) -> Option<f64> {
+pub(crate) fn take_number(bytes: &mut &[u8]) -> Option<f64> {
     let number = varint::take(bytes)?;
     if number & 1 == 0 {
         return Some((number >> 1) as f64);

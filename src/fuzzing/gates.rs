@@ -101,6 +101,9 @@ pub(super) fn assert_gate_is_total(bytes: &[u8]) {
     // From any of its states a gate goes on to the same end.
     let looks = states.len();
     for (look, state) in states.into_iter().enumerate().step_by(5) {
+        let bytes = state.to_bytes();
+        let read = GateState::from_bytes(&bytes).map(|state| state.to_bytes());
+        assert_eq!(read.ok(), Some(bytes), "{file:?}: as bytes");
         let read = state.to_json().and_then(|json| GateState::from_json(&json));
         let Ok(mut resumed) = read.and_then(|state| Gate::resume(spec.clone(), state)) else {
             panic!("{file:?}: the state of look {look} does not come back");
@@ -137,26 +140,38 @@ fn looked() -> &'static (GateSpec, GateState) {
     LOOKED.get_or_init(|| look().expect("a gate looks at a canary"))
 }
 
-/// The JSON of a state, of which bytes are exchanged, each edit being three bytes: place and the new one. And the bytes as JSON.
-pub(super) fn assert_state_is_checked(bytes: &[u8]) {
-    let (spec, state) = looked();
-    let mut edited = state.to_json().unwrap_or_default().into_bytes();
-    for edit in bytes.chunks_exact(3) {
+/// Exchanges bytes, each edit being three: place and the new one.
+fn edit(text: &mut [u8], edits: &[u8]) {
+    for edit in edits.chunks_exact(3) {
         let [high, low, byte] = edit else { continue };
-        let place = usize::from(u16::from_be_bytes([*high, *low])) % edited.len().max(1);
-        if let Some(slot) = edited.get_mut(place) {
+        let place = usize::from(u16::from_be_bytes([*high, *low])) % text.len().max(1);
+        if let Some(slot) = text.get_mut(place) {
             *slot = *byte;
         }
     }
+}
+
+/// The JSON and the bytes of a state, of which bytes are exchanged; and the input as either, behind a checksum that fits as well.
+pub(super) fn assert_state_is_checked(bytes: &[u8]) {
+    let (spec, state) = looked();
     let read = |text: &[u8]| GateState::from_json(&String::from_utf8_lossy(text));
-    if let Ok(edited) = read(&edited) {
+    let (mut json, mut edited) = (state.to_json().unwrap_or_default().into_bytes(), state.to_bytes());
+    edit(&mut json, bytes);
+    edit(&mut edited, bytes);
+    for edited in [read(&json), GateState::from_bytes(&edited)].into_iter().flatten() {
         assert_eq!(edited, *state, "a state that was edited is refused");
     }
+    let checksum = crc32c::crc32c(bytes).to_le_bytes();
+    let sealed = GateState::from_bytes(&[bytes, &checksum].concat());
     // Whatever was read goes on, or is refused.
-    if let Ok(mut resumed) = read(bytes).and_then(|state| Gate::resume(spec.clone(), state))
-        && let Some(due) = resumed.next_due()
-    {
-        let verdict = resumed.tick(due, &Nothing).map(|tick| tick.verdict);
-        assert!(!matches!(verdict, Ok(Verdict::Pass)), "a resumed gate passes on nothing");
+    for read in [read(bytes), sealed].into_iter().flatten() {
+        let again = GateState::from_bytes(&read.to_bytes()).map(|again| again.to_bytes());
+        assert_eq!(again.ok(), Some(read.to_bytes()), "a state that was read is written as it is");
+        if let Ok(mut resumed) = Gate::resume(spec.clone(), read)
+            && let Some(due) = resumed.next_due()
+        {
+            let verdict = resumed.tick(due, &Nothing).map(|tick| tick.verdict);
+            assert!(!matches!(verdict, Ok(Verdict::Pass)), "a resumed gate passes on nothing");
+        }
     }
 }

@@ -7,6 +7,7 @@ use super::report::CheckReport;
 use super::spec::{CheckKind, CheckSpec, GateSpec};
 use super::state::{CheckState, Standing};
 use super::verdict::Verdict;
+use crate::model::Timestamp;
 
 /// Why a gate ends although it is not settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +31,10 @@ pub(crate) fn combine(
     spec: &GateSpec,
     checks: &[CheckState],
     health: &Health,
-    age_ms: i64,
+    (started, now): (Timestamp, Timestamp),
     end: Option<End>,
 ) -> Combined {
+    let age_ms = now.millis_since(started);
     let deciding = || spec.checks.iter().zip(checks).filter(|(check, _)| !check.dry_run);
     let verdict_of = |state: &CheckState| state.judged.as_ref().map(|judged| judged.verdict);
     let low_traffic = end == Some(End::Deadline)
@@ -41,8 +43,10 @@ pub(crate) fn combine(
     let fails = deciding().any(|(_, state)| verdict_of(state) == Some(Verdict::Fail))
         || health.state == HealthState::Dying
         || low_traffic;
-    let remaining_ms =
-        spec.options.warm_up_ms.saturating_add(spec.options.min_duration_ms).saturating_sub(age_ms).max(0);
+    // A check that was changed has to be that old, too.
+    let warm = started.plus_millis(spec.options.warm_up_ms);
+    let begun = deciding().map(|(_, state)| state.origin(warm)).max().unwrap_or(warm);
+    let remaining_ms = begun.plus_millis(spec.options.min_duration_ms).millis_since(now).max(0);
     let passes = !checks.is_empty()
         && deciding().all(|(_, state)| verdict_of(state) == Some(Verdict::Pass))
         && health.state == HealthState::Alive

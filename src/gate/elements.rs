@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::binary::binary_fields;
 use super::evidence::{MAX_SETTLE_MS, Observation, Pace, Span, Tally, observe, select_between, traces};
 use super::explain;
 use super::judge::{Decision, Judged, Rules, Shown, judge, seconds};
@@ -37,6 +38,8 @@ pub(crate) struct Elements {
     until: Option<Timestamp>,
 }
 
+binary_fields!(Elements { known, generations, until });
+
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 struct Element {
@@ -52,6 +55,8 @@ struct Element {
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     judged: Option<Judged>,
 }
+
+binary_fields!(Element { labels, until, tally, decision, share, traces, judged });
 
 impl Element {
     /// The check of this element alone, named by it.

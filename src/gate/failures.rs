@@ -83,14 +83,15 @@ impl Source for Failing {
     }
 }
 
-/// A canary and its baseline with ten requests a second each, all of them good and fast.
-fn data() -> Fixture {
+/// A canary and its baseline with ten good and fast requests a second each, and the baseline with one a second that fails.
+pub(super) fn data() -> Fixture {
     let every = || (0..=600).step_by(10);
     let mut data = Fixture::default();
     for version in ["canary", "stable"] {
         let target = |name| [("__name__", name), ("version", version), ("job", "a"), ("instance", version)];
         data = data.series(&target("up"), every().map(|second| (second, 1.0)));
-        for (code, rate) in [("200", 10.0), ("500", 0.0)] {
+        let failing = if version == "stable" { 1.0 } else { 0.0 };
+        for (code, rate) in [("200", 10.0), ("500", failing)] {
             let labels = [target("requests_total").as_slice(), &[("code", code)]].concat();
             data = data.series(&labels, every().map(|second| (second, second as f64 * rate)));
         }
@@ -102,11 +103,11 @@ fn data() -> Fixture {
     data
 }
 
-fn native() -> Gate {
+pub(super) fn native() -> Gate {
     Gate::new(spec(false))
 }
 
-fn watched() -> Gate {
+pub(super) fn watched() -> Gate {
     Gate::new(spec(true))
 }
 
@@ -123,7 +124,33 @@ fn spec(watch: bool) -> GateSpec {
         .unwrap()
 }
 
-fn strict() -> Gate {
+/// The kinds of checks that the others lack, decided at any look or once.
+fn others(once: bool) -> Gate {
+    let pair = |version: &str| {
+        let requests = format!("requests_total{{version={version:?}}}");
+        (format!("requests_total{{version={version:?},code=\"500\"}}"), requests)
+    };
+    let spec = GateSpec::builder("other kinds of checks")
+        .check(Check::comparison("factor", pair("canary"), pair("stable")).within_factor(1.5))
+        .check(Check::comparison("difference", pair("canary"), pair("stable")).within_difference(0.1))
+        .check(Check::count("count", pair("canary").0, 60_000).at_most(5.0))
+        .check(Check::value("value", "sum(rate(requests_total{version=\"canary\"}[1m]))").above(1.0))
+        .check(Check::burn_rate("burn", pair("canary").0, pair("canary").1, 0.95).below(1.0))
+        .interval_ms(60_000)
+        .deadline_ms(180_000)
+        .looks_once(once);
+    Gate::new(spec.build().unwrap())
+}
+
+fn at_any_look() -> Gate {
+    others(false)
+}
+
+fn at_one_look() -> Gate {
+    others(true)
+}
+
+pub(super) fn strict() -> Gate {
     let templates = AnalysisTemplate::from_yaml(
         "kind: AnalysisTemplate\nmetadata: {name: t}\nspec:\n  metrics:\n  - {name: traffic, count: 3, interval: 10s, \
          successCondition: 'result[0] > 1', provider: {prometheus: {query: 'sum(rate(requests_total[1m]))'}}}\n  \
@@ -177,6 +204,16 @@ fn a_native_gate_never_passes_over_a_failure_of_any_kind_at_any_question() {
 #[test]
 fn a_gate_that_is_watched_on_never_passes_over_a_failure_of_any_kind_at_any_question() {
     never_passes(watched);
+}
+
+#[test]
+fn comparisons_counts_and_values_never_pass_over_a_failure_of_any_kind_at_any_question() {
+    never_passes(at_any_look);
+}
+
+#[test]
+fn a_gate_that_looks_once_never_passes_over_a_failure_of_any_kind_at_any_question() {
+    never_passes(at_one_look);
 }
 
 #[test]

@@ -248,6 +248,7 @@ impl File {
             dispersion: self.dispersion,
             looks: self.looks,
             min_requests: self.min_requests,
+            argo: None,
         };
         builder = settings.apply(builder)?;
         for check in self.checks {

@@ -3,6 +3,10 @@
 //! `evidence` counts, `judge` decides each check, `combine` decides the gate; `step` walks through time.
 
 pub mod argo;
+mod asking;
+mod baseline;
+mod beside;
+mod binary;
 #[cfg(feature = "serde")]
 mod checked;
 mod combine;
@@ -35,6 +39,7 @@ mod step;
 mod strict;
 mod verdict;
 
+pub use asking::{QuestionId, SourceAnswer, SourceQuestion};
 pub use explain::diagnose;
 #[cfg(feature = "argo")]
 pub use file::GateFile;
@@ -44,7 +49,7 @@ pub use reason::{
     WindowCounts,
 };
 pub use report::{CheckReport, Evidence, Interval, Mode, Report};
-pub use run::{Gate, Tick};
+pub use run::{Gate, Tick, Work};
 pub use set::{GateId, GateSet, GateSetState};
 pub use spec::{BurnRateWindows, Check, GateSpec, GateSpecBuilder};
 pub use state::GateState;

@@ -32,7 +32,7 @@ impl GateSpec {
     ///
     /// With feature `argo` the annotation `promgate.dev/native` holds, as YAML, what a template cannot say otherwise: `confidence`,
     /// `deadline`, `minDuration`, `minRequests`, `settle`, `lowTraffic`, `missingNumerator`, `dispersion`, `looks`, `health`, `watch`,
-    /// `falseAlarm`, `traceLink`, as in a gate file.
+    /// `falseAlarm`, `traceLink`, as in a gate file, and `argo` ([`beside_argo`](Self::beside_argo)).
     ///
     /// # Errors
     ///
@@ -48,7 +48,11 @@ impl GateSpec {
         }
         let metrics = run.metrics();
         #[cfg(feature = "argo")]
-        let annotation = annotation::Annotation::of(template)?;
+        let mut annotation = annotation::Annotation::of(template)?;
+        #[cfg(feature = "argo")]
+        let beside = annotation.asks_for_argo()?;
+        #[cfg(not(feature = "argo"))]
+        let beside = false;
         #[cfg(feature = "argo")]
         let asked_ms = annotation.deadline_ms()?;
         #[cfg(not(feature = "argo"))]
@@ -88,7 +92,13 @@ impl GateSpec {
         }
         #[cfg(feature = "argo")]
         let (builder, checks) = annotation.apply(builder, checks)?;
-        builder.build_with(checks)
+        let spec = builder.build_with(checks)?;
+        if !beside {
+            return Ok(spec);
+        }
+        let values = args.iter().map(|argument| (argument.name.as_str(), argument.value.as_deref()));
+        let values: Vec<(&str, &str)> = values.filter_map(|(name, value)| Some((name, value?))).collect();
+        spec.beside_argo(template, &values, Profile::V1_10)
     }
 }
 

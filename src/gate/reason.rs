@@ -6,6 +6,7 @@ mod sentence;
 use std::fmt;
 
 pub use self::data::{BesideBaseline, BesideBaselineSamples, BurnRates, MissingSamples, Trace, WindowCounts};
+use super::binary::{Binary, Reader, binary_fields, binary_variants};
 use super::verdict::Verdict;
 use crate::model::Timestamp;
 
@@ -22,6 +23,8 @@ pub enum Severity {
     /// It decides nothing.
     Information,
 }
+
+binary_variants!(Severity { 0 = Fail, 1 = Inconclusive, 2 = Pass, 3 = Information });
 
 /// Why: a code for programs, its data, and a sentence for people.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +43,8 @@ pub struct Reason {
     /// The finding as one sentence, lower case, no full stop.
     pub text: String,
 }
+
+binary_fields!(Reason { severity, check, element, finding, text });
 
 impl Reason {
     pub(crate) fn new(severity: Severity, check: Option<&str>, finding: Finding) -> Self {
@@ -78,6 +83,31 @@ macro_rules! findings {
                 #[cfg_attr(feature = "serde", serde(rename = $code))]
                 $variant $(($data))? $({ $($(#[$field_doc])* $field: $type),* })?,
             )*
+        }
+
+        /// The code as text, which stands for the variant whatever others come, and its data.
+        impl Binary for Finding {
+            fn put(&self, into: &mut Vec<u8>) {
+                self.code().to_owned().put(into);
+                match self {
+                    $(Self::$variant { $($($field,)*)? .. } => {
+                        $($($field.put(into);)*)?
+                        $(if let Self::$variant(data) = self {
+                            <$data as Binary>::put(data, into);
+                        })?
+                    })*
+                }
+            }
+
+            fn take(from: &mut Reader<'_>) -> Option<Self> {
+                Some(match String::take(from)?.as_str() {
+                    $($code => {
+                        $($(let $field = Binary::take(from)?;)*)?
+                        Self::$variant $((<$data as Binary>::take(from)?))? $({ $($field),* })?
+                    })*
+                    _ => return None,
+                })
+            }
         }
 
         impl Finding {
@@ -359,6 +389,17 @@ findings! {
         /// What is wrong with it.
         problem: String,
     }
+    /// The baseline itself does worse than another check of the gate allows the canary.
+    BaselineWorse = "baseline-worse" {
+        /// Bad requests of the baseline.
+        events: f64,
+        /// Requests of the baseline.
+        trials: f64,
+        /// The share of bad requests that the other check allows.
+        threshold: f64,
+        /// The other check.
+        objective: String,
+    }
     /// More events than are allowed.
     CountExceeded = "count-exceeded" {
         /// Events counted.
@@ -409,6 +450,66 @@ findings! {
         /// What it answers.
         why: String,
     }
+    /// The condition cannot judge what the query answers.
+    ConditionError = "condition-error" {
+        /// The condition.
+        condition: String,
+        /// The answer.
+        value: String,
+        /// What the condition language says.
+        message: String,
+    }
+    /// The query answers several elements, and the condition decides by which of them comes first.
+    SeveralElements = "several-elements" {
+        /// How many there are.
+        elements: usize,
+        /// The labels of the first few.
+        labels: Vec<String>,
+    }
+    /// A comparison in the query removes all that it compares.
+    FilteredOut = "filtered-out" {
+        /// The comparison.
+        comparison: String,
+        /// How many values it removed.
+        removed: usize,
+        /// The first few of them.
+        values: Vec<String>,
+    }
+    /// Both sides of an operator have samples, and none of them meet.
+    JoinEmpty = "join-empty" {
+        /// The operator.
+        operator: String,
+        /// Labels of samples on its left that none on its right has.
+        left_only: Vec<String>,
+        /// Labels of samples on its right that none on its left has.
+        right_only: Vec<String>,
+        /// The labels of the first sample on its left.
+        left: String,
+        /// The labels of the first sample on its right.
+        right: String,
+    }
+    /// A window holds fewer samples than what looks at it needs: it is shorter than two scrape intervals.
+    WindowTooShort = "window-too-short" {
+        /// The selector.
+        selector: String,
+        /// How long the window is.
+        window_seconds: f64,
+        /// The time between scrapes, as far as it is known.
+        interval_seconds: Option<f64>,
+        /// The most samples of one series in the window.
+        samples: usize,
+    }
+    /// The query looks at a time before there were data.
+    WindowExceedsHistory = "window-exceeds-history" {
+        /// The selector.
+        selector: String,
+        /// Where the query begins to look.
+        from: Timestamp,
+        /// Up to where it looks.
+        until: Timestamp,
+        /// The first sample.
+        first: Timestamp,
+    }
     /// The check passes without requests, too.
     TrafficUnknown = "traffic-unknown" {}
     /// A check of each element has more of them than it judges.
@@ -424,6 +525,13 @@ findings! {
         judged: usize,
         /// How many of them say what the check says.
         alike: usize,
+    }
+    /// Scrape targets that the check means have delivered nothing that makes an element.
+    ElementMissing = "element-missing" {
+        /// The selector of the check's requests.
+        selector: String,
+        /// The scrape targets.
+        targets: Vec<String>,
     }
     /// Noise decides this check with a probability that nobody knows.
     NoErrorGuarantee = "no-error-guarantee" {}
@@ -533,6 +641,11 @@ findings! {
         since: Timestamp,
         /// How long after its start that was, in seconds.
         seconds: f64,
+    }
+    /// The evidence of the check begins later than that of the gate: it was changed, or added, while the gate ran.
+    SpecificationChanged = "specification-changed" {
+        /// Where its evidence begins.
+        since: Timestamp,
     }
     /// No scrape since the evidence began is old enough to count.
     Settling = "settling" {}

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::binary::{Binary, Reader, binary_fields, from_bytes, to_bytes};
 #[cfg(feature = "serde")]
 use super::checked;
 use super::round::Round;
@@ -16,6 +17,16 @@ use crate::source::Source;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GateId(u64);
+
+impl Binary for GateId {
+    fn put(&self, into: &mut Vec<u8>) {
+        self.0.put(into);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Option<Self> {
+        u64::take(from).map(Self)
+    }
+}
 
 impl fmt::Display for GateId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,7 +88,7 @@ pub struct GateSet {
     per_round: usize,
 }
 
-/// Everything that the gates of a set have learned. Comparable; with feature `serde` it is JSON.
+/// Everything that the gates of a set have learned. Comparable; as bytes, and with feature `serde` as JSON, it is kept.
 ///
 /// However it is serialized, a checksum goes with it, and one that does not fit is refused.
 #[derive(Clone, Debug, PartialEq)]
@@ -92,6 +103,8 @@ struct GateSetFields {
     last: Option<Timestamp>,
     gates: Vec<(GateId, GateFields)>,
 }
+
+binary_fields!(GateSetFields { version, next, last, gates });
 
 impl Default for GateSet {
     fn default() -> Self {
@@ -241,6 +254,25 @@ impl GateSet {
             }
         }
         Ok((set, failed))
+    }
+}
+
+/// Says of bytes that they are the state of a set of gates.
+const OF_A_SET: u8 = 2;
+
+impl GateSetState {
+    /// The state as bytes: see [`GateState::to_bytes`].
+    pub fn to_bytes(&self) -> Vec<u8> {
+        to_bytes(OF_A_SET, self.0.version, &self.0)
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    ///
+    /// # Errors
+    ///
+    /// As [`GateState::from_bytes`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        from_bytes(OF_A_SET, STATE_VERSION, bytes, "a set of gates").map(Self)
     }
 }
 

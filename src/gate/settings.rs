@@ -25,6 +25,8 @@ pub(super) struct Settings {
     pub(super) dispersion: Option<Bursts>,
     pub(super) looks: Option<Looks>,
     pub(super) min_requests: Option<u64>,
+    /// Left to the caller, who has the template.
+    pub(super) argo: Option<Switch>,
 }
 
 impl Settings {
@@ -112,7 +114,7 @@ pub(super) enum Switch {
 }
 
 impl Switch {
-    fn is_on(&self, field: &str) -> Result<bool> {
+    pub(super) fn is_on(&self, field: &str) -> Result<bool> {
         match self {
             Self::Flag(on) => Ok(*on),
             Self::Word(word) => match word.as_str() {

@@ -1,14 +1,15 @@
 //! A gate as a value: what survives a restart.
 
 use super::argo::RunState;
+use super::binary::{binary_fields, from_bytes, to_bytes};
 #[cfg(feature = "serde")]
 use super::checked;
 use super::elements::Elements;
 use super::evidence::Tally;
 use super::judge::{Decision, Judged, Rules, Said, Shown, seconds};
-use super::reason::Trace;
+use super::reason::{Finding, Reason, Severity, Trace};
 use super::report::{CheckReport, Report};
-use super::spec::CheckSpec;
+use super::spec::{CheckSpec, GateSpec};
 use super::strict::{Doubts, Traces};
 use super::verdict::Verdict;
 use crate::error::{Error, ErrorKind, Result};
@@ -17,7 +18,7 @@ use crate::model::Timestamp;
 /// The form of state that this version writes and reads.
 pub(crate) const STATE_VERSION: u16 = 1;
 
-/// Everything a gate has learned. Comparable; with feature `serde` it is JSON.
+/// Everything a gate has learned. Comparable; as bytes, and with feature `serde` as JSON, it is kept.
 ///
 /// A gate that stops at any instant and resumes from its state goes on as if it had not stopped. However it is serialized, by
 /// itself or inside something else, a checksum goes with it, and one that does not fit is refused.
@@ -33,6 +34,9 @@ pub(crate) struct GateFields {
     pub(crate) gate: String,
     /// The specification that the state belongs to.
     pub(crate) spec: String,
+    /// The name of each check, and what tells its meaning from any other; empty in strict mode.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Vec::is_empty"))]
+    pub(crate) meanings: Vec<(String, u64)>,
     pub(crate) started: Option<Timestamp>,
     pub(crate) last_tick: Option<Timestamp>,
     /// The time between changes of the counters for which the deadline was moved, and the deadline since, in milliseconds.
@@ -59,7 +63,28 @@ pub(crate) struct GateFields {
     /// The last report of a run of strict mode that has ended.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub(crate) ended: Option<Box<Report>>,
+    /// The strict gate that runs beside a native one.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub(crate) beside: Option<Box<GateFields>>,
 }
+
+binary_fields!(GateFields {
+    version,
+    gate,
+    spec,
+    meanings,
+    started,
+    last_tick,
+    extended,
+    passed,
+    standing,
+    checks,
+    strict,
+    doubts,
+    traces,
+    ended,
+    beside,
+});
 
 /// Whether a field is left out of the JSON.
 #[cfg(feature = "serde")]
@@ -87,6 +112,8 @@ pub(crate) struct Standing {
     pub(crate) before_end: Option<Vec<Said>>,
 }
 
+binary_fields!(Standing { at, verdict, settled, next_due, own, low_traffic, before_end });
+
 impl Default for Standing {
     /// Nothing was looked at.
     fn default() -> Self {
@@ -106,6 +133,9 @@ impl Default for Standing {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct CheckState {
+    /// When its evidence begins, where it was changed, or added, while the gate ran.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub(crate) began: Option<Timestamp>,
     /// Everything up to here is counted; none before the evidence begins.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub(crate) until: Option<Timestamp>,
@@ -127,33 +157,101 @@ pub(crate) struct CheckState {
     pub(crate) judged: Option<Judged>,
 }
 
+binary_fields!(CheckState { began, until, tally, decision, source_errors, traces, elements, judged });
+
 impl CheckState {
+    /// One that learns from `now` on.
+    pub(crate) fn beginning(now: Timestamp) -> Self {
+        Self { began: Some(now), ..Self::default() }
+    }
+
+    /// Where its evidence begins, in a gate of which that begins at `origin`.
+    pub(crate) fn origin(&self, origin: Timestamp) -> Timestamp {
+        self.began.map_or(origin, |began| began.max(origin))
+    }
+
     /// What a report says of the check; nothing before the first look.
     pub(crate) fn report(&self, check: &CheckSpec, origin: Timestamp, rules: Rules) -> Option<CheckReport> {
         let judged = self.judged.as_ref()?;
-        if judged.said.is_empty() {
-            return Some(self.elements.report(check, origin, rules));
+        let origin = self.origin(origin);
+        let mut report = if judged.said.is_empty() {
+            self.elements.report(check, origin, rules)
+        } else {
+            let seconds = self.until.map(|until| seconds(origin, until));
+            let (tally, traces) = (&self.tally, self.traces.as_slice());
+            Shown { check, tally, judged, seconds, rules, traces }.report()
+        };
+        if let Some(since) = self.began {
+            let finding = Finding::SpecificationChanged { since };
+            report.reasons.push(Reason::new(Severity::Information, Some(&check.name), finding));
         }
-        let seconds = self.until.map(|until| seconds(origin, until));
-        let (tally, traces) = (&self.tally, self.traces.as_slice());
-        Some(Shown { check, tally, judged, seconds, rules, traces }.report())
+        Some(report)
     }
 }
 
 impl GateFields {
     /// Refuses the state of another version or of another specification than that of gate `name`.
     pub(crate) fn check(&self, spec: &str, name: &str) -> Result<()> {
-        let refuse = |message: String| Err(Error::new(ErrorKind::InvalidArgument, message));
-        if self.version != STATE_VERSION {
-            return refuse(format!(
-                "the state has version {}, this version reads {STATE_VERSION}",
-                self.version
-            ));
-        }
+        self.check_version()?;
         if self.spec != spec {
-            return refuse(format!("the state belongs to another specification than gate `{name}`"));
+            return Err(refused(format!("the state belongs to another specification than gate `{name}`")));
         }
         Ok(())
+    }
+
+    /// Refuses a state that cannot go on, from `now` on, by `spec`, which is another specification than its own.
+    pub(crate) fn check_changed(&self, spec: &GateSpec, now: Timestamp) -> Result<()> {
+        self.check_version()?;
+        let (own, name) = (&self.gate, &spec.name);
+        if own != name {
+            return Err(refused(format!("the state is that of gate `{own}`, not of gate `{name}`")));
+        }
+        if self.strict.is_some() || self.meanings.len() != self.checks.len() {
+            return Err(refused("the state is not that of a native gate".to_owned()));
+        }
+        if self.standing.settled {
+            return Err(refused(format!(
+                "gate `{name}` is settled by the specification that it had, with the verdict {}; a changed one takes a new run",
+                self.standing.verdict
+            )));
+        }
+        match self.last_tick.or(self.started).filter(|latest| now < *latest) {
+            Some(latest) => Err(refused(format!(
+                "time went back from {latest} to {now}; a specification changes after the last look"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn check_version(&self) -> Result<()> {
+        if self.version == STATE_VERSION {
+            return Ok(());
+        }
+        Err(refused(format!("the state has version {}, this version reads {STATE_VERSION}", self.version)))
+    }
+}
+
+fn refused(message: String) -> Error {
+    Error::new(ErrorKind::InvalidArgument, message)
+}
+
+/// Says of bytes that they are the state of a gate.
+const OF_A_GATE: u8 = 1;
+
+impl GateState {
+    /// The state as bytes, with its version and a checksum; less than half as long as the JSON.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        to_bytes(OF_A_GATE, self.0.version, &self.0)
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote: the same state, bit for bit.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Corrupt`] for bytes that are not those of a state as they were written, [`ErrorKind::Unsupported`] for
+    /// those of another version, [`ErrorKind::Limit`] for more than 64 MiB.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        from_bytes(OF_A_GATE, STATE_VERSION, bytes, "a gate").map(Self)
     }
 }
 

@@ -1,5 +1,8 @@
 //! The gate as a step function: time and data are arguments, nothing waits.
 
+use std::collections::BTreeMap;
+
+use super::baseline::note_worse_baselines;
 use super::combine::{Combined, End, combine, of_gate, reasons};
 use super::elements::{Seen, renew};
 use super::evidence::{Health, MAX_SETTLE_MS, Observation, Pace, Span, observe, observe_health, traces};
@@ -10,7 +13,7 @@ use super::round::Round;
 use super::run::{Tick, in_order};
 use super::spec::{CheckSpec, GateSpec, Grouping, Selector};
 use super::state::{CheckState, GateFields, GateState, STATE_VERSION, Standing};
-use super::strict::{Doubts, Traces};
+use super::strict::{Doubts, StrictGate, Traces};
 use super::verdict::Verdict;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Labels, Timestamp};
@@ -32,30 +35,42 @@ pub(crate) struct NativeGate {
     passed: Option<Timestamp>,
     checks: Vec<CheckState>,
     standing: Standing,
+    /// The strict gate that runs beside, and decides nothing.
+    argo: Option<Box<StrictGate>>,
 }
 
 impl NativeGate {
     pub(crate) fn new(spec: GateSpec) -> Self {
         let checks = vec![CheckState::default(); spec.checks.len()];
         let standing = Standing::default();
-        Self { spec, started: None, last_tick: None, extended: None, passed: None, checks, standing }
+        // Whether it makes one was seen when it was asked for.
+        let argo = spec.beside.as_ref().and_then(|beside| beside.gate().ok());
+        Self { spec, started: None, last_tick: None, extended: None, passed: None, checks, standing, argo }
     }
 
     pub(crate) fn start(&mut self, now: Timestamp) {
         if self.started.is_none() && !self.standing.settled {
             self.started = Some(now);
             self.standing.next_due = Some(now);
+            self.argo.iter_mut().for_each(|argo| argo.start(now));
         }
     }
 
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
-        self.standing.next_due
+        let own = self.standing.next_due?;
+        let beside = self.argo.as_ref().and_then(|argo| argo.next_due());
+        Some(beside.map_or(own, |beside| beside.min(own)))
     }
 
     pub(crate) fn tick(&mut self, now: Timestamp, source: &Round<'_>) -> Result<Tick> {
         let started = in_order(self.started, self.last_tick, now)?;
-        if self.standing.next_due.is_none_or(|due| now < due) {
-            return Ok(self.answer(false, false));
+        let Some(due) = self.standing.next_due else { return Ok(self.answer(false, false)) };
+        let beside = match &mut self.argo {
+            Some(argo) => argo.tick(now, source)?.measured,
+            None => false,
+        };
+        if now < due {
+            return Ok(self.answer(beside, false));
         }
         let (health, failed) = self.look(started, now, source);
         // The look may have moved the deadline.
@@ -68,6 +83,9 @@ impl NativeGate {
     pub(crate) fn terminate(&mut self, now: Timestamp) -> Tick {
         if self.standing.settled {
             return self.answer(false, false);
+        }
+        if let Some(argo) = &mut self.argo {
+            argo.terminate(now);
         }
         if self.passes_so_far() {
             // What the last look saw was good, and nobody asks for more.
@@ -99,8 +117,9 @@ impl NativeGate {
         let origin = self.spec.options.origin(self.started.unwrap_or_default());
         let rules = Rules::of(&self.spec, None);
         let states = self.spec.checks.iter().zip(&self.checks);
-        let checks: Vec<CheckReport> =
+        let mut checks: Vec<CheckReport> =
             states.filter_map(|(check, state)| state.report(check, origin, rules)).collect();
+        note_worse_baselines(&self.spec, &self.checks, &mut checks);
         Report {
             gate: self.spec.name.clone(),
             mode: Mode::Native,
@@ -110,7 +129,8 @@ impl NativeGate {
             verdict,
             reasons: self.reasons(&checks),
             checks,
-            next_due,
+            next_due: next_due.and(self.next_due()),
+            strict: self.argo.as_ref().map(|argo| Box::new(argo.report())),
         }
     }
 
@@ -142,6 +162,12 @@ impl NativeGate {
             version: STATE_VERSION,
             gate: self.spec.name.clone(),
             spec: self.spec.fingerprint(),
+            meanings: self
+                .spec
+                .checks
+                .iter()
+                .map(|check| (check.name.clone(), self.spec.meaning(check)))
+                .collect(),
             started: self.started,
             last_tick: self.last_tick,
             extended: self.extended,
@@ -152,6 +178,7 @@ impl NativeGate {
             doubts: Doubts::new(),
             traces: Traces::new(),
             ended: None,
+            beside: self.argo.as_ref().map(|argo| Box::new(argo.state().0)),
         })
     }
 
@@ -163,8 +190,36 @@ impl NativeGate {
                 "the state is not that of a native gate with these checks",
             ));
         }
-        let GateFields { started, last_tick, extended, passed, checks, standing, .. } = state;
-        Ok(Self { spec, started, last_tick, extended, passed, checks, standing })
+        let GateFields { started, last_tick, extended, passed, checks, standing, beside, .. } = state;
+        let argo = spec.beside.as_ref().and_then(|own| own.resume(beside));
+        Ok(Self { spec, started, last_tick, extended, passed, checks, standing, argo })
+    }
+
+    /// Goes on from `now` on by a specification that is another one, with what the checks have learned that mean the same in both.
+    ///
+    /// Nothing is passed by that: what it passed by so far was another specification. Checks that are new, or mean something
+    /// else, learn from `now` on: who changes a threshold has seen the counts so far.
+    pub(crate) fn resume_changed(
+        spec: GateSpec,
+        GateState(state): GateState,
+        now: Timestamp,
+    ) -> Result<Self> {
+        if state.spec == spec.fingerprint() {
+            return Self::resume(spec, GateState(state));
+        }
+        state.check_changed(&spec, now)?;
+        let fresh = Self::new(spec);
+        let Some(started) = state.started else { return Ok(fresh) };
+        let mut known: BTreeMap<(String, u64), CheckState> =
+            state.meanings.into_iter().zip(state.checks).collect();
+        let checks = fresh.spec.checks.iter().map(|check| {
+            let kept = known.remove(&(check.name.clone(), fresh.spec.meaning(check)));
+            kept.unwrap_or_else(|| CheckState::beginning(now))
+        });
+        let checks = checks.collect();
+        let standing = Standing { at: state.standing.at, next_due: Some(now), ..Standing::default() };
+        let argo = fresh.spec.beside.as_ref().and_then(|own| own.resume(state.beside));
+        Ok(Self { started: Some(started), last_tick: state.last_tick, checks, standing, argo, ..fresh })
     }
 
     /// What the checks count, once their evidence has begun.
@@ -184,9 +239,10 @@ impl NativeGate {
             self.deadline_ms().map(|deadline| deadline.saturating_sub(now.millis_since(started)));
         let rules = Rules::of(&self.spec, remaining_ms);
         let mut failed = false;
-        let mut selected: Vec<(&Selector, Vec<Labels>)> = Vec::new();
+        let mut selected: Vec<(&Selector, Vec<Labels>, bool)> = Vec::new();
         let mut pace = Pace::default();
         for (check, state) in self.spec.checks.iter().zip(&mut self.checks) {
+            let origin = state.origin(origin);
             if now <= origin {
                 state.judged = Some(waiting(origin, now));
                 continue;
@@ -198,7 +254,7 @@ impl NativeGate {
                     state.source_errors = 0;
                     state.judged = Some(seen.judged);
                     if !check.dry_run {
-                        selected.push((check.traffic(), seen.selected));
+                        selected.push((check.traffic(), seen.selected, check.by != Grouping::Whole));
                         pace = pace.slower(seen.pace);
                     }
                 }
@@ -222,8 +278,10 @@ impl NativeGate {
         let mut health = Health::default();
         if options.health && now > origin {
             let watched = self.passed.map(|_| now.minus_millis(WATCHED_HEALTH_MS));
-            let selected: Vec<(&Selector, &[Labels])> =
-                selected.iter().map(|(selector, labels)| (*selector, labels.as_slice())).collect();
+            let selected: Vec<(&Selector, &[Labels], bool)> = selected
+                .iter()
+                .map(|(selector, labels, each)| (*selector, labels.as_slice(), *each))
+                .collect();
             match observe_health(&selected, watched.map_or(origin, |from| from.max(origin)), now, source) {
                 Ok(observed) => health = observed,
                 Err(error) => {
@@ -264,7 +322,7 @@ impl NativeGate {
         if end.is_none() && self.spec.checks.iter().zip(&self.checks).any(lost) {
             end = Some(End::Terminated);
         }
-        let combined = combine(&self.spec, &self.checks, health, now.millis_since(started), end);
+        let combined = combine(&self.spec, &self.checks, health, (started, now), end);
         let Combined { verdict, settled, own, low_traffic } = combined;
         let changed = self.standing.verdict != verdict || self.standing.settled != settled;
         if verdict == Verdict::Pass && !settled {
@@ -296,13 +354,13 @@ impl NativeGate {
         due
     }
 
-    fn answer(&self, measured: bool, changed: bool) -> Tick {
+    pub(crate) fn answer(&self, measured: bool, changed: bool) -> Tick {
         Tick {
             measured,
             changed,
             verdict: self.standing.verdict,
             settled: self.standing.settled,
-            next_due: self.standing.next_due,
+            next_due: self.next_due(),
         }
     }
 }

@@ -149,6 +149,11 @@ impl StrictGate {
         self.answer(false, before)
     }
 
+    /// Where it stands, as a tick that measured nothing.
+    pub(crate) fn standing(&self) -> Tick {
+        self.answer(false, self.run.status().phase)
+    }
+
     fn answer(&self, measured: bool, before: Phase) -> Tick {
         let phase = self.run.status().phase;
         Tick {
@@ -193,6 +198,7 @@ impl StrictGate {
             reasons,
             checks,
             next_due: self.run.next_due(),
+            strict: None,
         }
     }
 
@@ -215,6 +221,7 @@ impl StrictGate {
             version: STATE_VERSION,
             gate: self.name.clone(),
             spec: self.spec.clone(),
+            meanings: Vec::new(),
             started: self.started,
             last_tick: self.last_tick,
             extended: None,
@@ -225,6 +232,7 @@ impl StrictGate {
             doubts: self.doubts.clone(),
             traces: self.traces.clone(),
             ended: completed.then(|| Box::new(self.report())),
+            beside: None,
         })
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::binary::binary_variants;
+
 /// What a gate, or one of its checks, answers.
 ///
 /// Deliberately exhaustive: pass, fail, inconclusive is the contract. Silence is never a pass.
@@ -15,6 +17,8 @@ pub enum Verdict {
     /// There is evidence for neither; the reasons say why, and what would settle it.
     Inconclusive,
 }
+
+binary_variants!(Verdict { 0 = Pass, 1 = Fail, 2 = Inconclusive });
 
 impl Verdict {
     /// The verdict as it is written in reports.

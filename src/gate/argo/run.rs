@@ -5,6 +5,7 @@
 //! once by another, since a metric that failed ends its siblings only there.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::gate::binary::binary_fields;
 use crate::model::Timestamp;
 
 use super::assess::{RunSpec, assess_run, phases};
@@ -133,6 +134,8 @@ pub struct RunState {
     started: bool,
     now: Timestamp,
 }
+
+binary_fields!(RunState { version, status, transitions, terminate, started, now });
 
 fn refused(text: String) -> Error {
     Error::new(ErrorKind::InvalidArgument, text)

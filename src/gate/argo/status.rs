@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::gate::binary::{binary_fields, binary_variants};
 use crate::model::Timestamp;
 
 /// The phase of a measurement, a metric or a run.
@@ -23,6 +24,8 @@ pub enum Phase {
     /// Neither good nor bad.
     Inconclusive,
 }
+
+binary_variants!(Phase { 0 = Pending, 1 = Running, 2 = Successful, 3 = Failed, 4 = Error, 5 = Inconclusive });
 
 impl Phase {
     /// Whether this is one of the four final phases.
@@ -94,6 +97,8 @@ pub struct Measurement {
     pub metadata: BTreeMap<String, String>,
 }
 
+binary_fields!(Measurement { phase, message, started_at, finished_at, value, metadata });
+
 /// Where a metric stands. It appears when its first measurement has been taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
@@ -128,6 +133,22 @@ pub struct MetricResult {
     #[cfg_attr(feature = "serde", serde(default))]
     pub metadata: BTreeMap<String, String>,
 }
+
+binary_fields!(MetricResult {
+    name,
+    phase,
+    measurements,
+    message,
+    count,
+    successful,
+    failed,
+    inconclusive,
+    error,
+    consecutive_error,
+    consecutive_success,
+    dry_run,
+    metadata,
+});
 
 impl MetricResult {
     /// The newest measurement.
@@ -179,6 +200,8 @@ pub struct RunSummary {
     pub error: i32,
 }
 
+binary_fields!(RunSummary { count, successful, failed, inconclusive, error });
+
 /// The status of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "camelCase"))]
@@ -198,6 +221,16 @@ pub struct RunStatus {
     /// Metrics in dry run.
     pub dry_run_summary: Option<RunSummary>,
 }
+
+binary_fields!(RunStatus {
+    phase,
+    message,
+    metric_results,
+    started_at,
+    completed_at,
+    run_summary,
+    dry_run_summary,
+});
 
 impl RunStatus {
     /// The result of the metric with this name.
@@ -223,3 +256,5 @@ pub struct Transition {
     /// The message that came with it.
     pub message: String,
 }
+
+binary_fields!(Transition { at, metric, phase, message });

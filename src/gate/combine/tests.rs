@@ -53,11 +53,32 @@ fn told(
 }
 
 const OLD: i64 = 3_600_000;
+
+/// The start of a gate of this age, and now.
+fn aged(age_ms: i64) -> (Timestamp, Timestamp) {
+    (Timestamp::from_secs(0), Timestamp::from_millis(age_ms))
+}
+
 use Verdict::{Fail, Inconclusive, Pass};
 
 fn verdict(checks: &[CheckState], health: &Health, age_ms: i64) -> (Verdict, bool) {
-    let combined = combine(&spec(false), checks, health, age_ms, None);
+    let combined = combine(&spec(false), checks, health, aged(age_ms), None);
     (combined.verdict, combined.settled)
+}
+
+#[test]
+fn a_check_that_was_changed_has_to_be_as_old_as_a_gate_that_passes() {
+    let mut all = checks(Pass, Pass, Pass);
+    let passes = |all: &[CheckState]| verdict(all, &Health::default(), OLD).0 == Pass;
+    let began = |before_ms| Some(Timestamp::from_millis(OLD - before_ms));
+    for (before_ms, expected) in [(59_999, false), (60_000, true)] {
+        all[0].began = began(before_ms);
+        assert_eq!(passes(&all), expected);
+        all[0].began = None;
+    }
+    // One in dry run decides nothing.
+    all[2].began = began(0);
+    assert!(passes(&all));
 }
 
 #[test]
@@ -79,7 +100,7 @@ fn nothing_passes_before_the_least_duration() {
     // The least duration begins after the warm-up.
     let mut late = spec(false);
     late.options.warm_up_ms = 30_000;
-    let at = |age_ms| combine(&late, &checks(Pass, Pass, Pass), &alive, age_ms, None).verdict;
+    let at = |age_ms| combine(&late, &checks(Pass, Pass, Pass), &alive, aged(age_ms), None).verdict;
     assert_eq!((at(89_999), at(90_000)), (Inconclusive, Pass));
 }
 
@@ -93,14 +114,14 @@ fn a_dying_canary_fails_and_a_doubtful_one_does_not_pass() {
     assert_eq!(verdict(&checks(Pass, Pass, Pass), &with(HealthState::Dying), OLD), (Fail, true));
     assert_eq!(verdict(&checks(Pass, Pass, Pass), &with(HealthState::Doubtful), OLD), (Inconclusive, false));
     let all = checks(Pass, Pass, Pass);
-    let combined = combine(&spec(false), &all, &with(HealthState::Dying), OLD, None);
+    let combined = combine(&spec(false), &all, &with(HealthState::Dying), aged(OLD), None);
     assert_eq!(told(&spec(false), &all, combined)[0].code(), "target-absent");
 }
 
 #[test]
 fn missing_traffic_is_the_first_reason_and_the_end_the_last() {
     let all = checks(Inconclusive, Inconclusive, Pass);
-    let combined = combine(&spec(false), &all, &Health::default(), OLD, Some(End::Deadline));
+    let combined = combine(&spec(false), &all, &Health::default(), aged(OLD), Some(End::Deadline));
     assert!(combined.settled && combined.verdict == Inconclusive);
     let reasons = told(&spec(false), &all, combined);
     assert_eq!(reasons[0].check.as_deref(), Some("traffic"));
@@ -113,7 +134,7 @@ fn missing_traffic_is_the_first_reason_and_the_end_the_last() {
 #[test]
 fn too_little_traffic_fails_at_the_end_where_that_is_asked_for() {
     let all = checks(Pass, Inconclusive, Pass);
-    let at = |fails, end| combine(&spec(fails), &all, &Health::default(), OLD, end).verdict;
+    let at = |fails, end| combine(&spec(fails), &all, &Health::default(), aged(OLD), end).verdict;
     assert_eq!(at(true, None), Inconclusive);
     assert_eq!(at(true, Some(End::Deadline)), Fail);
     assert_eq!(at(false, Some(End::Deadline)), Inconclusive);

@@ -1,12 +1,23 @@
 //! Events of the newest stretch of time.
 
 use super::increase::{Births, Fallen, count};
-use super::series::load;
+use super::series::{Loaded, load};
 use super::{Observation, Span, Tally, labels_of, traffic_obstacle};
 use crate::error::Result;
 use crate::gate::reason::Finding;
 use crate::gate::spec::Selector;
 use crate::source::Source;
+
+/// A window in which there is at times no scrape at all counts nothing then.
+fn too_short(events: &Selector, window_ms: i64, loaded: &Loaded) -> Option<Finding> {
+    let interval_ms = loaded.interval_ms.filter(|interval| window_ms < interval.saturating_mul(2))?;
+    Some(Finding::WindowTooShort {
+        selector: events.text.clone(),
+        window_seconds: window_ms as f64 / 1000.0,
+        interval_seconds: Some(interval_ms as f64 / 1000.0),
+        samples: loaded.series.iter().map(|series| series.points.len()).max().unwrap_or(0),
+    })
+}
 
 /// Counts the last `window_ms`, cut where the evidence begins: unlike other counts it is made anew at every tick.
 pub(super) fn observe_count(
@@ -37,7 +48,11 @@ pub(super) fn observe_count(
         let selector = events.text.clone();
         observation.notes.push(Finding::MissingNumeratorIsZero { selector, trials: 0.0 });
     } else {
-        observation.obstacle = traffic_obstacle(events, &loaded, span, source)?;
+        observation.obstacle = traffic_obstacle(events, &loaded, span, source)?
+            .or_else(|| too_short(events, window_ms, &loaded));
     }
     Ok(observation)
 }
+
+#[cfg(test)]
+mod tests;

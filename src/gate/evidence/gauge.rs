@@ -3,6 +3,7 @@
 use super::series::{Loaded, load};
 use super::{MAX_SETTLE_MS, Observation, Span, Tally, labels_of, settled_by, traffic_obstacle};
 use crate::error::Result;
+use crate::gate::binary::binary_fields;
 use crate::gate::reason::Finding;
 use crate::gate::spec::Selector;
 use crate::model::Timestamp;
@@ -18,6 +19,8 @@ pub(crate) struct Gauges {
     pub(crate) own: Vec<f64>,
     pub(crate) baseline: Vec<f64>,
 }
+
+binary_fields!(Gauges { own, baseline });
 
 /// Takes one sample of either side from each stretch of `every_ms` since the evidence began, once that is over: the mean of the newest
 /// samples of its series there. What is scraped more often hangs together too much to be evidence of its own.

@@ -59,9 +59,10 @@ impl Health {
     }
 }
 
-/// Looks at the targets of the series that a gate's checks selected, each with the matchers that selected it.
+/// Looks at the targets of the series that a gate's checks selected, each with the matchers that selected it, and whether they are
+/// judged each for itself.
 pub(crate) fn observe_health(
-    selected: &[(&Selector, &[Labels])],
+    selected: &[(&Selector, &[Labels], bool)],
     origin: Timestamp,
     now: Timestamp,
     source: &Round<'_>,
@@ -70,7 +71,7 @@ pub(crate) fn observe_health(
     let targets = source.targets()?;
     let mut canaries: BTreeSet<String> = BTreeSet::new();
     let mut exporters: BTreeSet<String> = BTreeSet::new();
-    for (selector, series) in selected {
+    for (selector, series, each) in selected {
         let instances: BTreeSet<&str> = series.iter().filter_map(|labels| labels.get("instance")).collect();
         for instance in instances {
             match reports_for(selector, instance, targets, now, source)? {
@@ -85,9 +86,17 @@ pub(crate) fn observe_health(
         }
         let own = series.iter().filter_map(|labels| labels.get("instance"));
         let own: BTreeSet<&str> = own.filter(|instance| !exporters.contains(*instance)).collect();
-        canaries.extend(silent_pods(selector, &own, targets, origin, now, source)?);
+        let silent = silent_pods(selector, &own, targets, origin, now, source)?;
+        if *each && !silent.is_empty() {
+            let targets = silent.iter().cloned().collect();
+            let finding = Finding::ElementMissing { selector: selector.text.clone(), targets };
+            if !health.notes.contains(&finding) {
+                health.notes.push(finding);
+            }
+        }
+        canaries.extend(silent);
     }
-    if canaries.is_empty() && !selected.iter().all(|(_, series)| series.is_empty()) {
+    if canaries.is_empty() && !selected.iter().all(|(_, series, _)| series.is_empty()) {
         health.notes.push(Finding::TargetUnknown {
             problem: "the selected series name no scrape target of the canary in a label `instance`"
                 .to_owned(),

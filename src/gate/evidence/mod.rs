@@ -12,7 +12,7 @@ mod traces;
 mod value;
 
 pub(crate) use self::gauge::{Gauges, least_ms};
-pub(crate) use self::series::{select, select_between};
+pub(crate) use self::series::{read, select, select_between};
 pub(crate) use self::traces::{TRACE_ID, traces};
 pub(crate) use self::value::{Answer, Values};
 
@@ -20,6 +20,7 @@ pub(crate) use self::health::{Health, HealthState, observe_health};
 use self::increase::{Births, Counted, Fallen, count};
 use self::series::{Loaded, LoadedSeries, load};
 pub(crate) use self::targets::Targets;
+use super::binary::binary_fields;
 use super::explain;
 use super::reason::Finding;
 use super::round::Round;
@@ -104,6 +105,29 @@ pub(crate) struct Tally {
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) values: Values,
 }
+
+binary_fields!(Tally {
+    fewest,
+    most,
+    trials,
+    resets,
+    born,
+    born_amount,
+    bounds,
+    unreachable,
+    invalid,
+    left_out,
+    reach,
+    baseline,
+    mixture,
+    difference,
+    windows,
+    gauges,
+    scatter,
+    scatter_of_fewest,
+    baseline_scatter,
+    values,
+});
 
 impl Tally {
     /// Notes how far the counts of a look lie from those of others. `before` is what was counted up to the look.

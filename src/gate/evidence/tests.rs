@@ -389,7 +389,7 @@ fn a_value_that_is_no_number_is_explained() {
     assert_eq!(said(r#"max(memory{pod="c"})"#), "no-such-value");
     assert_eq!(said("max(memory) * max(nothing)"), "no-such-metric");
     assert_eq!(said("max(memory) / 0 - max(memory) / 0"), "no-value");
-    assert_eq!(said("memory > 100"), "no-value");
+    assert_eq!(said("memory > 100"), "filtered-out");
 }
 
 #[test]

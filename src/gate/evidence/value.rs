@@ -4,18 +4,23 @@ use std::collections::HashSet;
 
 use super::increase::{Births, Fallen, count};
 use super::series::{Loaded, load};
-use super::{Observation, Span, Tally, labels_of, traffic_obstacle};
+use super::{Observation, Span, Tally, explain, labels_of, traffic_obstacle};
 use crate::error::{ErrorKind, Result};
 use crate::gate::argo::{Phase, QueryValue};
+use crate::gate::binary::{binary_fields, binary_variants};
 use crate::gate::reason::Finding;
 use crate::gate::round::{At, Evaluated, Round};
-use crate::gate::spec::ValueSpec;
+use crate::gate::spec::{Conditions, ValueSpec};
 use crate::model::{SampleValue, Timestamp};
 use crate::promql::Value;
 use crate::source::{Source, Watched};
 
 /// A tick asks a query at no more instants: where there were more scrapes since the last one, at some of them.
 const MAX_INSTANTS: usize = 1_000;
+/// So many elements of an answer are put first, to see whether that changes what the condition says.
+const ELEMENTS_TRIED: usize = 32;
+/// A reason names so many elements.
+const ELEMENTS_TOLD: usize = 3;
 
 /// How a query's answers were judged.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,6 +36,8 @@ pub(crate) struct Values {
     pub(crate) bad: Option<(Timestamp, String)>,
 }
 
+binary_fields!(Values { good, failed, inconclusive, missing, newest, bad });
+
 /// One answer, judged; the text is the value.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -41,6 +48,8 @@ pub(crate) enum Answer {
     /// There is no number; why.
     Missing(String),
 }
+
+binary_variants!(Answer { 0 = Good(text), 1 = Failed(text), 2 = Inconclusive(text), 3 = Missing(text) });
 
 impl Values {
     fn add(&mut self, at: Timestamp, answer: Answer) {
@@ -82,18 +91,23 @@ pub(super) fn observe_value(
         tally.trials += counted.amount;
         tally.note(&counted);
     }
+    let (mut newest, mut failure) = (None, None);
     for at in instants(&loaded, span) {
         let Evaluated { evaluation, losses } = round.evaluate(&value.query, At::Instant(at));
-        let answer = match evaluation {
+        let judged = match evaluation {
             Ok(evaluation) => judged(value, &evaluation.value, at),
             // The source did answer.
             Err(error)
                 if matches!(error.kind(), ErrorKind::Query | ErrorKind::Limit | ErrorKind::Unsupported) =>
             {
-                Answer::Missing(format!("the query fails: {error}"))
+                let failed = no_value(value, format!("the query fails: {error}"));
+                failure.get_or_insert_with(|| failed.clone());
+                Err(failed)
             }
             Err(error) => return Err(error),
         };
+        let answer = judged.as_ref().map_or_else(|why| Answer::Missing(why.to_string()), Answer::clone);
+        newest = judged.err();
         let is_whole = losses.is_empty();
         for loss in losses {
             if !observation.losses.contains(&loss) {
@@ -103,14 +117,24 @@ pub(super) fn observe_value(
         let in_doubt = || Answer::Missing("samples may be missing where the query looks".to_owned());
         tally.values.add(at, if is_whole { answer } else { in_doubt() });
     }
-    observation.obstacle = silence(value, &loaded, span, source)?;
+    // Whether it would have failed at an instant that was not seen is not known.
+    observation.obstacle = silence(value, &loaded, span, source)?.or(failure.map(|failure| *failure));
     if observation.obstacle.is_none()
         && let Some((_, Answer::Missing(why))) = &tally.values.newest
     {
-        let (query, why) = (value.query.text().to_owned(), why.clone());
-        observation.obstacle = Some(Finding::NoValue { query, why });
+        let nothing = matches!(newest.as_deref(), Some(Finding::NoValue { why, .. }) if why == NOTHING);
+        let because = if nothing { explain::why_nothing(round, value.query.expr(), span.now)? } else { None };
+        let newest = newest.unwrap_or_else(|| no_value(value, why.clone()));
+        observation.obstacle = Some(because.unwrap_or(*newest));
     }
     Ok(observation)
+}
+
+/// What is said of an answer without any element, where its query does not tell more.
+const NOTHING: &str = "the query answers nothing";
+
+fn no_value(value: &ValueSpec, why: String) -> Box<Finding> {
+    Box::new(Finding::NoValue { query: value.query.text().to_owned(), why })
 }
 
 /// When to ask so that every sample of the first selector is the newest of its series once: before a series has its next one,
@@ -133,32 +157,62 @@ fn instants(loaded: &Loaded, span: Span) -> Vec<Timestamp> {
     instants.into_iter().step_by(every).chain([span.now]).collect()
 }
 
-fn judged(spec: &ValueSpec, value: &Value, at: Timestamp) -> Answer {
-    if let Value::Vector(samples) = value
-        && samples.iter().any(|sample| matches!(sample.value, SampleValue::Histogram(_)))
-    {
-        return Answer::Missing("the query answers a native histogram, which is no number".to_owned());
+/// One answer, judged; or why it is none.
+fn judged(spec: &ValueSpec, answer: &Value, at: Timestamp) -> std::result::Result<Answer, Box<Finding>> {
+    let samples = if let Value::Vector(samples) = answer { samples.as_slice() } else { &[] };
+    if samples.iter().any(|sample| matches!(sample.value, SampleValue::Histogram(_))) {
+        return Err(no_value(spec, "the query answers a native histogram, which is no number".to_owned()));
     }
-    let value = QueryValue::from(value);
+    let value = QueryValue::from(answer);
     let (text, numbers) = (value.text(), value.numbers());
     if numbers.is_empty() {
-        return Answer::Missing("the query answers nothing".to_owned());
+        return Err(no_value(spec, NOTHING.to_owned()));
     }
     if numbers.iter().any(|number| number.is_nan()) {
-        return Answer::Missing(format!("the query answers {text}"));
+        return Err(no_value(spec, format!("the query answers {text}")));
     }
     let phase = if spec.per_element && matches!(value, QueryValue::Vector(_)) {
         let each = numbers.iter().map(|number| spec.good.phase(&QueryValue::Vector(vec![*number]), at));
         each.reduce(worse).unwrap_or(Ok(Phase::Inconclusive))
     } else {
-        spec.good.phase(&value, at)
+        let phase = spec.good.phase(&value, at);
+        if depends_on_order(&spec.good, &numbers, &phase, at) {
+            let labels = samples.iter().take(ELEMENTS_TOLD).map(|sample| sample.labels.to_string()).collect();
+            return Err(Box::new(Finding::SeveralElements { elements: numbers.len(), labels }));
+        }
+        phase
     };
     match phase {
-        Ok(Phase::Successful) => Answer::Good(text),
-        Ok(Phase::Failed) => Answer::Failed(text),
-        Ok(_) => Answer::Inconclusive(text),
-        Err(error) => Answer::Missing(format!("the condition cannot judge {text}: {error}")),
+        Ok(Phase::Successful) => Ok(Answer::Good(text)),
+        Ok(Phase::Failed) => Ok(Answer::Failed(text)),
+        Ok(_) => Ok(Answer::Inconclusive(text)),
+        Err(message) => {
+            Err(Box::new(Finding::ConditionError { condition: spec.good.text(), value: text, message }))
+        }
     }
+}
+
+/// Whether a condition comes to something else where another element comes first. Of very many elements those are tried that come
+/// first, the least and the greatest.
+fn depends_on_order(
+    good: &Conditions,
+    numbers: &[f64],
+    phase: &std::result::Result<Phase, String>,
+    at: Timestamp,
+) -> bool {
+    if numbers.len() < 2 || matches!(good, Conditions::Bound { .. }) {
+        return false;
+    }
+    let places = || numbers.iter().enumerate();
+    let least = places().min_by(|(_, a), (_, b)| a.total_cmp(b));
+    let greatest = places().max_by(|(_, a), (_, b)| a.total_cmp(b));
+    let tried = places().skip(1).take(ELEMENTS_TRIED).chain(least).chain(greatest);
+    tried.map(|(place, _)| place).any(|place| {
+        let mut turned = numbers.to_vec();
+        turned.rotate_left(place);
+        let other = good.phase(&QueryValue::Vector(turned), at);
+        other.as_ref().ok() != phase.as_ref().ok()
+    })
 }
 
 /// Of the phases of two elements that of both: bad if one is, good if both are.
@@ -191,3 +245,7 @@ fn silence(value: &ValueSpec, loaded: &Loaded, span: Span, source: &dyn Source) 
     }
     Ok(None)
 }
+
+#[cfg(test)]
+#[cfg(feature = "argo")]
+mod tests;

@@ -1,8 +1,11 @@
-//! Why a selector matches nothing: the matcher at fault, and the name or value that was probably meant.
+//! Why a selector matches nothing: the matcher at fault, and the name or value that was probably meant. And why a query answers nothing
+//! where its selectors match.
 
 mod diagnose;
+mod nothing;
 
 pub(crate) use diagnose::{diagnose_selector, nearest_labels, nearest_metrics};
+pub(crate) use nothing::why_nothing;
 
 use super::evidence::select;
 use super::reason::Finding;

@@ -22,8 +22,9 @@ pub(super) fn judge(
     let condition = good.text();
     let phase = good.phase(&QueryValue::Vector(vec![events]), observation.until);
     let obstacle = invalid(check, tally).or_else(|| observation.obstacle.clone());
-    let ended = matches!(obstacle, Some(Finding::Stale { .. }));
-    if (obstacle.is_none() || ended) && phase == Ok(Phase::Failed) {
+    // What was counted has happened, whatever else may have.
+    let counts = matches!(obstacle, None | Some(Finding::Stale { .. } | Finding::WindowTooShort { .. }));
+    if counts && phase == Ok(Phase::Failed) {
         *latched = Some(Verdict::Fail);
     }
     let (verdict, finding) = match (*latched, doubt(observation).or(obstacle), phase) {
@@ -35,7 +36,9 @@ pub(super) fn judge(
         (_, None, Ok(Phase::Successful)) => {
             (Verdict::Inconclusive, Finding::WarmingUp { remaining_seconds: window - look.seconds })
         }
-        (_, None, Err(why)) => (Verdict::Inconclusive, Finding::NoValue { query: check.query(), why }),
+        (_, None, Err(message)) => {
+            (Verdict::Inconclusive, Finding::ConditionError { condition, value: events.to_string(), message })
+        }
         (_, None, Ok(_)) => {
             (Verdict::Inconclusive, Finding::ConditionUndecided { value: events.to_string(), condition })
         }

@@ -11,6 +11,7 @@ mod windows;
 
 use self::share::Thresholds;
 pub(crate) use self::shown::Shown;
+use super::binary::{Binary, Reader, binary_fields, binary_variants};
 use super::evidence::{Observation, Tally};
 use super::reason::{BurnRates, Finding, Severity};
 use super::spec::{CheckKind, CheckSpec, GateSpec};
@@ -101,6 +102,8 @@ pub(crate) struct Decision {
     burned: Option<Box<BurnRates>>,
 }
 
+binary_fields!(Decision { latched, detector, change, burned });
+
 impl Decision {
     /// Fails what has passed if the counts have changed for the worse since. Bursts make each look worth a part, `1 / factor`.
     fn watch(&mut self, counts: Pair, limit: Limit, look: Look<'_>, factor: f64) {
@@ -138,10 +141,23 @@ pub(crate) enum Because {
     Undecided,
 }
 
+binary_variants!(Because { 0 = Found(finding), 1 = Undecided });
+
 /// A reason of a check, before it is put into words.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(crate) struct Said(pub(crate) Severity, pub(crate) Because);
+
+impl Binary for Said {
+    fn put(&self, into: &mut Vec<u8>) {
+        self.0.put(into);
+        self.1.put(into);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Option<Self> {
+        <(Severity, Because)>::take(from).map(|(severity, because)| Self(severity, because))
+    }
+}
 
 impl Said {
     pub(crate) fn found(severity: Severity, finding: Finding) -> Self {
@@ -164,6 +180,8 @@ pub(crate) struct Judged {
     /// The decisive reason first. Empty where the elements say why.
     pub(crate) said: Vec<Said>,
 }
+
+binary_fields!(Judged { verdict, said });
 
 /// What a check says, and why.
 struct Outcome {

@@ -45,6 +45,7 @@ impl Annotation {
             dispersion: either("dispersion", one.dispersion, other.dispersion)?,
             looks: either("looks", one.looks, other.looks)?,
             min_requests: either("minRequests", one.min_requests, other.min_requests)?,
+            argo: either("argo", one.argo, other.argo)?,
         }))
     }
 
@@ -56,6 +57,11 @@ impl Annotation {
     /// The time that a gate has to pass, in milliseconds.
     pub(super) fn deadline_ms(&self) -> Result<Option<i64>> {
         self.0.deadline.as_ref().map(|text| duration("deadline", text)).transpose()
+    }
+
+    /// Whether the report is to carry what Argo would have said.
+    pub(super) fn asks_for_argo(&mut self) -> Result<bool> {
+        self.0.argo.take().map_or(Ok(false), |argo| argo.is_on("argo"))
     }
 
     /// The builder with these options, and the checks with theirs.

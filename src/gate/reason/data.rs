@@ -1,5 +1,6 @@
 //! What several findings hold.
 
+use crate::gate::binary::binary_fields;
 use crate::model::Timestamp;
 
 /// The trace of one request, from an [exemplar](crate::Exemplar).
@@ -10,12 +11,15 @@ pub struct Trace {
     /// Its id.
     pub trace_id: String,
     /// What was observed, in the unit of the metric.
+    #[cfg_attr(feature = "serde", serde(with = "any_float"))]
     pub value: f64,
     /// When.
     pub at: Timestamp,
     /// Where to look at it: see [`trace_link`](crate::GateSpecBuilder::trace_link).
     pub link: String,
 }
+
+binary_fields!(Trace { trace_id, value, at, link });
 
 /// Which of the source's samples may be missing, and why.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +38,8 @@ pub struct MissingSamples {
     /// What happened.
     pub why: String,
 }
+
+binary_fields!(MissingSamples { from, until, file, bytes, batches, why });
 
 /// Samples of a gauge of a canary beside those of the baseline.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +89,17 @@ pub struct BurnRates {
     pub short: WindowCounts,
 }
 
+binary_fields!(BesideBaselineSamples {
+    samples,
+    baseline_samples,
+    median,
+    baseline_median,
+    factor,
+    difference,
+});
+binary_fields!(WindowCounts { seconds, events, trials, ln_e, ln_e_needed });
+binary_fields!(BurnRates { factor, budget, long, short });
+
 /// Bad requests of a canary beside those of the baseline.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -99,4 +116,41 @@ pub struct BesideBaseline {
     pub factor: Option<f64>,
     /// How much more than the baseline's share of bad requests is allowed; none where a factor is.
     pub difference: Option<f64>,
+}
+
+binary_fields!(BesideBaseline { events, trials, baseline_events, baseline_trials, factor, difference });
+
+/// Floats from outside, of which JSON has only the finite ones: the others are their names as text.
+#[cfg(feature = "serde")]
+mod any_float {
+    use serde::de::{Deserialize, Deserializer, Error as _};
+    use serde::ser::Serializer;
+
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Number(f64),
+        Name(String),
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+    pub(super) fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        match *value {
+            value if value.is_finite() => serializer.serialize_f64(value),
+            value if value.is_nan() => serializer.serialize_str("NaN"),
+            value => serializer.serialize_str(if value > 0.0 { "+Inf" } else { "-Inf" }),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        match Written::deserialize(deserializer)? {
+            Written::Number(value) => Ok(value),
+            Written::Name(name) => match name.as_str() {
+                "NaN" => Ok(f64::NAN),
+                "+Inf" => Ok(f64::INFINITY),
+                "-Inf" => Ok(f64::NEG_INFINITY),
+                _ => Err(D::Error::custom(format!("`{name}` is no float"))),
+            },
+        }
+    }
 }

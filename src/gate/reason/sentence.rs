@@ -31,6 +31,19 @@ fn brief(selector: &str) -> &str {
     }
 }
 
+/// The first few of so many: `1, 2, 3 and 4 more`.
+struct Listed<'a>(&'a [String], usize);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(", "))?;
+        match self.1.saturating_sub(self.0.len()) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
 /// A number for a sentence: whole where it is, else at most two decimals.
 struct Short(f64);
 
@@ -309,6 +322,14 @@ impl fmt::Display for Finding {
                 Short(*every_seconds)
             ),
             Self::BaselineNoTraffic { problem, .. } => write!(f, "nothing to compare with: {problem}"),
+            Self::BaselineWorse { events, trials, threshold, objective } => write!(
+                f,
+                "the baseline itself does worse than `{objective}` allows the canary: {} of {} requests failed ({}), the limit is {}",
+                Short(*events),
+                Short(*trials),
+                Percent(events / trials),
+                Percent(*threshold)
+            ),
             Self::CountExceeded { events, seconds, condition } => {
                 write!(f, "{} events in {} s, asked for was {condition}", Short(*events), Short(*seconds))
             }
@@ -328,6 +349,58 @@ impl fmt::Display for Finding {
                 write!(f, "{value} is neither good nor bad; asked for is {condition}")
             }
             Self::NoValue { why, .. } => f.write_str(why),
+            Self::ConditionError { condition, value, message } => {
+                // Argo's sentence names the condition.
+                let named = message.contains(condition.as_str());
+                f.write_str(if named { "" } else { "the condition cannot judge the answer: " })?;
+                write!(f, "{message}; the query answers {value}")
+            }
+            Self::SeveralElements { elements, labels } => write!(
+                f,
+                "the query answers {elements} elements ({}), and the condition decides by which of them comes first, which means nothing; \
+                 aggregate them, or judge all of them",
+                Listed(labels, *elements)
+            ),
+            Self::FilteredOut { comparison, removed, values } => write!(
+                f,
+                "the query answers nothing, as `{comparison}` removes all that it compares: {}; write `bool` behind the \
+                 operator, or leave the comparison to the condition",
+                Listed(values, *removed)
+            ),
+            Self::JoinEmpty { operator, left_only, right_only, left, right } => {
+                write!(
+                    f,
+                    "no sample left of `{operator}` meets one right of it: {left} there, {right} here"
+                )?;
+                suggested(f, "only on the left there is", left_only)?;
+                suggested(f, "only on the right there is", right_only)
+            }
+            Self::WindowTooShort { selector, window_seconds, interval_seconds, samples } => {
+                let plural = if *samples == 1 { "" } else { "s" };
+                write!(
+                    f,
+                    "the window of {} s holds {samples} sample{plural} of `{}`, which is too few",
+                    Short(*window_seconds),
+                    brief(selector)
+                )?;
+                match interval_seconds {
+                    Some(interval) => write!(
+                        f,
+                        "; scrapes come every {} s, a window of {} s or more is sensible",
+                        Short(*interval),
+                        Short(4.0 * interval)
+                    ),
+                    None => Ok(()),
+                }
+            }
+            Self::WindowExceedsHistory { selector, from, until, first } => write!(
+                f,
+                "the query looks at `{}` from {} s to {} s, and its first sample is at {} s",
+                brief(selector),
+                from.as_secs_f64(),
+                until.as_secs_f64(),
+                first.as_secs_f64()
+            ),
             Self::TrafficUnknown {} => {
                 f.write_str("no requests are counted here: an idle canary passes; add a check of the traffic")
             }
@@ -339,6 +412,10 @@ impl fmt::Display for Finding {
             }
             Self::Elements { judged, alike } => {
                 write!(f, "{judged} elements are judged, each for itself; {alike} of them say so")
+            }
+            Self::ElementMissing { selector, targets } => {
+                write!(f, "no series of `{}` came from scrape targets that it means: ", brief(selector))?;
+                list(f, targets)
             }
             Self::NoErrorGuarantee {} => {
                 f.write_str("a single value decides; how often noise does is not known")
@@ -413,6 +490,11 @@ impl fmt::Display for Finding {
             Self::DecidesOnce { remaining_seconds } => {
                 write!(f, "it decides in one look, at the deadline, in {} s", Short(*remaining_seconds))
             }
+            Self::SpecificationChanged { since } => write!(
+                f,
+                "its evidence begins at {} s, when the gate was given the check as it is now",
+                since.as_secs_f64()
+            ),
             Self::Settling {} => f.write_str("no scrape since the beginning is old enough to count"),
             Self::TargetRestarting { target, restarts } => {
                 write!(f, "{target} keeps dying: {} restarts during the run", restarts.len())

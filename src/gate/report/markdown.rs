@@ -36,6 +36,9 @@ impl Report {
                 why.join("<br>")
             ));
         }
+        if let Some(strict) = &self.strict {
+            text.push_str(&format!("\nArgo would have said {}\n", escaped(&strict.because())));
+        }
         text
     }
 }

@@ -5,6 +5,7 @@ mod markdown;
 
 use std::fmt;
 
+use super::binary::{binary_fields, binary_variants};
 use super::reason::{BurnRates, Reason, Severity};
 use super::verdict::Verdict;
 use crate::model::Timestamp;
@@ -19,6 +20,8 @@ pub enum Mode {
     /// As Argo Rollouts does, phase for phase.
     Strict,
 }
+
+binary_variants!(Mode { 0 = Native, 1 = Strict });
 
 /// The state of a gate in words and numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +46,12 @@ pub struct Report {
     pub checks: Vec<CheckReport>,
     /// When to look again; none once settled and before the start.
     pub next_due: Option<Timestamp>,
+    /// What strict mode says beside, where that is asked for ([`GateSpec::beside_argo`](super::GateSpec::beside_argo)).
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub strict: Option<Box<Self>>,
 }
+
+binary_fields!(Report { gate, mode, started, at, settled, verdict, reasons, checks, next_due, strict });
 
 impl Report {
     /// The sentence that matters most, with the check it is about.
@@ -75,6 +83,8 @@ pub struct CheckReport {
     pub elements: Vec<Self>,
 }
 
+binary_fields!(CheckReport { name, dry_run, verdict, query, evidence, reasons, elements });
+
 /// Ends of what is possible, and how surely.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -87,6 +97,8 @@ pub struct Interval {
     /// Probability, for either end, that it holds.
     pub confidence: f64,
 }
+
+binary_fields!(Interval { low, high, confidence });
 
 /// The numbers behind a check's verdict.
 #[derive(Clone, Debug, PartialEq)]
@@ -231,6 +243,32 @@ pub enum Evidence {
     },
 }
 
+binary_variants!(Evidence {
+    0 = None,
+    1 = Ratio { events, trials, always, once, wilson, ln_e_pass, ln_e_fail, dispersion, windows },
+    2 = Quantile {
+        phi, trials, fewest_above, most_above, low, high, estimate, ln_e_pass, ln_e_fail, dispersion
+    },
+    3 = Volume { requests, seconds },
+    4 = Count { events, seconds },
+    5 = Comparison {
+        events,
+        trials,
+        baseline_events,
+        baseline_trials,
+        factor,
+        factor_low,
+        factor_high,
+        difference,
+        ln_e_pass,
+        ln_e_fail,
+        dispersion,
+    },
+    6 = Values { good, failed, inconclusive, missing, newest },
+    7 = Measurements { successful, failed, inconclusive, error, newest },
+    8 = Gauge { samples, baseline_samples, median, baseline_median, estimate, interval, p_pass, p_fail },
+});
+
 impl fmt::Display for CheckReport {
     /// `errors is inconclusive: 41 requests so far, 74 are needed`, notes behind it line by line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -265,7 +303,10 @@ impl fmt::Display for Report {
         for check in &self.checks {
             write!(f, "\n  {check}")?;
         }
-        Ok(())
+        match &self.strict {
+            Some(strict) => write!(f, "\n  Argo would have said {}", strict.because()),
+            None => Ok(()),
+        }
     }
 }
 

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::gate::argo::{AnalysisTemplate, Profile};
+use crate::gate::binary::tests::every_flip_is_refused;
 use crate::gate::fixture::Fixture;
 use crate::gate::spec::{Check, GateSpec};
 use crate::gate::verdict::Verdict;
@@ -134,6 +135,7 @@ proptest! {
             }
             if stop {
                 let state = GateSetState::from_json(&set.state().to_json().unwrap()).unwrap();
+                let state = GateSetState::from_bytes(&state.to_bytes()).unwrap();
                 prop_assert_eq!(&state, &set.state());
                 let (next, failed) = GateSet::resume(state, resumed).unwrap();
                 prop_assert!(failed.is_empty());
@@ -224,5 +226,7 @@ fn a_state_of_which_anything_was_damaged_is_refused() {
     let id = set.insert(gate(0));
     set.start(id, at(1_000));
     set.tick_due(at(1_050), &pods()).unwrap();
-    checked::tests::every_edit_is_refused(&set.state().to_json().unwrap(), GateSetState::from_json);
+    let state = set.state();
+    checked::tests::every_edit_is_refused(&state.to_json().unwrap(), GateSetState::from_json);
+    every_flip_is_refused(&state, &state.to_bytes(), GateSetState::from_bytes);
 }

@@ -14,6 +14,7 @@ pub(crate) use self::selector::Selector;
 pub(crate) use self::windows::BurnRate;
 pub use self::windows::BurnRateWindows;
 
+use super::beside::Beside;
 use super::evidence::{TRACE_ID, least_ms};
 use super::stats::dispersion::{Dispersion, LEAST_LOOKS};
 use crate::error::{Error, ErrorKind, Result};
@@ -27,6 +28,8 @@ pub struct GateSpec {
     pub(crate) options: Options,
     /// How a trace is linked; no part of what the gate decides.
     pub(crate) trace_link: String,
+    /// Whose strict gate runs beside; no part of what the gate decides.
+    pub(crate) beside: Option<Box<Beside>>,
 }
 
 /// Jaeger's page of a trace, where its all-in-one serves it.
@@ -126,19 +129,34 @@ impl GateSpec {
         self
     }
 
+    /// Tells what a check of this gate means from any other meaning: what it counts, from where on, and by what test.
+    pub(crate) fn meaning(&self, check: &CheckSpec) -> u64 {
+        let Options { warm_up_ms, look_back_ms, settle_ms, alpha_pass, alpha_fail, .. } = self.options;
+        let Options { dispersion, looks_once, min_requests, .. } = self.options;
+        let times = (warm_up_ms, look_back_ms, settle_ms);
+        let test = (alpha_pass, alpha_fail, dispersion, looks_once, min_requests);
+        let hash = hash(&format!("{check:?}|{times:?}|{test:?}"));
+        (hash >> 64) as u64 ^ hash as u64
+    }
+
     /// Tells this specification from any other.
     pub(crate) fn fingerprint(&self) -> String {
         fingerprint(&format!("{}|{:?}|{:?}", self.name, self.checks, self.options))
     }
 }
 
-/// FNV-1a over a text that says what a specification means: the same on every machine.
+/// Tells a text that says what a specification means from any other.
 pub(crate) fn fingerprint(text: &str) -> String {
+    format!("{:032x}", hash(text))
+}
+
+/// FNV-1a: the same on every machine.
+fn hash(text: &str) -> u128 {
     let mut hash = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128;
     for byte in text.bytes() {
         hash = (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
     }
-    format!("{hash:032x}")
+    hash
 }
 
 impl GateSpecBuilder {
@@ -362,7 +380,7 @@ impl GateSpecBuilder {
         if let Some([name, _]) = names.windows(2).find(|pair| matches!(pair, [a, b] if a == b)) {
             return Err(invalid(format!("two checks have the name `{name}`")));
         }
-        Ok(GateSpec { name: self.name, checks, options, trace_link: self.trace_link })
+        Ok(GateSpec { name: self.name, checks, options, trace_link: self.trace_link, beside: None })
     }
 }
 

@@ -9,6 +9,7 @@
 use super::comparison::{self, Pair};
 use super::difference::{self, Side, guess_of};
 use super::sequential::scaled;
+use crate::gate::binary::binary_fields;
 use crate::model::Timestamp;
 
 /// How far beyond the limit changes are looked for: multiples of it.
@@ -77,6 +78,8 @@ pub(crate) struct Change {
     pub(crate) counts: Pair,
 }
 
+binary_fields!(Change { since, counts });
+
 /// The evidence for one alternative; in a state a list without names.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(
@@ -92,6 +95,8 @@ struct Evidence {
     run: f64,
     change: Change,
 }
+
+binary_fields!(Evidence { level, run, change });
 
 impl From<(f64, f64, Timestamp, Pair)> for Evidence {
     fn from((level, run, since, counts): (f64, f64, Timestamp, Pair)) -> Self {
@@ -114,6 +119,8 @@ pub(crate) struct Detector {
     until: Timestamp,
     alternatives: [Evidence; ALTERNATIVES.len()],
 }
+
+binary_fields!(Detector { seen, until, alternatives });
 
 impl Detector {
     /// Watches what is counted beyond `seen` from `until` on.

@@ -7,6 +7,7 @@
 //! reaches 1/α with probability at most α, however often one looks (Ville 1939).
 
 use super::binomial::{clopper_pearson, is_above, is_below, wilson};
+use crate::gate::binary::binary_fields;
 
 /// Alternatives on either side of the limit, from 1.2 times to 20 times it.
 const GRID: usize = 16;
@@ -28,6 +29,8 @@ pub(crate) struct Pair {
     pub(crate) baseline_events: f64,
     pub(crate) baseline_trials: f64,
 }
+
+binary_fields!(Pair { events, trials, baseline_events, baseline_trials });
 
 impl From<[f64; 4]> for Pair {
     fn from([events, trials, baseline_events, baseline_trials]: [f64; 4]) -> Self {
@@ -91,6 +94,8 @@ pub(crate) struct Mixture {
     once: Once,
 }
 
+binary_fields!(Mixture { pass, fail, pending, once });
+
 /// What one look tests: of all events how many are the canary's.
 ///
 /// Each event falls on the canary with the probability q of its own span, so the canary's are a sum of coins that differ. The tails of
@@ -104,6 +109,8 @@ struct Once {
     /// How many would be the canary's on average at the limit for passing, and at that for failing.
     expected: (f64, f64),
 }
+
+binary_fields!(Once { own, all, expected });
 
 impl Mixture {
     /// Adds the counts of a span that begins where the last one ended. Passing is held against `pass` times the baseline's

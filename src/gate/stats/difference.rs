@@ -20,6 +20,7 @@
 
 use super::beta::bisect;
 use super::comparison::{Pair, mean};
+use crate::gate::binary::binary_fields;
 
 /// Alternatives on either side of the line for each guess of the baseline.
 const DISTANCES: usize = 8;
@@ -61,6 +62,8 @@ pub(crate) struct Difference {
     once: Once,
 }
 
+binary_fields!(Difference { pass, fail, pending, before, lately, once });
+
 /// What one look tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -74,6 +77,8 @@ struct Once {
     /// The greatest weight of a request of either.
     heaviest: (f64, f64),
 }
+
+binary_fields!(Once { bad, weight, trials, heaviest });
 
 impl Difference {
     /// Adds the counts of a span that begins where the last one ended. Passing is held against `pass` more than the baseline's ratio,

@@ -6,6 +6,7 @@
 //! leaves possible, S / χ²(0.05). No theorem says so; simulations do (`simulation`).
 
 use super::gamma::chi_squared_quantile;
+use crate::gate::binary::binary_fields;
 
 /// Fewer looks with requests tell nothing of bursts.
 pub(crate) const LEAST_LOOKS: u32 = 20;
@@ -40,6 +41,8 @@ pub(crate) struct Scatter {
     /// The sum of k²/n.
     squares: f64,
 }
+
+binary_fields!(Scatter { looks, events, trials, squares });
 
 impl From<(u32, f64, f64, f64)> for Scatter {
     fn from((looks, events, trials, squares): (u32, f64, f64, f64)) -> Self {

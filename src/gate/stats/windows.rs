@@ -18,6 +18,7 @@
 //! too large takes the one that is not for it (Berger 1982), so a pair costs no more than a window. Pairs share α evenly.
 
 use super::sequential::ln_e_fail;
+use crate::gate::binary::{Binary, Reader, binary_fields};
 
 /// Into how many parts starts divide a window.
 const PARTS: i64 = 6;
@@ -38,6 +39,8 @@ pub(crate) struct Start {
     pub(crate) events: f64,
     pub(crate) trials: f64,
 }
+
+binary_fields!(Start { number, after_ms, events, trials });
 
 impl From<(u32, i64, f64, f64)> for Start {
     fn from((number, after_ms, events, trials): (u32, i64, f64, f64)) -> Self {
@@ -71,6 +74,16 @@ impl Start {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
 pub(crate) struct Starts(Vec<Start>);
+
+impl Binary for Starts {
+    fn put(&self, into: &mut Vec<u8>) {
+        self.0.put(into);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Option<Self> {
+        Vec::take(from).map(Self)
+    }
+}
 
 impl Starts {
     /// Takes in that these are the counts `at_ms` after the evidence began, and leaves what is older than the window is long.

@@ -1,3 +1,4 @@
+mod changed;
 mod deadline;
 mod gauge;
 mod once;
@@ -202,7 +203,7 @@ fn the_state_of_another_version_or_specification_is_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Stopping anywhere and going on from the state, as JSON where that is built, is as good as never stopping.
+    /// Stopping anywhere and going on from the state, as bytes and as JSON where that is built, is as good as never stopping.
     #[test]
     fn stopping_and_resuming_changes_nothing(
         gaps in prop::collection::vec(1_i64..60, 1..25),
@@ -223,6 +224,7 @@ proptest! {
                 let state = stopping.state();
                 #[cfg(feature = "serde")]
                 let state = GateState::from_json(&state.to_json().unwrap()).unwrap();
+                let state = GateState::from_bytes(&state.to_bytes()).unwrap();
                 stopping = NativeGate::resume(spec_that_watches(watch), state).unwrap();
             }
         }
@@ -369,6 +371,31 @@ fn an_element_without_requests_keeps_a_check_from_passing() {
 }
 
 #[test]
+fn a_target_that_is_scraped_and_makes_no_element_is_told_of() {
+    let every = || (990..2_000).step_by(10);
+    let target = |name, pod| {
+        [("__name__", name), ("version", "canary"), ("pod", pod), ("instance", pod), ("job", "j")]
+    };
+    let up = |source: Fixture, pod| source.series(&target("up", pod), every().map(|time| (time, 1.0)));
+    let requests = every().map(|time| (time, time as f64));
+    let source = up(up(Fixture::default(), "a"), "b").series(&target("all_total", "a"), requests);
+    let told = |check: Check| {
+        let spec = GateSpec::builder("g").check(check).build().unwrap();
+        let mut gate = NativeGate::new(spec);
+        gate.start(at(1_000));
+        gate.tick_on(at(1_100), &source).unwrap();
+        let reasons = gate.report().reasons;
+        reasons.iter().find(|reason| reason.code() == "element-missing").map(|reason| reason.text.clone())
+    };
+    let check = || Check::volume("each", r#"all_total{version="canary"}"#).at_least(0.1);
+    assert_eq!(
+        told(check().by(["pod"])).unwrap(),
+        "no series of `all_total` came from scrape targets that it means: `b`"
+    );
+    assert_eq!(told(check()), None);
+}
+
+#[test]
 fn an_element_that_comes_later_is_judged_and_shares_what_is_left_of_the_error_probability() {
     let mut gate = each_pod();
     let source = pods(&[("a", 1_000, i64::MAX), ("b", 1_020, 3)]);
@@ -412,10 +439,11 @@ fn the_state_of_a_gate_stays_small_however_long_it_looks() {
     let mut sizes = Vec::new();
     while let Some(due) = gate.next_due().filter(|due| *due < at(11_000)) {
         gate.tick_on(due, &source).unwrap();
-        sizes.push(gate.state().to_json().unwrap().len());
+        let state = gate.state();
+        sizes.push((state.to_json().unwrap().len(), state.to_bytes().len()));
     }
     assert!(gate.report().verdict == Verdict::Pass && sizes.len() == 1_000, "{}", gate.report());
-    assert!(sizes.iter().all(|size| *size <= 4_000), "{:?}", sizes.iter().max());
+    assert!(sizes.iter().all(|(json, bytes)| *json <= 4_000 && *bytes <= 1_000), "{:?}", sizes.iter().max());
     println!("{:?}", sizes.iter().max());
 }
 
@@ -443,6 +471,7 @@ fn checks_of_every_kind_go_on_where_they_stopped() {
             if stops {
                 let state = GateState::from_json(&gate.state().to_json().unwrap()).unwrap();
                 assert_eq!(state, gate.state());
+                assert_eq!(GateState::from_bytes(&state.to_bytes()).unwrap(), state);
                 gate = NativeGate::resume(spec.clone(), state).unwrap();
             }
         }

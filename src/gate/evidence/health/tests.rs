@@ -25,7 +25,7 @@ fn health(up_of_a: Vec<(i64, f64)>, start_of_a: Vec<(i64, f64)>) -> Health {
     let selector = Selector::of(vec![Matcher::equal("__name__", "c"), Matcher::equal("pod", "a")]);
     let labels = [Labels::from_pairs([("__name__", "c"), ("instance", "a"), ("job", "pods"), ("pod", "a")])];
     let (origin, now) = (Timestamp::from_secs(HOUR), Timestamp::from_secs(HOUR + 300));
-    observe_health(&[(&selector, &labels)], origin, now, &Round::new(&fixture, now)).unwrap()
+    observe_health(&[(&selector, &labels, false)], origin, now, &Round::new(&fixture, now)).unwrap()
 }
 
 fn always_up() -> Vec<(i64, f64)> {
@@ -99,7 +99,7 @@ fn exporter(pods: &[&str]) -> Health {
     }
     let selector = Selector::of(vec![Matcher::equal("__name__", "spans"), Matcher::equal("of", "a")]);
     let (origin, now) = (Timestamp::from_secs(HOUR), Timestamp::from_secs(HOUR + 300));
-    observe_health(&[(&selector, &[span("a")])], origin, now, &Round::new(&fixture, now)).unwrap()
+    observe_health(&[(&selector, &[span("a")], false)], origin, now, &Round::new(&fixture, now)).unwrap()
 }
 
 #[test]
@@ -135,7 +135,9 @@ fn without_start_times_counters_that_reset_together_tell_a_restart() {
         let selector = Selector::of(vec![Matcher::equal("__name__", "a_total")]);
         let selected = [Labels::from_pairs(labels("a_total"))];
         let (origin, now) = (Timestamp::from_secs(HOUR), Timestamp::from_secs(HOUR + 300));
-        observe_health(&[(&selector, &selected)], origin, now, &Round::new(&fixture, now)).unwrap().state
+        observe_health(&[(&selector, &selected, false)], origin, now, &Round::new(&fixture, now))
+            .unwrap()
+            .state
     };
     assert_eq!(of(&[100, 200], &[100, 200]), HealthState::Dying);
     assert_eq!(of(&[100, 200], &[]), HealthState::Alive);
@@ -152,7 +154,8 @@ fn one_restart_that_two_jobs_saw_is_one() {
     let selector = Selector::of(vec![Matcher::equal("__name__", "c"), Matcher::equal("pod", "a")]);
     let labels = [Labels::from_pairs([("__name__", "c"), ("instance", "a"), ("job", "pods"), ("pod", "a")])];
     let (origin, now) = (Timestamp::from_secs(HOUR), Timestamp::from_secs(HOUR + 300));
-    let health = observe_health(&[(&selector, &labels)], origin, now, &Round::new(&fixture, now)).unwrap();
+    let health =
+        observe_health(&[(&selector, &labels, false)], origin, now, &Round::new(&fixture, now)).unwrap();
     assert_eq!((health.state, codes(&health)), (HealthState::Alive, vec![]));
 }
 
@@ -176,7 +179,7 @@ fn beside_a_pod_that_is_down(labels_of_b: &[(&str, &str)], served_by_b: Option<&
     ]);
     let labels = [Labels::from_pairs(pod("c", "a", "canary"))];
     let (origin, now) = (Timestamp::from_secs(HOUR), Timestamp::from_secs(HOUR + 300));
-    observe_health(&[(&selector, &labels)], origin, now, &Round::new(&fixture, now)).unwrap()
+    observe_health(&[(&selector, &labels, false)], origin, now, &Round::new(&fixture, now)).unwrap()
 }
 
 #[test]
@@ -209,7 +212,7 @@ fn removed(ends: [(&'static str, Option<i64>); 2]) -> Health {
     let labels =
         ["a", "b"].map(|pod| Labels::from_pairs([("__name__", "c"), ("instance", pod), ("job", "pods")]));
     let (origin, now) = (Timestamp::from_secs(HOUR), Timestamp::from_secs(HOUR + 300));
-    observe_health(&[(&selector, &labels)], origin, now, &Round::new(&fixture, now)).unwrap()
+    observe_health(&[(&selector, &labels, false)], origin, now, &Round::new(&fixture, now)).unwrap()
 }
 
 #[test]
@@ -236,7 +239,9 @@ fn a_pod_whose_series_name_other_pods_still_speaks_for_itself() {
     let labels = [Labels::from_pairs(series("b"))];
     let (origin, now) = (Timestamp::from_secs(HOUR), Timestamp::from_secs(HOUR + 300));
     assert_eq!(
-        observe_health(&[(&selector, &labels)], origin, now, &Round::new(&fixture, now)).unwrap().state,
+        observe_health(&[(&selector, &labels, false)], origin, now, &Round::new(&fixture, now))
+            .unwrap()
+            .state,
         HealthState::Dying
     );
 }
