@@ -299,6 +299,13 @@ findings! {
         /// Requests counted.
         trials: f64,
     }
+    /// Events come later than the requests that they are among, which count no further than those are there.
+    EventsLate = "events-late" {
+        /// The selector of the events.
+        selector: String,
+        /// How far their newest samples are behind what would count, in seconds.
+        seconds: f64,
+    }
     /// The numerator has no series, and that provably means zero.
     MissingNumeratorIsZero = "missing-numerator-is-zero" {
         /// The numerator's selector.

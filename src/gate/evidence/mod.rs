@@ -5,6 +5,7 @@ mod gauge;
 mod health;
 mod histogram;
 mod increase;
+mod late;
 mod series;
 mod share;
 mod targets;

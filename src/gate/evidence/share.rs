@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::increase::{Births, Fallen, count};
+use super::late;
 use super::series::{Loaded, load, select};
 use super::{Observation, Pace, Span, Tally, labels_of, settled_by, traffic_obstacle};
 use crate::error::Result;
@@ -29,6 +30,18 @@ impl<'a> LoadedShare<'a> {
             trials: load(source, &share.trials, span.after, span.now)?,
             events: events.collect::<Result<_>>()?,
         })
+    }
+
+    /// Up to where requests and events are both there, `until` or earlier, and what of it is late.
+    fn both_until(&self, until: Timestamp, span: Span, late: &mut Vec<Finding>) -> Timestamp {
+        let terms = self.share.events.iter().zip(&self.events);
+        let until = terms.fold(until, |until, ((_, events), loaded)| {
+            let extra = extra_matchers(events, &self.share.trials);
+            let (until, found) = late::both_until(until, &self.trials, (events, loaded), &extra);
+            late.extend(found);
+            until
+        });
+        until.max(span.after)
     }
 
     /// Adds what happened up to `until`, and says what stands in the way of judging it.
@@ -77,12 +90,17 @@ impl<'a> LoadedShare<'a> {
         terms().for_each(|((_, events), loaded)| tally.leave_histograms_out(events, loaded));
         observation.obstacle = traffic_obstacle(trials, &self.trials, span, source)?;
         for ((_, events), loaded) in terms() {
-            if observation.obstacle.is_some() || !loaded.series.is_empty() {
+            let goes_on = loaded.series.iter().any(|one| late::goes_on(one, until));
+            if observation.obstacle.is_some() || goes_on {
                 continue;
             }
+            // What has ended is as what is not there: who delivers the requests has to be known to deliver events as well.
+            let is_missing = loaded.series.is_empty();
             let found = missing_numerator(events, trials, &self.trials, tally, span, source)?;
             match found {
-                Finding::MissingNumeratorIsZero { .. } => observation.notes.push(found),
+                Finding::MissingNumeratorIsZero { .. } if is_missing => observation.notes.push(found),
+                Finding::MissingNumeratorIsZero { .. } => {}
+                _ if *missing_is_zero && !is_missing => {}
                 _ if *missing_is_zero => observation.notes.push(Finding::MissingNumeratorIsZero {
                     selector: events.text.clone(),
                     trials: tally.trials,
@@ -101,8 +119,12 @@ pub(super) fn observe_share(
     source: &dyn Source,
 ) -> Result<Observation> {
     let loaded = LoadedShare::load(share, span, source)?;
+    let mut late = Vec::new();
     let until = settled_by(span, loaded.trials.interval_ms);
-    loaded.count(until, tally, span, source)
+    let until = loaded.both_until(until, span, &mut late);
+    let mut observation = loaded.count(until, tally, span, source)?;
+    observation.notes.extend(late);
+    Ok(observation)
 }
 
 /// Counts both sides up to the same instant. What stands in the way of the canary is told first.
@@ -116,7 +138,9 @@ pub(super) fn observe_comparison(
 ) -> Result<Observation> {
     let own = LoadedShare::load(canary, span, source)?;
     let other = LoadedShare::load(baseline, span, source)?;
+    let mut late = Vec::new();
     let until = settled_by(span, own.trials.interval_ms.max(other.trials.interval_ms));
+    let until = other.both_until(own.both_until(until, span, &mut late), span, &mut late);
     let (events, trials) = (tally.most, tally.trials);
     let mut observation = own.count(until, tally, span, source)?;
     let mut beside = Tally::default();
@@ -141,6 +165,7 @@ pub(super) fn observe_comparison(
         }
     }
     observation.notes.extend(seen.notes);
+    observation.notes.extend(late);
     observation.pace = observation.pace.slower(seen.pace);
     observation.obstacle = observation.obstacle.or(seen.obstacle.map(|finding| Finding::BaselineNoTraffic {
         selector: baseline.trials.text.clone(),

@@ -274,6 +274,12 @@ impl fmt::Display for Finding {
                 Short(*events),
                 Short(*trials)
             ),
+            Self::EventsLate { selector, seconds } => write!(
+                f,
+                "the samples of `{}` come {} s later than those of the requests, which count no further than that",
+                brief(selector),
+                Short(seconds.round())
+            ),
             Self::MissingNumeratorIsZero { selector, trials } => {
                 write!(f, "no series match `{selector}`: counted as none among {} requests", Short(*trials))
             }
