@@ -263,7 +263,7 @@ const OF_A_SET: u8 = 2;
 impl GateSetState {
     /// The state as bytes: see [`GateState::to_bytes`].
     pub fn to_bytes(&self) -> Vec<u8> {
-        to_bytes(OF_A_SET, self.0.version, &self.0)
+        to_bytes(OF_A_SET, STATE_VERSION, &self.0)
     }
 
     /// Reads what [`to_bytes`](Self::to_bytes) wrote.

@@ -241,7 +241,7 @@ const OF_A_GATE: u8 = 1;
 impl GateState {
     /// The state as bytes, with its version and a checksum; less than half as long as the JSON.
     pub fn to_bytes(&self) -> Vec<u8> {
-        to_bytes(OF_A_GATE, self.0.version, &self.0)
+        to_bytes(OF_A_GATE, STATE_VERSION, &self.0)
     }
 
     /// Reads what [`to_bytes`](Self::to_bytes) wrote: the same state, bit for bit.
