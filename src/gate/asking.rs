@@ -5,6 +5,7 @@
 //! That is why it comes to what [`tick`](super::Gate::tick) comes to: it is the same look.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -12,9 +13,17 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Loss, Matcher, SeriesExemplars, Timestamp, Window};
 use crate::source::{SelectRequest, SeriesSet, Source};
 
-/// Names a question of a look; given out once by a gate.
+/// Names a question of a look; given out once, whichever gate asks. An answer that comes late fits no question of another gate, nor of
+/// the same gate after it was resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QuestionId(u64);
+
+impl QuestionId {
+    fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 /// What a look asks of a [`Source`]: one of the calls of that trait, with its arguments.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,6 +112,11 @@ impl SourceQuestion {
         }
     }
 
+    /// Whether it asks what may be missing.
+    fn is_about_losses(&self) -> bool {
+        matches!(self, Self::Losses { .. } | Self::LossesOf { .. })
+    }
+
     /// Whether this is the form of answer that the question takes.
     fn takes(&self, answer: &SourceAnswer) -> bool {
         matches!(
@@ -137,25 +151,19 @@ impl Asking {
     }
 
     /// Makes the look over what is answered. Its outcome is one only if that leaves nothing open.
-    pub(super) fn look<T>(
-        &mut self,
-        next: &mut u64,
-        look: impl FnOnce(&dyn Source, Timestamp) -> T,
-    ) -> Option<T> {
+    ///
+    /// What may be missing is asked last: whoever loses samples between two answers has told of it by then.
+    pub(super) fn look<T>(&mut self, look: impl FnOnce(&dyn Source, Timestamp) -> T) -> Option<T> {
         let source = Answers { asking: self, missing: Mutex::default() };
         let outcome = look(&source, self.now);
-        let missing = source.missing.into_inner();
+        let mut missing = source.missing.into_inner();
         if missing.is_empty() {
             return Some(outcome);
         }
-        self.open = missing
-            .into_iter()
-            .map(|question| {
-                let id = QuestionId(*next);
-                *next = next.saturating_add(1);
-                (id, question)
-            })
-            .collect();
+        if !missing.iter().all(SourceQuestion::is_about_losses) {
+            missing.retain(|question| !question.is_about_losses());
+        }
+        self.open = missing.into_iter().map(|question| (QuestionId::next(), question)).collect();
         None
     }
 
@@ -191,14 +199,11 @@ impl Answers<'_> {
     /// The answer to a question. Whatever a look makes of one that is open is not looked at; as a failure of what is asked, not of the
     /// source, it keeps the look from nothing else.
     fn answer(&self, question: SourceQuestion) -> Result<SourceAnswer> {
-        let losses = |question: &SourceQuestion| {
-            matches!(question, SourceQuestion::Losses { .. } | SourceQuestion::LossesOf { .. })
-        };
         let failed = self.asking.answered.iter().find_map(|(known, answer)| match answer {
-            Err((kind, message)) if losses(known) => Some((*kind, message)),
+            Err((kind, message)) if known.is_about_losses() => Some((*kind, message)),
             _ => None,
         });
-        if let Some((kind, message)) = failed.filter(|_| !losses(&question)) {
+        if let Some((kind, message)) = failed.filter(|_| !question.is_about_losses()) {
             // What nobody knows the losses of is as good as lost.
             return Err(Error::new(kind, message));
         }

@@ -45,8 +45,6 @@ pub struct Gate {
     run: Run,
     /// A look whose questions are not all answered.
     asking: Option<Box<Asking>>,
-    /// The number of the next question.
-    next_question: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -108,7 +106,7 @@ impl Run {
 
 impl Gate {
     fn of(run: Run) -> Self {
-        Self { run, asking: None, next_question: 0 }
+        Self { run, asking: None }
     }
 
     /// A gate that decides by evidence, not started.
@@ -225,7 +223,7 @@ impl Gate {
     fn look(&mut self, mut asking: Asking) -> Result<Work> {
         let mut run = self.run.clone();
         let look = |source: &dyn Source, now| run.tick(&Round::new(source, now), now);
-        match asking.look(&mut self.next_question, look) {
+        match asking.look(look) {
             Some(tick) => {
                 let tick = tick?;
                 self.run = run;

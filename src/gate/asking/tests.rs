@@ -143,13 +143,60 @@ fn whoever_cannot_tell_what_is_lost_passes_nothing() {
     while let Some(due) = gate.next_due() {
         let mut work = gate.poll(due).unwrap();
         while let Some((id, question)) = work.questions.pop() {
-            let is_loss = matches!(question, SourceQuestion::Losses { .. } | SourceQuestion::LossesOf { .. });
-            let answer =
-                if is_loss { Err(Error::new(ErrorKind::Io, "no connection")) } else { question.ask(&data()) };
+            let answer = if question.is_about_losses() {
+                Err(Error::new(ErrorKind::Io, "no connection"))
+            } else {
+                question.ask(&data())
+            };
             work = gate.feed(id, answer).unwrap();
         }
         verdicts.push(work.tick.verdict);
     }
     assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Inconclusive), "{verdicts:?}");
     assert_eq!(gate.report().reasons[0].code(), "source-error", "{}", gate.report());
+}
+
+#[test]
+fn an_answer_to_what_another_gate_asked_is_refused() {
+    let spec = || {
+        let check =
+            Check::ratio("errors", r#"requests_total{version="canary",code="500"}"#, "requests_total");
+        GateSpec::builder("g").check(check.below(0.05)).build().unwrap()
+    };
+    let mut gate = Gate::new(spec());
+    gate.start(at(60));
+    // The same gate after a restart, by a changed specification, and a copy, each with a look of its own.
+    let others = [
+        Gate::resume(spec(), gate.state()).unwrap(),
+        Gate::resume_changed(spec(), gate.state(), at(90)).unwrap(),
+        gate.clone(),
+    ];
+    let asked = gate.poll(at(100)).unwrap().questions;
+    for mut other in others {
+        let questions = other.poll(at(300)).unwrap().questions;
+        for (id, question) in &asked {
+            assert!(questions.iter().all(|(own, _)| own != id));
+            let error = other.feed(*id, question.ask(&data())).unwrap_err();
+            assert!(error.to_string().contains("no question of this look"), "{error}");
+        }
+        assert_eq!(other.poll(at(300)).unwrap().questions, questions);
+    }
+}
+
+#[test]
+fn what_is_lost_is_asked_for_after_all_else_is_answered() {
+    // Whoever loses samples after it told what it lost would have them missed unnoticed.
+    for mut gate in [native(), watched(), strict(), of_all_kinds()] {
+        gate.start(at(60));
+        let mut looks = 0;
+        while let Some(due) = gate.next_due().filter(|_| looks < 4) {
+            let (mut work, mut told) = (gate.poll(due).unwrap(), false);
+            while let Some((id, question)) = work.questions.pop() {
+                assert!(question.is_about_losses() || !told, "{question:?}");
+                told |= question.is_about_losses();
+                work = gate.feed(id, question.ask(&data())).unwrap();
+            }
+            looks += 1;
+        }
+    }
 }
