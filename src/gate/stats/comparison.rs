@@ -89,7 +89,8 @@ impl Pair {
 pub(crate) struct Mixture {
     pass: [f64; GRID],
     fail: [f64; GRID],
-    /// What was counted since both sides last had requests. The ends of spans depend on requests alone, not on events.
+    /// What was counted since both sides last had requests. The ends of spans depend on requests alone, not on events, but for events
+    /// that were scraped before their requests, which wait for them.
     pending: Pair,
     once: Once,
 }
@@ -117,11 +118,8 @@ impl Mixture {
     /// ratio, failing against `fail` times.
     pub(crate) fn add(&mut self, counts: Pair, pass: f64, fail: f64) {
         self.pending = self.pending.plus(counts);
-        if !self.pending.usable() {
-            self.pending = Pair::default();
-        }
         let counts = self.pending;
-        if !(counts.trials > 0.0 && counts.baseline_trials > 0.0) {
+        if !(counts.usable() && counts.trials > 0.0 && counts.baseline_trials > 0.0) {
             return;
         }
         self.pending = Pair::default();
@@ -229,6 +227,25 @@ mod tests {
 
     fn pair(events: f64, trials: f64, baseline_events: f64, baseline_trials: f64) -> Pair {
         Pair { events, trials, baseline_events, baseline_trials }
+    }
+
+    #[test]
+    fn an_event_that_is_counted_before_its_request_waits_for_it() {
+        let (mut apart, mut at_once) = (Mixture::default(), Mixture::default());
+        for _ in 0..20 {
+            apart.add(pair(1.0, 0.0, 0.0, 10.0), 1.5, 1.5);
+            apart.add(pair(0.0, 1.0, 0.0, 10.0), 1.5, 1.5);
+            at_once.add(pair(1.0, 1.0, 0.0, 20.0), 1.5, 1.5);
+        }
+        assert_eq!(apart, at_once);
+        // A good one makes a bad one less than none until then.
+        let mut apart = Mixture::default();
+        apart.add(pair(-1.0, 0.0, 0.0, 10.0), 1.5, 1.5);
+        apart.add(pair(2.0, 2.0, -3.0, 10.0), 1.5, 1.5);
+        apart.add(pair(0.0, 0.0, 3.0, 10.0), 1.5, 1.5);
+        let mut at_once = Mixture::default();
+        at_once.add(pair(1.0, 2.0, 0.0, 30.0), 1.5, 1.5);
+        assert_eq!(apart, at_once);
     }
 
     fn after(ticks: impl IntoIterator<Item = Pair>) -> (f64, f64) {

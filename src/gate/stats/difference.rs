@@ -54,7 +54,8 @@ pub(crate) struct Difference {
     /// ln of the likelihood ratios: of the guess by all that was before, then of the guess by what was lately.
     pass: [f64; 2 * DISTANCES],
     fail: [f64; 2 * DISTANCES],
-    /// What was counted since both sides last had requests. The ends of spans depend on requests alone, not on events.
+    /// What was counted since both sides last had requests. The ends of spans depend on requests alone, not on events, but for events
+    /// that were scraped before their requests, which wait for them.
     pending: Pair,
     /// The baseline's bad requests, and its requests: in all, and lately.
     before: (f64, f64),
@@ -85,11 +86,8 @@ impl Difference {
     /// failing against `fail` more.
     pub(crate) fn add(&mut self, counts: Pair, pass: f64, fail: f64) {
         self.pending = self.pending.plus(counts);
-        if !self.pending.usable() {
-            self.pending = Pair::default();
-        }
         let counts = self.pending;
-        if !(counts.trials > 0.0 && counts.baseline_trials > 0.0) {
+        if !(counts.usable() && counts.trials > 0.0 && counts.baseline_trials > 0.0) {
             return;
         }
         self.pending = Pair::default();
@@ -266,6 +264,18 @@ mod tests {
 
     fn pair(events: f64, trials: f64, baseline_events: f64, baseline_trials: f64) -> Pair {
         Pair { events, trials, baseline_events, baseline_trials }
+    }
+
+    #[test]
+    fn an_event_that_is_counted_before_its_request_waits_for_it() {
+        let (mut apart, mut at_once) = (Difference::default(), Difference::default());
+        for _ in 0..20 {
+            apart.add(pair(1.0, 0.0, 0.0, 10.0), 0.1, 0.1);
+            apart.add(pair(0.0, 1.0, 0.0, 10.0), 0.1, 0.1);
+            at_once.add(pair(1.0, 1.0, 0.0, 20.0), 0.1, 0.1);
+        }
+        assert_eq!(apart, at_once);
+        assert!(apart.ln_e_fail(1.0) > 10.0 && apart.ln_e_pass(1.0) < 0.0, "{apart:?}");
     }
 
     /// ln of the mean of the likelihood ratio of one span, over all counts that there can be.

@@ -72,3 +72,34 @@ fn buckets_that_were_not_counted_once_hold_the_pass_back_for_good() {
     assert_eq!(run(&mut gate, &odd), Verdict::Inconclusive);
     assert_eq!(gate.report().checks[0].reasons[0].code(), "not-a-classic-histogram");
 }
+
+#[test]
+fn errors_that_are_scraped_before_their_requests_count_beside_a_baseline() {
+    // A request every 40 s, which fails at once and is counted when its connection is closed, a scrape later.
+    let every = || (990..4_600).step_by(10);
+    let canary = |name: &'static str, late: i64| {
+        let samples = every().map(move |time| (time, ((time - 1_000 - late).max(0) / 40) as f64));
+        ([("__name__", name), ("version", "canary"), ("instance", "i"), ("job", "j")], samples)
+    };
+    let stable = |name: &'static str, each: i64| {
+        let samples = every().map(move |time| (time, ((time - 1_000).max(0) * each) as f64));
+        ([("__name__", name), ("version", "stable"), ("instance", "s"), ("job", "j")], samples)
+    };
+    let mut source = Fixture::default();
+    for (labels, samples) in [canary("errors_total", 0), canary("all_total", 10)] {
+        source = source.series(&labels, samples);
+    }
+    for (labels, samples) in [stable("errors_total", 0), stable("all_total", 1)] {
+        source = source.series(&labels, samples);
+    }
+    let pair = |version: &str| {
+        (format!("errors_total{{version={version:?}}}"), format!("all_total{{version={version:?}}}"))
+    };
+    let versus = || Check::comparison("versus", pair("canary"), pair("stable"));
+    for check in [versus().within_difference(0.1), versus().within_factor(2.0)] {
+        let spec = GateSpec::builder("g").check(check).health(false).deadline_ms(3_600_000).build().unwrap();
+        let mut gate = NativeGate::new(spec);
+        gate.start(at(1_000));
+        assert_eq!(run(&mut gate, &source), Verdict::Fail, "{}", gate.report());
+    }
+}

@@ -127,3 +127,43 @@ fn a_state_holds_few_starts_of_windows_however_long_a_gate_is_watched() {
     let starts: Vec<usize> = starts.collect();
     assert!(starts.len() == 5 && starts.iter().all(|starts| (1..=8).contains(starts)), "{starts:?}");
 }
+
+#[test]
+fn errors_that_are_scraped_before_their_requests_burn_no_budget_that_is_not_there() {
+    // One request a minute, one of fifty fails, and each error is scraped two scrapes before its request.
+    let every = || (990..12_000).step_by(10);
+    let labels = |name| [("__name__", name), ("instance", "i"), ("job", "j")];
+    let source = Fixture::default()
+        .series(&labels("all_total"), every().map(|s| (s, ((s - 1_000_i64).max(0) / 60) as f64)))
+        .series(&labels("bad_total"), every().map(|s| (s, ((s - 1_000_i64 + 20).max(0) / 3_000) as f64)));
+    let check = Check::burn_rate("budget", "bad_total", "all_total", 0.95).below(1.0).windows(PAIRS);
+    let spec = GateSpec::builder("g").check(check).health(false).deadline_ms(10_000_000).build().unwrap();
+    let mut gate = NativeGate::new(spec);
+    gate.start(at(1_000));
+    assert_ne!(run(&mut gate, &source), Verdict::Fail, "{}", gate.report());
+}
+
+#[test]
+fn windows_outlast_a_gap_of_the_scraper_and_a_restart_of_the_canary() {
+    // All good for half an hour, away for ten minutes, then started anew, and half of the requests fail.
+    let mut counts = (0.0, 0.0);
+    let (mut good, mut bad) = (Vec::new(), Vec::new());
+    for second in (990..6_000).step_by(10) {
+        if second == 3_400 {
+            counts = (0.0, 0.0);
+        }
+        let failed = if second > 3_400 { 50.0 } else { 0.0 };
+        if second > 1_000 {
+            counts = (counts.0 + 100.0 - failed, counts.1 + failed);
+        }
+        if !(2_800..3_400).contains(&second) {
+            good.push((second, counts.0));
+            bad.push((second, counts.1));
+        }
+    }
+    let labels = |code| [("__name__", "all_total"), ("code", code), ("instance", "i"), ("job", "j")];
+    let source = Fixture::default().series(&labels("200"), good).series(&labels("500"), bad);
+    let (age, check) = end(|| gate(&PAIRS, |builder| builder.watch(true).health(false)), &source, 4_900);
+    assert_eq!(check.verdict, Verdict::Fail);
+    assert!((2_400..2_700).contains(&age), "{age}");
+}
