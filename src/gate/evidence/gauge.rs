@@ -1,5 +1,7 @@
 //! Samples of a gauge, of a canary and beside those of a baseline.
 
+use std::collections::BTreeMap;
+
 use super::series::{Loaded, load};
 use super::{MAX_SETTLE_MS, Observation, Span, Tally, labels_of, settled_by, traffic_obstacle};
 use crate::error::Result;
@@ -68,24 +70,22 @@ pub(super) fn observe_gauge(
 
 /// One sample of each stretch in which there is one. What is not a number says nothing, as of a series without a sample.
 fn thinned(loaded: &Loaded, origin: Timestamp, (begun_ms, over_ms): (i64, i64), every_ms: i64) -> Vec<f64> {
-    let mut means = Vec::new();
-    let mut begin_ms = begun_ms;
-    while begin_ms < over_ms {
-        let end_ms = begin_ms.saturating_add(every_ms);
-        let (after, until) = (origin.plus_millis(begin_ms), origin.plus_millis(end_ms));
-        let newest = loaded.series.iter().filter_map(|series| {
-            let own = series.points.iter().rev().filter(|point| !point.value.is_nan());
-            own.map(|point| (Timestamp::from_millis(point.time), point.value))
-                .find(|(time, _)| *time <= until)
-                .filter(|(time, _)| *time > after)
-        });
-        let (sum, count) = newest.fold((0.0, 0.0), |(sum, count), (_, value)| (sum + value, count + 1.0));
-        if count > 0.0 {
-            means.push(sum / count);
+    let mut stretches: BTreeMap<i64, (f64, f64)> = BTreeMap::new();
+    for series in &loaded.series {
+        let mut newest: BTreeMap<i64, f64> = BTreeMap::new();
+        for point in series.points.iter().filter(|point| !point.value.is_nan()) {
+            let age_ms = Timestamp::from_millis(point.time).millis_since(origin);
+            if begun_ms < age_ms && age_ms <= over_ms {
+                // A stretch has its end, and not its beginning.
+                newest.insert(age_ms.saturating_sub(1) / every_ms, point.value);
+            }
         }
-        begin_ms = end_ms;
+        for (stretch, value) in newest {
+            let (sum, count) = stretches.entry(stretch).or_default();
+            (*sum, *count) = (*sum + value, *count + 1.0);
+        }
     }
-    means
+    stretches.into_values().map(|(sum, count)| sum / count).collect()
 }
 
 /// How long evidence of a gauge has to be so that there can be so many samples.
@@ -148,6 +148,17 @@ mod tests {
         let beyond = |second: i64| if second == 1_120 { f64::INFINITY } else { 5.0 };
         let source = pod(pod(Fixture::default(), "a", beyond), "s", |_| 7.0);
         assert_eq!(after(&source, &[1_250, 1_500]).2, Some("inf".to_owned()));
+    }
+
+    #[test]
+    fn how_long_ago_the_evidence_began_costs_nothing() {
+        let source = pod(pod(Fixture::default(), "a", |_| 5.0), "s", |_| 7.0);
+        let (mut tally, now) = (Tally::default(), Timestamp::MAX);
+        let origin = Timestamp::from_secs(1_000);
+        let span = Span { origin, after: origin, now, settle_ms: None };
+        observe(&check(), &mut tally, span, &Round::new(&source, now)).unwrap();
+        let gauges = tally.gauges.unwrap();
+        assert_eq!((gauges.own.len(), gauges.baseline.len()), (17, 17));
     }
 
     #[test]
