@@ -154,6 +154,10 @@ fn the_lesser_of_a_ratio_over_two_windows_is_a_burn_rate_over_both() {
     ] {
         assert!(!matches!(of(&query), Kind::Ratio { .. }), "{query}");
     }
+    // Of several elements the least of all is asked for, and not whether each is good.
+    let each = |window: &str| over(window, "0.001").replace("sum(", "sum by (pod) (");
+    assert!(each("1h").contains("by (pod)"));
+    assert!(!matches!(of(&both(&each("1h"), &each("5m"))), Kind::Ratio { .. }));
     // One threshold is that of passing, and of failing over both.
     let Kind::Ratio { fail_above, burn_rate, .. } = derived(&both(&long, &short), "result[0] < 6", "").kind
     else {

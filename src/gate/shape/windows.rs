@@ -1,7 +1,7 @@
 //! The lesser of one ratio over two windows, as burn rates over a long and a short one are asked for.
 
 use super::fold::measured;
-use super::{Measured, Subject};
+use super::{Grouping, Measured, Subject};
 use crate::promql::ast::{Aggregate, AggregateOp, BinaryOp, Expr, VectorMatching};
 use crate::promql::signature::Function;
 
@@ -55,7 +55,7 @@ fn text(expr: &Expr) -> Option<&[u8]> {
     }
 }
 
-/// Whether they are ratios of the same events, each over one window.
+/// Whether they are ratios of the same events, each over one window and as a whole: of several elements the least would be asked for.
 fn alike(one: &Subject, other: &Subject) -> bool {
     let (
         Subject::Ratio { numerator, denominator },
@@ -68,5 +68,7 @@ fn alike(one: &Subject, other: &Subject) -> bool {
         && other_numerator.window_ms == other_denominator.window_ms
         && numerator.terms == other_numerator.terms
         && denominator.terms == other_denominator.terms
-        && [denominator, other_numerator, other_denominator].iter().all(|events| events.by == numerator.by)
+        && [numerator, denominator, other_numerator, other_denominator]
+            .iter()
+            .all(|events| events.by == Grouping::Whole)
 }
