@@ -45,6 +45,9 @@ pub(crate) struct GateFields {
     /// When a gate that is watched on first passed.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
     pub(crate) passed: Option<Timestamp>,
+    /// When it first passed by a specification that was changed since.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub(crate) passed_before: Option<Timestamp>,
     /// Where a native gate stands.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) standing: Standing,
@@ -77,6 +80,7 @@ binary_fields!(GateFields {
     last_tick,
     extended,
     passed,
+    passed_before,
     standing,
     checks,
     strict,

@@ -33,6 +33,8 @@ pub(crate) struct NativeGate {
     extended: Option<(i64, i64)>,
     /// When it first passed, if it is watched on.
     passed: Option<Timestamp>,
+    /// When it first passed by a specification that was changed since: that it lived through the time before is known.
+    passed_before: Option<Timestamp>,
     checks: Vec<CheckState>,
     standing: Standing,
     /// The strict gate that runs beside, and decides nothing.
@@ -45,7 +47,17 @@ impl NativeGate {
         let standing = Standing::default();
         // Whether it makes one was seen when it was asked for.
         let argo = spec.beside.as_ref().and_then(|beside| beside.gate().ok());
-        Self { spec, started: None, last_tick: None, extended: None, passed: None, checks, standing, argo }
+        Self {
+            spec,
+            started: None,
+            last_tick: None,
+            extended: None,
+            passed: None,
+            passed_before: None,
+            checks,
+            standing,
+            argo,
+        }
     }
 
     pub(crate) fn start(&mut self, now: Timestamp) {
@@ -172,6 +184,7 @@ impl NativeGate {
             last_tick: self.last_tick,
             extended: self.extended,
             passed: self.passed,
+            passed_before: self.passed_before,
             standing: self.standing.clone(),
             checks: self.checks.clone(),
             strict: None,
@@ -190,9 +203,10 @@ impl NativeGate {
                 "the state is not that of a native gate with these checks",
             ));
         }
-        let GateFields { started, last_tick, extended, passed, checks, standing, beside, .. } = state;
+        let GateFields { started, last_tick, extended, passed, passed_before, .. } = state;
+        let GateFields { checks, standing, beside, .. } = state;
         let argo = spec.beside.as_ref().and_then(|own| own.resume(beside));
-        Ok(Self { spec, started, last_tick, extended, passed, checks, standing, argo })
+        Ok(Self { spec, started, last_tick, extended, passed, passed_before, checks, standing, argo })
     }
 
     /// Goes on from `now` on by a specification that is another one, with what the checks have learned that mean the same in both.
@@ -219,7 +233,8 @@ impl NativeGate {
         let checks = checks.collect();
         let standing = Standing { at: state.standing.at, next_due: Some(now), ..Standing::default() };
         let argo = fresh.spec.beside.as_ref().and_then(|own| own.resume(state.beside));
-        Ok(Self { started: Some(started), last_tick: state.last_tick, checks, standing, argo, ..fresh })
+        let (last_tick, passed_before) = (state.last_tick, state.passed_before.or(state.passed));
+        Ok(Self { started: Some(started), last_tick, passed_before, checks, standing, argo, ..fresh })
     }
 
     /// What the checks count, once their evidence has begun.
@@ -277,7 +292,7 @@ impl NativeGate {
         }
         let mut health = Health::default();
         if options.health && now > origin {
-            let watched = self.passed.map(|_| now.minus_millis(WATCHED_HEALTH_MS));
+            let watched = self.passed.or(self.passed_before).map(|_| now.minus_millis(WATCHED_HEALTH_MS));
             let selected: Vec<(&Selector, &[Labels], bool)> = selected
                 .iter()
                 .map(|(selector, labels, each)| (*selector, labels.as_slice(), *each))

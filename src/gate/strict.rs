@@ -226,6 +226,7 @@ impl StrictGate {
             last_tick: self.last_tick,
             extended: None,
             passed: None,
+            passed_before: None,
             standing: Standing::default(),
             checks: Vec::new(),
             strict: Some(self.run.state()),

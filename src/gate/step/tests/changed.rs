@@ -1,6 +1,6 @@
 use super::*;
 use crate::gate::report::Evidence;
-use crate::gate::spec::GateSpecBuilder;
+use crate::gate::spec::{BurnRateWindows, GateSpecBuilder};
 
 /// One request a second of the traffic below, of which fewer than `limit` may fail, counted beside a volume.
 fn limited(limit: f64) -> GateSpec {
@@ -111,6 +111,106 @@ fn whatever_gives_counts_their_meaning_makes_a_check_begin_anew() {
 }
 
 #[test]
+fn checks_of_every_kind_begin_anew_where_anything_of_them_is_changed() {
+    let windows = |factor: f64, short: i64| [BurnRateWindows::new(factor, 600_000, short)];
+    let burn = |objective: f64| Check::burn_rate("c", "bad_total", "all_total", objective).below(1.0);
+    let gauge = |baseline: &str| Check::gauge("c", "memory", baseline);
+    let pair = |code: &str| (format!("all_total{{code=~{code:?}}}"), "all_total".to_owned());
+    let versus = |code: &str| Check::comparison("c", pair("5.."), pair(code));
+    let kinds: [Vec<Check>; 7] = [
+        vec![
+            Check::value("c", "sum(memory)").below(1.0),
+            Check::value("c", "sum(memory)").below(2.0),
+            Check::value("c", "sum(memory)").above(1.0),
+            Check::value("c", "sum(memory offset 1m)").below(1.0),
+        ],
+        vec![
+            Check::count("c", "bad_total", 60_000).at_most(1.0),
+            Check::count("c", "bad_total", 60_000).at_most(2.0),
+            Check::count("c", "bad_total", 30_000).at_most(1.0),
+            Check::count("c", "all_total", 60_000).at_most(1.0),
+        ],
+        vec![
+            burn(0.99),
+            burn(0.95),
+            burn(0.99).windows(windows(2.0, 60_000)),
+            burn(0.99).windows(windows(3.0, 60_000)),
+            burn(0.99).windows(windows(2.0, 30_000)),
+        ],
+        vec![
+            gauge("a").within_factor(2.0),
+            gauge("b").within_factor(2.0),
+            gauge("a").within_factor(3.0),
+            gauge("a").within_difference(2.0),
+            gauge("a").within_factor(2.0).fails_beyond(3.0),
+        ],
+        vec![
+            versus("5..").within_factor(2.0),
+            versus("50.").within_factor(2.0),
+            versus("5..").within_difference(0.2),
+            versus("5..").within_difference(0.3),
+        ],
+        vec![
+            Check::quantile("c", "d_bucket", 0.9).below(1.0),
+            Check::quantile("c", "d_bucket", 0.95).below(1.0),
+            Check::quantile("c", "d_bucket", 0.9).below(2.0),
+        ],
+        vec![Check::volume("c", "all_total").at_least(1.0), Check::volume("c", "all_total").at_least(2.0)],
+    ];
+    for kind in kinds {
+        let specs: Vec<GateSpec> = kind
+            .into_iter()
+            .map(|check| GateSpec::builder("g").check(check).deadline_ms(1_800_000).build().unwrap())
+            .collect();
+        for (number, spec) in specs.iter().enumerate() {
+            let mut gate = NativeGate::new(spec.clone());
+            gate.start(at(1_000));
+            for (other, spec) in specs.iter().enumerate() {
+                let changed = NativeGate::resume_changed(spec.clone(), gate.state(), at(1_015)).unwrap();
+                assert_eq!(changed.checks[0].began.is_some(), number != other, "{spec:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn elements_one_look_and_dry_runs_begin_anew_and_go_on_over_two_changes() {
+    let source = traffic(5);
+    let spec = |limit: f64, more: fn(Check) -> Check, once: bool| {
+        let check = more(Check::ratio("errors", r#"all_total{code="500"}"#, "all_total").below(limit));
+        let traffic = Check::volume("traffic", "all_total").at_least(0.05);
+        let builder = GateSpec::builder("g").check(check).check(traffic).deadline_ms(900_000);
+        builder.looks_once(once).build().unwrap()
+    };
+    let ways: [fn(Check) -> Check; 3] =
+        [|check| check, |check| check.by(["instance"]), |check| check.dry_run()];
+    for once in [false, true] {
+        for way in ways {
+            // One of five fails: within 40 % and 30 %, and not within 10 %.
+            let gate = looked(spec(0.4, way, once), &source, 1_040);
+            let mut second =
+                NativeGate::resume_changed(spec(0.1, way, once), gate.state(), at(1_040)).unwrap();
+            second.tick_on(at(1_040), &source).unwrap();
+            second.tick_on(at(1_050), &source).unwrap();
+            let third = NativeGate::resume_changed(spec(0.4, way, once), second.state(), at(1_060)).unwrap();
+            let state = GateState::from_bytes(&third.state().to_bytes()).unwrap();
+            let mut third = NativeGate::resume(spec(0.4, way, once), state).unwrap();
+            assert_eq!(third.checks[0].began, Some(at(1_060)), "what it meant before is no evidence");
+            assert_eq!(third.checks[1].began, None);
+            let mut first_pass = None;
+            while let Some(due) = third.next_due() {
+                if third.tick_on(due, &source).unwrap().verdict == Verdict::Pass {
+                    first_pass.get_or_insert(due);
+                }
+            }
+            let report = third.report();
+            assert_eq!(report.verdict, Verdict::Pass, "{report}");
+            assert!(third.spec.checks[0].dry_run || first_pass > Some(at(1_070)), "{report}");
+        }
+    }
+}
+
+#[test]
 fn a_pass_of_a_check_that_was_changed_is_forgotten() {
     // One of fifty requests fails: below 5 %, and not below 1 %.
     let source = traffic(50);
@@ -176,6 +276,55 @@ fn a_gate_that_was_not_started_begins_with_its_new_specification() {
     assert_eq!(gate.state(), NativeGate::new(limited(0.04)).state());
     gate.start(at(1_000));
     assert_eq!(run(&mut gate, &traffic(i64::MAX)), Verdict::Pass);
+}
+
+#[test]
+fn restarts_of_long_ago_do_not_fail_a_canary_that_was_watched_when_its_gate_is_changed() {
+    // It has passed after minutes, and was started anew twice in the hours since.
+    let starts = |time: i64| {
+        if time < 4_000 {
+            500.0
+        } else if time < 9_000 {
+            4_000.0
+        } else {
+            9_000.0
+        }
+    };
+    let labels = [("__name__", "process_start_time_seconds"), ("instance", "i"), ("job", "j")];
+    let restarting = |source: Fixture, starts: &dyn Fn(i64) -> f64| {
+        source.series(&labels, (990..16_000).step_by(10).map(|time| (time, starts(time))))
+    };
+    let good = |fixture: Fixture, code: &'static str, each: i64| {
+        let samples =
+            (990..16_000).step_by(10).map(move |time| (time, ((time - 1_000).max(0) * each) as f64));
+        fixture.series(&[("__name__", "all_total"), ("code", code), ("instance", "i"), ("job", "j")], samples)
+    };
+    let traffic = good(good(Fixture::default(), "200", 1), "500", 0);
+    let source = restarting(traffic.clone(), &starts);
+    let watching = |interval| built(0.05, |builder| builder.watch(true).interval_ms(interval));
+    let gate = looked(watching(10_000), &source, 14_000);
+    assert!(gate.passes_so_far(), "{}", gate.report());
+    let mut changed = NativeGate::resume_changed(watching(5_000), gate.state(), at(14_001)).unwrap();
+    // Also over a restart of the controller, and a further change, before it passes again.
+    changed = NativeGate::resume(watching(5_000), changed.state()).unwrap();
+    changed = NativeGate::resume_changed(watching(20_000), changed.state(), at(14_002)).unwrap();
+    let tick = changed.tick_on(at(14_002), &source).unwrap();
+    assert_eq!(tick.verdict, Verdict::Pass, "{}", changed.report());
+    // Two within the last hour do.
+    let lately = |time: i64| {
+        if time < 12_000 {
+            500.0
+        } else if time < 13_990 {
+            12_000.0
+        } else {
+            13_990.0
+        }
+    };
+    let source = restarting(traffic, &lately);
+    let gate = looked(watching(10_000), &source, 13_980);
+    let mut changed = NativeGate::resume_changed(watching(5_000), gate.state(), at(13_985)).unwrap();
+    let tick = changed.tick_on(at(14_002), &source).unwrap();
+    assert_eq!(tick.verdict, Verdict::Fail, "{}", changed.report());
 }
 
 proptest! {
