@@ -37,9 +37,11 @@ pub(crate) fn combine(
     let age_ms = now.millis_since(started);
     let deciding = || spec.checks.iter().zip(checks).filter(|(check, _)| !check.dry_run);
     let verdict_of = |state: &CheckState| state.judged.as_ref().map(|judged| judged.verdict);
+    // One that was changed has not had the time that the deadline gives.
+    let had_time = |state: &CheckState| state.began.is_none();
     let low_traffic = end == Some(End::Deadline)
         && spec.options.low_traffic_fails
-        && deciding().any(|(check, state)| is_volume(check) && lacks_traffic(state));
+        && deciding().any(|(check, state)| is_volume(check) && had_time(state) && lacks_traffic(state));
     let fails = deciding().any(|(_, state)| verdict_of(state) == Some(Verdict::Fail))
         || health.state == HealthState::Dying
         || low_traffic;

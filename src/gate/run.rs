@@ -407,9 +407,9 @@ impl Gate {
     /// threshold that was chosen after them. What is promised of errors is promised of each specification for itself.
     ///
     /// The gate does not pass before a look at the data, and not before every deciding check that begins anew has the least duration
-    /// behind it; that it had passed and was watched on is forgotten, but for restarts of its targets, of which
-    /// those of the last hour count from then on. Its age, and with it the deadline, goes on from the start. It is
-    /// due at once. A state that was taken by this very specification goes on as by [`resume`](Self::resume).
+    /// behind it; that it had passed and was watched on is forgotten, but for restarts of its targets, of which those of the last hour
+    /// count from then on. Too little traffic is no failure of a volume that begins anew. Its age, and with it the deadline, goes on
+    /// from the start. It is due at once. A state that was taken by this very specification goes on as by [`resume`](Self::resume).
     ///
     /// ```
     /// # use promgate::{Check, Gate, GateSpec, Timestamp};

@@ -211,6 +211,35 @@ fn elements_one_look_and_dry_runs_begin_anew_and_go_on_over_two_changes() {
 }
 
 #[test]
+fn too_little_traffic_since_a_change_is_no_failure_at_the_deadline() {
+    // A request a minute is more than enough, and none of them falls into the last seconds.
+    let samples = (990..2_000).step_by(10).map(|second| (second, ((second - 950_i64) / 60) as f64));
+    let labels = [("__name__", "all_total"), ("instance", "i"), ("job", "j")];
+    let source = Fixture::default().series(&labels, samples);
+    let spec = |name: &str, rate: f64| {
+        let traffic = Check::volume(name, "all_total").at_least(rate);
+        // Never passes, so that the gate goes on to its deadline.
+        let errors = Check::ratio("errors", r#"all_total{code="500"}"#, "all_total").below(0.001);
+        let builder = GateSpec::builder("g").check(traffic).check(errors).deadline_ms(600_000);
+        builder.low_traffic_fails(true).health(false).build().unwrap()
+    };
+    let verdict = |gate: &mut NativeGate| {
+        while let Some(due) = gate.next_due() {
+            gate.tick_on(due, &source).unwrap();
+        }
+        gate.report().verdict
+    };
+    let gate = looked(spec("traffic", 0.01), &source, 1_560);
+    let changed = |spec| NativeGate::resume_changed(spec, gate.state(), at(1_565)).unwrap();
+    assert_eq!(verdict(&mut gate.clone()), Verdict::Inconclusive);
+    assert_eq!(verdict(&mut changed(spec("traffic", 0.012))), Verdict::Inconclusive);
+    assert_eq!(verdict(&mut changed(spec("requests", 0.01))), Verdict::Inconclusive);
+    // One that was there from the beginning does.
+    let busy = looked(spec("traffic", 1.0), &source, 1_560);
+    assert_eq!(verdict(&mut busy.clone()), Verdict::Fail);
+}
+
+#[test]
 fn a_pass_of_a_check_that_was_changed_is_forgotten() {
     // One of fifty requests fails: below 5 %, and not below 1 %.
     let source = traffic(50);
