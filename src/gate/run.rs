@@ -290,7 +290,7 @@ impl Gate {
     /// // When each sample arrived, and what it is.
     /// let mut arrivals = (0..20).map(|number| {
     ///     let at = Timestamp::from_secs(number * 10);
-    ///     (at.plus_millis(15_000), Sample::float(at, number as f64))
+    ///     (at.plus_millis(5_000), Sample::float(at, number as f64))
     /// }).peekable();
     /// let store = Store::in_memory(StoreOptions::new());
     /// let known = |now| {
