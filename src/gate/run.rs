@@ -259,7 +259,8 @@ impl Gate {
 
     /// Runs over recorded data as a controller would have run then: started at `start`, looked at whenever that is due, ended
     /// at `until` if it is not settled before. `each` sees the report after every look. Data that arrived later than they were
-    /// due are there at once ([`replay_as_of`](Self::replay_as_of) has them come when they came). A gate that has been started before goes on from where it is.
+    /// due are there at once ([`replay_as_of`](Self::replay_as_of) has them come when they came). A gate that has been started before goes
+    /// on from where it is.
     ///
     /// # Errors
     ///

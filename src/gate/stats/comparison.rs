@@ -74,6 +74,14 @@ impl Pair {
         }
     }
 
+    /// Adds counts to those that wait, and takes all of them once they can be judged: both sides have had requests. The ends of spans so
+    /// depend on requests alone, not on events, but for events that were scraped before their requests, which wait for them.
+    pub(super) fn span_with(&mut self, counts: Self) -> Option<Self> {
+        *self = self.plus(counts);
+        let has_both = self.usable() && self.trials > 0.0 && self.baseline_trials > 0.0;
+        has_both.then(|| std::mem::take(self))
+    }
+
     /// Counts that can be such.
     pub(super) fn usable(self) -> bool {
         (0.0..=self.trials).contains(&self.events)
@@ -89,8 +97,7 @@ impl Pair {
 pub(crate) struct Mixture {
     pass: [f64; GRID],
     fail: [f64; GRID],
-    /// What was counted since both sides last had requests. The ends of spans depend on requests alone, not on events, but for events
-    /// that were scraped before their requests, which wait for them.
+    /// What was counted since the last span.
     pending: Pair,
     once: Once,
 }
@@ -117,12 +124,7 @@ impl Mixture {
     /// Adds the counts of a span that begins where the last one ended. Passing is held against `pass` times the baseline's
     /// ratio, failing against `fail` times.
     pub(crate) fn add(&mut self, counts: Pair, pass: f64, fail: f64) {
-        self.pending = self.pending.plus(counts);
-        let counts = self.pending;
-        if !(counts.usable() && counts.trials > 0.0 && counts.baseline_trials > 0.0) {
-            return;
-        }
-        self.pending = Pair::default();
+        let Some(counts) = self.pending.span_with(counts) else { return };
         let all = counts.events + counts.baseline_events;
         self.once.own += counts.events;
         self.once.all += all;

@@ -54,8 +54,7 @@ pub(crate) struct Difference {
     /// ln of the likelihood ratios: of the guess by all that was before, then of the guess by what was lately.
     pass: [f64; 2 * DISTANCES],
     fail: [f64; 2 * DISTANCES],
-    /// What was counted since both sides last had requests. The ends of spans depend on requests alone, not on events, but for events
-    /// that were scraped before their requests, which wait for them.
+    /// What was counted since the last span.
     pending: Pair,
     /// The baseline's bad requests, and its requests: in all, and lately.
     before: (f64, f64),
@@ -85,12 +84,7 @@ impl Difference {
     /// Adds the counts of a span that begins where the last one ended. Passing is held against `pass` more than the baseline's ratio,
     /// failing against `fail` more.
     pub(crate) fn add(&mut self, counts: Pair, pass: f64, fail: f64) {
-        self.pending = self.pending.plus(counts);
-        let counts = self.pending;
-        if !(counts.usable() && counts.trials > 0.0 && counts.baseline_trials > 0.0) {
-            return;
-        }
-        self.pending = Pair::default();
+        let Some(counts) = self.pending.span_with(counts) else { return };
         for (guess, guessed) in [self.before, self.lately].into_iter().enumerate() {
             let Some(baseline) = guess_of(guessed) else { continue };
             let own = |all: &mut [f64; 2 * DISTANCES], limit: f64, side: Side| {
