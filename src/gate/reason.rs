@@ -299,6 +299,15 @@ findings! {
         /// Requests counted.
         trials: f64,
     }
+    /// A series comes later than the others, or all come later than is waited for; counts go no further than it is there.
+    SamplesLate = "samples-late" {
+        /// The selector.
+        selector: String,
+        /// The labels of the series that is the furthest behind, without its name.
+        series: String,
+        /// How far its newest sample is behind what would count, in seconds.
+        seconds: f64,
+    }
     /// Events come later than the requests that they are among, which count no further than those are there.
     EventsLate = "events-late" {
         /// The selector of the events.

@@ -2,7 +2,7 @@
 
 use super::increase::{Births, Fallen, count};
 use super::series::{Loaded, load};
-use super::{Observation, Span, Tally, labels_of, traffic_obstacle};
+use super::{Observation, STALE_MS, Span, Tally, labels_of, late, traffic_obstacle};
 use crate::error::Result;
 use crate::gate::reason::Finding;
 use crate::gate::spec::Selector;
@@ -19,7 +19,7 @@ fn too_short(events: &Selector, window_ms: i64, loaded: &Loaded) -> Option<Findi
     })
 }
 
-/// Counts the last `window_ms`, cut where the evidence begins: unlike other counts it is made anew at every tick.
+/// Counts the last `window_ms` that are known, cut where the evidence begins: unlike other counts it is made anew at every tick.
 pub(super) fn observe_count(
     events: &Selector,
     window_ms: i64,
@@ -28,19 +28,25 @@ pub(super) fn observe_count(
     span: Span,
     source: &dyn Source,
 ) -> Result<Observation> {
-    let after = span.now.minus_millis(window_ms).max(span.origin);
-    let loaded = load(source, events, after, span.now)?;
+    let longest_ms = window_ms.saturating_add(STALE_MS);
+    let mut loaded = load(source, events, span.now.minus_millis(longest_ms).max(span.origin), span.now)?;
+    let known = late::known(Span { after: span.origin, ..span }, &loaded);
+    // The next scrape is not late before it is due.
+    let is_late = span.now.millis_since(known) > loaded.interval_ms.unwrap_or(0);
+    let until = if is_late { known } else { span.now };
+    let after = until.minus_millis(window_ms).max(span.origin);
+    loaded.series.iter_mut().for_each(|series| series.begin(after));
     *tally = Tally { invalid: tally.invalid.take(), ..Tally::default() };
     tally.leave_histograms_out(events, &loaded);
     tally.reach_back(&loaded, after);
     let mut births = Births::new(source, span.origin, span.now);
     let fallen = Fallen::of(&loaded.series);
-    let counted = count(&loaded, &loaded.series, span.now, &[], (&fallen, &mut births))?;
+    let counted = count(&loaded, &loaded.series, until, &[], (&fallen, &mut births))?;
     (tally.fewest, tally.most) = (counted.amount, counted.amount);
     tally.note(&counted);
     let mut observation = Observation {
         series: loaded.series.len(),
-        until: span.now,
+        until,
         selected: labels_of(&loaded),
         ..Observation::default()
     };

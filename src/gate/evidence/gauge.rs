@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::series::{Loaded, load};
-use super::{MAX_SETTLE_MS, Observation, Span, Tally, labels_of, settled_by, traffic_obstacle};
+use super::{MAX_SETTLE_MS, Observation, Span, Tally, labels_of, late, traffic_obstacle};
 use crate::error::Result;
 use crate::gate::binary::binary_fields;
 use crate::gate::reason::Finding;
@@ -35,7 +35,7 @@ pub(super) fn observe_gauge(
 ) -> Result<Observation> {
     let own = load(source, canary, span.after, span.now)?;
     let other = load(source, baseline, span.after, span.now)?;
-    let settled = settled_by(span, own.interval_ms.max(other.interval_ms));
+    let (settled, late) = late::settled(span, &[(canary, &own), (baseline, &other)]);
     let every_ms = every_ms.max(1);
     let begun_ms = span.after.millis_since(span.origin).max(0) / every_ms * every_ms;
     let over_ms = settled.millis_since(span.origin).max(0) / every_ms * every_ms;
@@ -61,6 +61,7 @@ pub(super) fn observe_gauge(
     }));
     Ok(Observation {
         obstacle,
+        notes: late.into_iter().collect(),
         series: own.series.len(),
         until: span.origin.plus_millis(over_ms.max(begun_ms)),
         selected: labels_of(&own),

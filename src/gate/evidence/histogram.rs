@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::increase::{Births, Counted, Fallen, histogram_of, increase};
 use super::series::{LoadedSeries, load};
-use super::{Observation, Pace, Span, Tally, labels_of, settled, traffic_obstacle};
+use super::{Observation, Pace, Span, Tally, labels_of, late, traffic_obstacle};
 use crate::error::Result;
 use crate::gate::spec::Selector;
 use crate::model::Labels;
@@ -28,7 +28,7 @@ pub(super) fn observe_quantile(
         return native::observe(selector, &loaded, limit, tally, span, source);
     }
     tally.reach_back(&loaded, span.origin);
-    let until = settled(span, &loaded);
+    let (until, late) = late::settled(span, &[(selector, &loaded)]);
     let mut births = Births::new(source, span.origin, span.now);
     let fallen = Fallen::of(&loaded.series);
     let mut groups: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
@@ -61,6 +61,7 @@ pub(super) fn observe_quantile(
     }
     let observation = Observation {
         obstacle: traffic_obstacle(selector, &loaded, span, source)?,
+        notes: late.into_iter().collect(),
         series: groups.len(),
         until,
         selected: labels_of(&loaded),

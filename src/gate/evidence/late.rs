@@ -1,16 +1,45 @@
-//! Events that come later than the requests that they are among: from another exporter, by a slower way, from one that is behind.
+//! Samples that come later than they are due: by a slower way, from who is behind, of events from another exporter than requests.
 //!
-//! Counts never go back. So requests count no further than the events among them are there, or those that come later would be
-//! missing for good, and bad requests would pass as good ones.
+//! Counts never go back: what came once a later instant is counted would be missing for good. So counts go no further than all
+//! series have come that may go on, and requests no further than the events among them, or bad requests would pass as good ones.
 
 use std::collections::BTreeMap;
 
-use super::STALE_MS;
 use super::series::{Loaded, LoadedSeries};
+use super::{MAX_SETTLE_MS, STALE_MS, Span};
 use crate::gate::reason::Finding;
 use crate::gate::spec::Selector;
 use crate::model::label::METRIC_NAME;
 use crate::model::{Labels, Timestamp};
+
+/// The instant up to which samples count, and which series holds it back, if one does by more than a scrape: one scrape interval
+/// back, or as long as the span says, and no further than the newest sample of each series; never before what is counted already.
+///
+/// A series without a sample for as long as makes all of them stale is not waited for: it has ended.
+pub(super) fn settled(span: Span, all: &[(&Selector, &Loaded)]) -> (Timestamp, Option<Finding>) {
+    let interval_ms = all.iter().filter_map(|(_, loaded)| loaded.interval_ms).max().unwrap_or(0);
+    let settle_ms = span.settle_ms.unwrap_or(interval_ms).clamp(0, MAX_SETTLE_MS);
+    let due = span.now.minus_millis(settle_ms).max(span.after);
+    let live = all.iter().flat_map(|(selector, loaded)| {
+        let since = span.now.minus_millis(loaded.silent_ms()).as_millis();
+        let times = loaded.series.iter().filter_map(move |one| Some((newest(one)?, *selector, &one.labels)));
+        times.filter(move |(time, ..)| *time > since)
+    });
+    let Some((time, selector, labels)) = live.min_by_key(|(time, ..)| *time) else { return (due, None) };
+    let behind_ms = due.as_millis().saturating_sub(time);
+    let late = (behind_ms > interval_ms).then(|| Finding::SamplesLate {
+        selector: selector.text.clone(),
+        series: labels.filtered(|label| *label.name != *METRIC_NAME).to_string(),
+        seconds: behind_ms as f64 / 1e3,
+    });
+    (due.min(Timestamp::from_millis(time)).max(span.after), late)
+}
+
+/// The newest sample of all, if that is before the span's end: where all come late, what is after it has not come.
+pub(super) fn known(span: Span, loaded: &Loaded) -> Timestamp {
+    let newest = loaded.series.iter().filter_map(|one| one.newest).map(|(time, _)| time).max();
+    newest.map_or(span.now, |time| span.now.min(Timestamp::from_millis(time)).max(span.after))
+}
 
 /// Up to where both are there, `until` or earlier, and what is late, if anything is.
 ///
@@ -57,3 +86,6 @@ pub(super) fn goes_on(one: &LoadedSeries, until: Timestamp) -> bool {
 fn newest(one: &LoadedSeries) -> Option<i64> {
     one.newest.filter(|(_, ended)| !ended).map(|(time, _)| time)
 }
+
+#[cfg(test)]
+mod tests;

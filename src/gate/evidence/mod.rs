@@ -38,10 +38,7 @@ use crate::source::{Source, Watched};
 
 /// Longest time that a scrape may take to settle.
 pub(crate) const MAX_SETTLE_MS: i64 = 60_000;
-/// Series without a sample for this long are stale, and for this many scrape intervals if that is longer; never later
-/// than Prometheus's lookback says so.
-const SILENT_MS: i64 = 60_000;
-const SILENT_INTERVALS: i64 = 5;
+/// Prometheus's lookback: without a sample for longer a series is stale.
 const STALE_MS: i64 = 300_000;
 
 /// Cumulative counts of one check since its evidence began.
@@ -300,16 +297,6 @@ pub(crate) fn observe(
     Ok(observation)
 }
 
-/// The instant up to which scrapes count: one scrape interval back, never before what is counted already.
-fn settled(span: Span, loaded: &Loaded) -> Timestamp {
-    settled_by(span, loaded.interval_ms)
-}
-
-fn settled_by(span: Span, interval_ms: Option<i64>) -> Timestamp {
-    let settle = span.settle_ms.or(interval_ms).unwrap_or(0).clamp(0, MAX_SETTLE_MS);
-    span.now.minus_millis(settle).max(span.after)
-}
-
 /// What is wrong with the series that stand for the traffic, if anything.
 fn traffic_obstacle(
     selector: &Selector,
@@ -324,10 +311,7 @@ fn traffic_obstacle(
     let Some((last, _)) = newest.clone().max_by_key(|(time, _)| *time) else { return Ok(None) };
     let age_ms = span.now.millis_since(Timestamp::from_millis(last));
     let ended = newest.clone().all(|(_, stale)| stale);
-    let silent_ms = loaded
-        .interval_ms
-        .map_or(STALE_MS, |interval| interval.saturating_mul(SILENT_INTERVALS).clamp(SILENT_MS, STALE_MS));
-    Ok((ended || age_ms >= silent_ms).then(|| Finding::Stale {
+    Ok((ended || age_ms >= loaded.silent_ms()).then(|| Finding::Stale {
         selector: selector.text.clone(),
         last: Timestamp::from_millis(last),
         age_seconds: age_ms as f64 / 1000.0,
@@ -347,7 +331,7 @@ fn observe_volume(
 ) -> Result<Observation> {
     let loaded = load(source, requests, span.after, span.now)?;
     tally.reach_back(&loaded, span.origin);
-    let until = settled(span, &loaded);
+    let (until, late) = late::settled(span, &[(requests, &loaded)]);
     let mut births = Births::new(source, span.origin, span.now);
     let fallen = Fallen::of(&loaded.series);
     let counted = count(&loaded, &loaded.series, until, &[], (&fallen, &mut births))?;
@@ -357,6 +341,7 @@ fn observe_volume(
     let obstacle = traffic_obstacle(requests, &loaded, span, source)?;
     Ok(Observation {
         obstacle,
+        notes: late.into_iter().collect(),
         series: loaded.series.len(),
         until,
         selected: labels_of(&loaded),

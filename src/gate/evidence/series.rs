@@ -3,13 +3,18 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::STALE_MS;
 use crate::error::Result;
 use crate::gate::spec::Selector;
 use crate::model::{Labels, NativeHistogram, SampleBuffer, Timestamp, Window, is_stale, stale_marker};
 use crate::source::{Item, SelectRequest, Series, Source};
 
 /// How far before the span samples are read at once: Prometheus's lookback. Older ones only where none is this new.
-const LOOKBACK_MS: i64 = 300_000;
+const LOOKBACK_MS: i64 = STALE_MS;
+/// Series without a sample for this long are stale, and for this many scrape intervals if that is longer; never later
+/// than Prometheus's lookback says so.
+const SILENT_MS: i64 = 60_000;
+const SILENT_INTERVALS: i64 = 5;
 
 /// One sample of a counter: time, value, and start time (0 where unknown).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -180,6 +185,12 @@ fn histograms_of(samples: &SampleBuffer) -> impl Iterator<Item = (i64, Arc<Nativ
 }
 
 impl Loaded {
+    /// Without a sample for so long its series are stale.
+    pub(super) fn silent_ms(&self) -> i64 {
+        self.interval_ms
+            .map_or(STALE_MS, |interval| interval.saturating_mul(SILENT_INTERVALS).clamp(SILENT_MS, STALE_MS))
+    }
+
     fn note_kinds(&mut self, samples: &SampleBuffer) {
         self.histograms |= !samples.histograms.is_empty();
         self.floats |= samples.values.iter().any(|value| !is_stale(*value));
@@ -213,6 +224,12 @@ impl LoadedSeries {
             }
         }
         one
+    }
+
+    /// Begins at a later instant.
+    pub(super) fn begin(&mut self, after: Timestamp) {
+        let begun = self.points.partition_point(|point| point.time <= after.as_millis());
+        self.base = self.points.drain(..begun).next_back().or(self.base);
     }
 
     /// Whether a native histogram stands among the samples that tell what was added; older ones do not matter.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::increase::{Births, Fallen, count};
 use super::late;
 use super::series::{Loaded, load, select};
-use super::{Observation, Pace, Span, Tally, labels_of, settled_by, traffic_obstacle};
+use super::{Observation, Pace, Span, Tally, labels_of, traffic_obstacle};
 use crate::error::Result;
 use crate::gate::explain;
 use crate::gate::reason::Finding;
@@ -33,12 +33,12 @@ impl<'a> LoadedShare<'a> {
     }
 
     /// Up to where requests and events are both there, `until` or earlier, and what of it is late.
-    fn both_until(&self, until: Timestamp, span: Span, late: &mut Vec<Finding>) -> Timestamp {
+    fn both_until(&self, until: Timestamp, span: Span, notes: &mut Vec<Finding>) -> Timestamp {
         let terms = self.share.events.iter().zip(&self.events);
         let until = terms.fold(until, |until, ((_, events), loaded)| {
             let extra = extra_matchers(events, &self.share.trials);
             let (until, found) = late::both_until(until, &self.trials, (events, loaded), &extra);
-            late.extend(found);
+            notes.extend(found);
             until
         });
         until.max(span.after)
@@ -119,11 +119,11 @@ pub(super) fn observe_share(
     source: &dyn Source,
 ) -> Result<Observation> {
     let loaded = LoadedShare::load(share, span, source)?;
-    let mut late = Vec::new();
-    let until = settled_by(span, loaded.trials.interval_ms);
-    let until = loaded.both_until(until, span, &mut late);
+    let (until, late) = late::settled(span, &[(&share.trials, &loaded.trials)]);
+    let mut notes = late.into_iter().collect();
+    let until = loaded.both_until(until, span, &mut notes);
     let mut observation = loaded.count(until, tally, span, source)?;
-    observation.notes.extend(late);
+    observation.notes.extend(notes);
     Ok(observation)
 }
 
@@ -138,9 +138,10 @@ pub(super) fn observe_comparison(
 ) -> Result<Observation> {
     let own = LoadedShare::load(canary, span, source)?;
     let other = LoadedShare::load(baseline, span, source)?;
-    let mut late = Vec::new();
-    let until = settled_by(span, own.trials.interval_ms.max(other.trials.interval_ms));
-    let until = other.both_until(own.both_until(until, span, &mut late), span, &mut late);
+    let sides = [(&canary.trials, &own.trials), (&baseline.trials, &other.trials)];
+    let (until, late) = late::settled(span, &sides);
+    let mut notes = late.into_iter().collect();
+    let until = other.both_until(own.both_until(until, span, &mut notes), span, &mut notes);
     let (events, trials) = (tally.most, tally.trials);
     let mut observation = own.count(until, tally, span, source)?;
     let mut beside = Tally::default();
@@ -165,7 +166,7 @@ pub(super) fn observe_comparison(
         }
     }
     observation.notes.extend(seen.notes);
-    observation.notes.extend(late);
+    observation.notes.extend(notes);
     observation.pace = observation.pace.slower(seen.pace);
     observation.obstacle = observation.obstacle.or(seen.obstacle.map(|finding| Finding::BaselineNoTraffic {
         selector: baseline.trials.text.clone(),

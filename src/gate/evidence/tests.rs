@@ -84,49 +84,6 @@ fn a_missing_numerator_of_another_metric_is_zero_where_the_target_delivers_that_
     assert_eq!(code(&observation), "missing-numerator-unproven");
 }
 
-/// Requests of pod `a` as [`requests`], half of them errors that another exporter tells, up to `known`.
-fn with_errors(known: i64) -> Fixture {
-    let errors = (990..=known).step_by(10).map(|time| (time, (time - 1_000) as f64 / 2.0 + 10.0));
-    requests().series(&[("__name__", "errors_total"), ("pod", "a"), ("instance", "i"), ("job", "j")], errors)
-}
-
-#[test]
-fn requests_count_no_further_than_the_events_among_them_are_there() {
-    let spec = check(ratio(r#"errors_total{pod="a"}"#));
-    let (mut tally, mut after) = (Tally::default(), Timestamp::from_secs(1_000));
-    // Errors come 30 s late, whenever one looks.
-    for (known, now) in [(1_010, 1_040), (1_030, 1_060), (1_060, 1_090), (1_070, 1_100)] {
-        let span = Span { after, now: Timestamp::from_secs(now), ..span(1_000, now) };
-        let observation = observe(&spec, &mut tally, span, &Round::new(&with_errors(known), AT)).unwrap();
-        assert_eq!((observation.until, note(&observation)), (Timestamp::from_secs(known), "events-late"));
-        assert_eq!((tally.most, tally.trials), ((known - 1_000) as f64 / 2.0, (known - 1_000) as f64));
-        after = observation.until;
-    }
-    // On time, nothing is said.
-    let (tally, observation) = seen(ratio(r#"errors_total{pod="a"}"#), &with_errors(1_100));
-    assert_eq!((tally.most, tally.trials, note(&observation)), (50.0, 100.0, ""));
-}
-
-#[test]
-fn events_of_a_pod_that_is_gone_are_not_waited_for() {
-    let labels = |name, instance, code| {
-        [("__name__", name), ("pod", "a"), ("instance", instance), ("job", "j"), ("code", code)]
-    };
-    let gone = |until: i64| (990..=until).step_by(10).map(|time| (time, (time - 980) as f64));
-    // Its requests have ended with its errors.
-    let fixture = requests()
-        .series(&labels("all_total", "gone", "200"), gone(1_050))
-        .series(&labels("all_total", "gone", "500"), gone(1_050));
-    let (tally, observation) = seen(ratio(r#"all_total{pod="a",code="500"}"#), &fixture);
-    assert_eq!((tally.most, tally.trials), (50.0, 200.0));
-    assert_eq!((observation.until, note(&observation)), (Timestamp::from_secs(1_100), ""));
-    // Errors that ended by a marker while requests of the same metric go on are no more than none.
-    let fixture =
-        requests().series(&labels("all_total", "i", "500"), gone(1_050).chain([(1_060, stale_marker())]));
-    let (tally, observation) = seen(ratio(r#"all_total{pod="a",code="500"}"#), &fixture);
-    assert_eq!((tally.most, tally.trials, code(&observation)), (50.0, 150.0, ""));
-}
-
 #[test]
 fn an_exporter_of_events_that_is_gone_is_no_proof_of_none() {
     let errors = (990..=1_050).step_by(10).map(|time| (time, 1.0)).chain([(1_060, stale_marker())]);
@@ -143,7 +100,7 @@ fn good_requests_are_counted_by_what_is_missing_to_all() {
     let good = Check::ratio("good", r#"all_total{pod="a",code="200"}"#, r#"all_total{pod="a"}"#).above(0.95);
     let fixture = requests().series(
         &[("__name__", "all_total"), ("pod", "a"), ("instance", "i"), ("job", "j"), ("code", "500")],
-        [(990, 0.0), (1_050, 7.0)],
+        [(990, 0.0), (1_050, 7.0), (1_100, 7.0)],
     );
     let (tally, _) = seen(good, &fixture);
     assert_eq!((tally.most, tally.trials), (7.0, 107.0));

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::increase::{Births, Fallen, count};
 use super::series::{Loaded, load};
-use super::{Observation, Span, Tally, explain, labels_of, traffic_obstacle};
+use super::{Observation, Span, Tally, explain, labels_of, late, traffic_obstacle};
 use crate::error::{ErrorKind, Result};
 use crate::gate::argo::{Phase, QueryValue};
 use crate::gate::binary::{binary_fields, binary_variants};
@@ -76,9 +76,10 @@ pub(super) fn observe_value(
     (round, source): (&Round<'_>, &Watched<'_>),
 ) -> Result<Observation> {
     let loaded = load(source, &value.traffic, span.after, span.now)?;
+    let until = late::known(span, &loaded);
     let mut observation = Observation {
         series: loaded.series.len(),
-        until: span.now,
+        until,
         selected: labels_of(&loaded),
         ..Observation::default()
     };
@@ -87,7 +88,7 @@ pub(super) fn observe_value(
         tally.reach_back(&counters, span.origin);
         let mut births = Births::new(source, span.origin, span.now);
         let fallen = Fallen::of(&counters.series);
-        let counted = count(&counters, &counters.series, span.now, &[], (&fallen, &mut births))?;
+        let counted = count(&counters, &counters.series, until, &[], (&fallen, &mut births))?;
         tally.trials += counted.amount;
         tally.note(&counted);
     }

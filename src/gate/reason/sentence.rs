@@ -274,6 +274,12 @@ impl fmt::Display for Finding {
                 Short(*events),
                 Short(*trials)
             ),
+            Self::SamplesLate { selector, series, seconds } => write!(
+                f,
+                "of `{}` the newest sample of {series} is {} s behind; counts go no further, so that nothing of it is lost",
+                brief(selector),
+                Short(seconds.round())
+            ),
             Self::EventsLate { selector, seconds } => write!(
                 f,
                 "the samples of `{}` come {} s later than those of the requests, which count no further than that",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::increase::{Births, Counted, Fallen, Increase, is_count, restarted_between};
 use super::super::series::{Loaded, LoadedSeries};
-use super::super::{Observation, Pace, Span, Tally, labels_of, settled, traffic_obstacle};
+use super::super::{Observation, Pace, Span, Tally, labels_of, late, traffic_obstacle};
 use crate::error::Result;
 use crate::gate::spec::Selector;
 use crate::model::histogram::IncompatibleSchemas;
@@ -57,7 +57,7 @@ pub(super) fn observe(
     source: &dyn Source,
 ) -> Result<Observation> {
     tally.reach_back(loaded, span.origin);
-    let until = settled(span, loaded);
+    let (until, late) = late::settled(span, &[(selector, loaded)]);
     let mut births = Births::new(source, span.origin, span.now);
     let mut counted = Counted::default();
     let mut above = Above::default();
@@ -83,6 +83,7 @@ pub(super) fn observe(
     tally.most += above.most;
     Ok(Observation {
         obstacle: traffic_obstacle(selector, loaded, span, source)?,
+        notes: late.into_iter().collect(),
         series: loaded.series.len(),
         until,
         selected: labels_of(loaded),
