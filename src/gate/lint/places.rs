@@ -5,10 +5,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::Spanned;
-
-use crate::error::Result;
-use crate::gate::argo::manifest;
+use serde_saphyr::{NonFiniteFloatPolicy, Spanned};
 
 /// Line and column of every field of one template, by its path.
 #[derive(Debug, Default)]
@@ -29,9 +26,13 @@ impl Places {
     }
 }
 
-/// The places of every template of a file, in order.
-pub(super) fn places(text: &str) -> Result<Vec<Places>> {
-    let documents: Vec<Spanned<Node>> = manifest::documents(text)?;
+/// The places of every template of a file that was read, in order; of what is read as text and is no value for itself, none.
+pub(super) fn places(text: &str) -> Vec<Places> {
+    let options = serde_saphyr::options! {
+        non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
+    };
+    let documents: Vec<Spanned<Node>> =
+        serde_saphyr::from_multiple_with_options(text, options).unwrap_or_default();
     let mut all = Vec::new();
     for document in documents {
         let Node::Map(fields) = &document.value else { continue };
@@ -48,7 +49,7 @@ pub(super) fn places(text: &str) -> Result<Vec<Places>> {
         }
         all.push(places);
     }
-    Ok(all)
+    all
 }
 
 impl Places {

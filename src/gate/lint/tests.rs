@@ -201,6 +201,11 @@ spec:
     let lints = AnalysisTemplate::lint_yaml(text, &[]).unwrap();
     let place = |code: &str| lints.iter().find(|lint| lint.code == code).expect(code).place;
     assert_eq!(place("query-error"), Some((14, 13)));
+    // What is no finite number is read as text.
+    let odd =
+        text.replace("metadata: {name: t}", "metadata: {name: .inf, annotations: {.inf: .nan}}\n.inf: x");
+    let lints = AnalysisTemplate::lint_yaml(&odd, &[]).unwrap();
+    assert_eq!(lints.iter().find(|lint| lint.code == "query-error").unwrap().place, Some((15, 13)));
     assert!(AnalysisTemplate::lint_yaml("a: [", &[]).is_err());
     assert!(AnalysisTemplate::lint_yaml("kind: Service\n", &[]).unwrap().is_empty());
 }
