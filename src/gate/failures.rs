@@ -8,8 +8,9 @@ use super::argo::{AnalysisTemplate, Profile};
 use super::fixture::Fixture;
 use super::{Check, Gate, GateSpec, Verdict};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Loss, Matcher, SeriesExemplars, Timestamp, Window};
-use crate::source::{SelectRequest, SeriesSet, Source};
+use crate::model::{Loss, Matcher, NativeHistogram, SeriesExemplars, Span, Timestamp, Window};
+use crate::source::fixture::unreadable_series;
+use crate::source::{Item, SelectRequest, SeriesSet, Source};
 
 /// The kind after this one. A new kind has to be put in its place here.
 const fn next(kind: ErrorKind) -> Option<ErrorKind> {
@@ -35,26 +36,50 @@ pub(super) fn every_kind() -> impl Iterator<Item = ErrorKind> {
     std::iter::successors(Some(ErrorKind::Parse), |kind| next(*kind))
 }
 
+/// How a question fails.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Failure {
+    /// With an error of this kind.
+    Asked(ErrorKind),
+    /// Reading fails what was selected, which nothing says before.
+    Read,
+}
+
 /// A source of which some questions fail, counted from 0.
 pub(super) struct Failing {
     inner: Fixture,
     asked: AtomicUsize,
     first: usize,
     last: usize,
-    kind: ErrorKind,
+    failure: Failure,
+    failed: Arc<AtomicUsize>,
 }
 
 impl Failing {
     pub(super) fn new(inner: Fixture, kind: ErrorKind, first: usize, last: usize) -> Self {
-        Self { inner, asked: AtomicUsize::new(0), first, last, kind }
+        Self::by(Failure::Asked(kind), inner, first, last)
     }
 
-    fn ask(&self) -> Result<()> {
+    fn by(failure: Failure, inner: Fixture, first: usize, last: usize) -> Self {
+        Self { inner, asked: AtomicUsize::new(0), first, last, failure, failed: Arc::default() }
+    }
+
+    /// Whether the answer is one that cannot be read.
+    fn ask(&self) -> Result<bool> {
         let asked = self.asked.fetch_add(1, Ordering::Relaxed);
-        match (self.first..=self.last).contains(&asked) {
-            true => Err(Error::new(self.kind, "the source is broken")),
-            false => Ok(()),
+        let fails = (self.first..=self.last).contains(&asked);
+        match self.failure {
+            Failure::Asked(kind) if fails => {
+                self.failed.fetch_add(1, Ordering::Relaxed);
+                Err(Error::new(kind, "the source is broken"))
+            }
+            _ => Ok(fails),
         }
+    }
+
+    /// How often somebody met a failure.
+    fn failed(&self) -> usize {
+        self.failed.load(Ordering::Relaxed)
     }
 
     pub(super) fn asked(&self) -> usize {
@@ -64,8 +89,14 @@ impl Failing {
 
 impl Source for Failing {
     fn select(&self, request: &SelectRequest<'_>) -> Result<SeriesSet> {
-        self.ask()?;
-        self.inner.select(request)
+        let unreadable = self.ask()?;
+        let mut set = self.inner.select(request)?;
+        if unreadable {
+            for item in &mut set.items {
+                *item = Item::Series(unreadable_series(item.labels().clone(), self.failed.clone()));
+            }
+        }
+        Ok(set)
     }
 
     fn label_values(&self, name: &str, matchers: &[Matcher], window: Window) -> Result<Vec<Arc<str>>> {
@@ -161,62 +192,106 @@ pub(super) fn strict() -> Gate {
     Gate::from_argo(templates.first().unwrap(), &[], Profile::V1_10).unwrap()
 }
 
-/// Runs a gate to its end, one that is watched on for five looks that pass. Returns the last verdict, and how many questions failed in a look that passed.
+/// Runs a gate to its end, one that is watched on for five looks that pass. Returns the last verdict, and how many failures it met in
+/// looks that passed.
 fn run(mut gate: Gate, source: &Failing) -> (Verdict, usize) {
     gate.start(Timestamp::from_secs(60));
     let (mut verdict, mut passes, mut passed_over) = (Verdict::Inconclusive, 0, 0);
     while let Some(due) = gate.next_due().filter(|_| passes < 5) {
-        let before = source.asked();
+        let before = source.failed();
         verdict = gate.tick(due, source).unwrap().verdict;
-        let failed = (before..source.asked()).filter(|asked| (source.first..=source.last).contains(asked));
         if verdict == Verdict::Pass {
             passes += 1;
-            passed_over += failed.count();
+            passed_over += source.failed() - before;
         }
     }
     (verdict, passed_over)
 }
 
-fn failing(kind: ErrorKind, first: usize, last: usize) -> Failing {
-    Failing::new(data(), kind, first, last)
-}
-
-/// Lets every question of a run fail with every kind: that one alone, and all from it on.
-fn never_passes(gate: fn() -> Gate) {
-    let whole = failing(ErrorKind::Io, usize::MAX, usize::MAX);
+/// Lets every question of a run fail in every way: that one alone, and all from it on.
+fn never_passes(gate: fn() -> Gate, data: &Fixture) {
+    let failing = |failure, first, last| Failing::by(failure, data.clone(), first, last);
+    let whole = failing(Failure::Read, usize::MAX, usize::MAX);
     assert_eq!(run(gate(), &whole).0, Verdict::Pass, "without a failure it passes");
-    assert!(whole.asked() > 5, "it asks: {}", whole.asked());
-    for failure in every_kind() {
+    assert!(whole.asked() > 3, "it asks: {}", whole.asked());
+    for failure in every_kind().map(Failure::Asked).chain([Failure::Read]) {
+        let mut met = 0;
         for question in 0..whole.asked() {
-            let (_, passed_over) = run(gate(), &failing(failure, question, question));
-            assert_eq!(passed_over, 0, "question {question} alone fails with {failure:?}");
+            let source = failing(failure, question, question);
+            let (_, passed_over) = run(gate(), &source);
+            assert_eq!(passed_over, 0, "question {question} alone fails: {failure:?}");
+            met += usize::from(source.failed() > 0);
             let (verdict, _) = run(gate(), &failing(failure, question, usize::MAX));
-            assert_ne!(verdict, Verdict::Pass, "questions from {question} on fail with {failure:?}");
+            assert_ne!(verdict, Verdict::Pass, "questions from {question} on fail: {failure:?}");
         }
+        assert!(met > whole.asked() / 3, "{failure:?} is met by {met} of {} questions", whole.asked());
     }
 }
 
 #[test]
 fn a_native_gate_never_passes_over_a_failure_of_any_kind_at_any_question() {
-    never_passes(native);
+    never_passes(native, &data());
 }
 
 #[test]
 fn a_gate_that_is_watched_on_never_passes_over_a_failure_of_any_kind_at_any_question() {
-    never_passes(watched);
+    never_passes(watched, &data());
 }
 
 #[test]
 fn comparisons_counts_and_values_never_pass_over_a_failure_of_any_kind_at_any_question() {
-    never_passes(at_any_look);
+    never_passes(at_any_look, &data());
 }
 
 #[test]
 fn a_gate_that_looks_once_never_passes_over_a_failure_of_any_kind_at_any_question() {
-    never_passes(at_one_look);
+    never_passes(at_one_look, &data());
 }
 
 #[test]
 fn a_strict_gate_never_passes_over_a_failure_of_any_kind_at_any_question() {
-    never_passes(strict);
+    never_passes(strict, &data());
+}
+
+/// The memory of a canary beside that of the stable version, which is compared once.
+fn gauge() -> Gate {
+    let memory = |version: &str| format!("memory_bytes{{version={version:?}}}");
+    let check = Check::gauge("memory", memory("canary"), memory("stable")).within_factor(1.5);
+    Gate::new(
+        GateSpec::builder("a gauge")
+            .check(check)
+            .interval_ms(330_000)
+            .deadline_ms(1_320_000)
+            .build()
+            .unwrap(),
+    )
+}
+
+#[test]
+fn a_comparison_of_gauges_never_passes_over_a_failure_of_any_kind_at_any_question() {
+    let data = ["canary", "stable"].into_iter().fold(Fixture::default(), |data, version| {
+        let labels =
+            [("__name__", "memory_bytes"), ("version", version), ("job", "a"), ("instance", version)];
+        data.series(&labels, (0..=1_400).step_by(20).map(|second| (second, 1e9 + (second % 60) as f64)))
+    });
+    never_passes(gauge, &data);
+}
+
+/// A native histogram that fast requests fill.
+fn native_histogram() -> Gate {
+    let check = Check::quantile("latency", "seconds{version=\"canary\"}", 0.95).below(1.0);
+    Gate::new(GateSpec::builder("native histograms").check(check).deadline_ms(400_000).build().unwrap())
+}
+
+#[test]
+fn a_quantile_of_native_histograms_never_passes_over_a_failure_of_any_kind_at_any_question() {
+    let histogram = |second: i64| NativeHistogram {
+        count: second as f64,
+        positive_spans: vec![Span { offset: -3, length: 1 }],
+        positive_buckets: vec![second as f64],
+        ..NativeHistogram::default()
+    };
+    let labels = [("__name__", "seconds"), ("version", "canary"), ("job", "a"), ("instance", "canary")];
+    let samples = (0..=600).step_by(10).map(|second| (second, histogram(second)));
+    never_passes(native_histogram, &Fixture::default().native(&labels, samples));
 }
