@@ -11,6 +11,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::codec::histogram::{put_number, take_number};
 use crate::codec::varint;
@@ -22,6 +23,8 @@ const MAGIC: &[u8] = b"pgst";
 const CHECKSUM: usize = 4;
 /// A state of more bytes is not read: one of a thousand gates that judge a hundred elements each has less.
 pub(super) const MAX_BYTES: usize = 64 << 20;
+/// Nor one that would take more memory: a byte of a list may stand for many bytes of its items.
+const MAX_MEMORY: usize = 4 * MAX_BYTES;
 /// No state has lists and boxes within each other so deep.
 const MAX_DEPTH: u8 = 24;
 
@@ -33,10 +36,32 @@ pub(crate) trait Binary: Sized {
     fn take(from: &mut Reader<'_>) -> Option<Self>;
 }
 
+/// What the bytes are the state of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    Gate = 1,
+    GateSet = 2,
+    Rollout = 3,
+    GatedRollout = 4,
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gate => "a gate",
+            Self::GateSet => "a set of gates",
+            Self::Rollout => "a rollout",
+            Self::GatedRollout => "a rollout and its gates",
+        })
+    }
+}
+
 /// What is left of the bytes of a state.
 pub(crate) struct Reader<'a> {
     pub(crate) rest: &'a [u8],
     depth: u8,
+    /// What the items of lists may still take; none once they would take more.
+    memory: Option<usize>,
 }
 
 impl Reader<'_> {
@@ -44,6 +69,13 @@ impl Reader<'_> {
         let (byte, rest) = self.rest.split_first()?;
         self.rest = rest;
         Some(*byte)
+    }
+
+    /// An item that lies on the heap.
+    fn item<T: Binary>(&mut self) -> Option<T> {
+        self.memory = self.memory.and_then(|left| left.checked_sub(size_of::<T>()));
+        self.memory?;
+        T::take(self)
     }
 
     /// Takes what lies within something else. The stack is not the caller's to fill.
@@ -55,10 +87,10 @@ impl Reader<'_> {
     }
 }
 
-/// The bytes of a state of this `kind`.
-pub(super) fn to_bytes(kind: u8, version: u16, state: &impl Binary) -> Vec<u8> {
+/// The bytes of a state.
+pub(super) fn to_bytes(owner: Owner, version: u16, state: &impl Binary) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
-    bytes.push(kind);
+    bytes.push(owner as u8);
     version.put(&mut bytes);
     state.put(&mut bytes);
     let checksum = crc32c::crc32c(&bytes);
@@ -66,9 +98,9 @@ pub(super) fn to_bytes(kind: u8, version: u16, state: &impl Binary) -> Vec<u8> {
     bytes
 }
 
-/// The state of `whom`, `a gate`, in these bytes.
-pub(super) fn from_bytes<S: Binary>(kind: u8, version: u16, bytes: &[u8], whom: &str) -> Result<S> {
-    let refused = |kind, why: String| Err(Error::new(kind, format!("this is no state of {whom}: {why}")));
+/// The state in these bytes.
+pub(super) fn from_bytes<S: Binary>(owner: Owner, version: u16, bytes: &[u8]) -> Result<S> {
+    let refused = |kind, why: String| Err(Error::new(kind, format!("this is no state of {owner}: {why}")));
     if bytes.len() > MAX_BYTES {
         let why = format!("it has {} bytes, at most {MAX_BYTES} are read", bytes.len());
         return refused(ErrorKind::Limit, why);
@@ -82,10 +114,10 @@ pub(super) fn from_bytes<S: Binary>(kind: u8, version: u16, bytes: &[u8], whom: 
         return refused(ErrorKind::Corrupt, why);
     }
     let begins = body.strip_prefix(MAGIC).and_then(|rest| rest.split_first());
-    let Some((_, rest)) = begins.filter(|(found, _)| **found == kind) else {
+    let Some((_, rest)) = begins.filter(|(found, _)| **found == owner as u8) else {
         return refused(ErrorKind::Corrupt, "it begins otherwise".to_owned());
     };
-    let mut reader = Reader { rest, depth: 0 };
+    let mut reader = Reader { rest, depth: 0, memory: Some(MAX_MEMORY) };
     let found = u16::take(&mut reader);
     if let Some(found) = found.filter(|found| *found != version) {
         return refused(
@@ -95,6 +127,9 @@ pub(super) fn from_bytes<S: Binary>(kind: u8, version: u16, bytes: &[u8], whom: 
     }
     match S::take(&mut reader) {
         Some(state) if reader.rest.is_empty() => Ok(state),
+        _ if reader.memory.is_none() => {
+            refused(ErrorKind::Limit, format!("it would take more than {MAX_MEMORY} bytes of memory"))
+        }
         _ => {
             let place = bytes.len().saturating_sub(reader.rest.len()).saturating_sub(CHECKSUM);
             refused(ErrorKind::Corrupt, format!("byte {place} does not go on as one"))
@@ -243,7 +278,7 @@ impl<T: Binary> Binary for Box<T> {
     }
 
     fn take(from: &mut Reader<'_>) -> Option<Self> {
-        from.within(T::take).map(Self::new)
+        from.within(Reader::item).map(Self::new)
     }
 }
 
@@ -253,10 +288,10 @@ impl<T: Binary> Binary for Vec<T> {
         self.iter().for_each(|item| item.put(into));
     }
 
-    /// Every item takes a byte or more: a length that is none ends with the bytes.
+    /// Nothing is set aside for a length: a wrong one ends with the bytes.
     fn take(from: &mut Reader<'_>) -> Option<Self> {
         let length = usize::take(from)?;
-        from.within(|from| (0..length).map(|_| T::take(from)).collect())
+        from.within(|from| (0..length).map(|_| from.item()).collect())
     }
 }
 
@@ -271,7 +306,7 @@ impl<K: Binary + Ord, V: Binary> Binary for BTreeMap<K, V> {
 
     fn take(from: &mut Reader<'_>) -> Option<Self> {
         let length = usize::take(from)?;
-        from.within(|from| (0..length).map(|_| <(K, V)>::take(from)).collect())
+        from.within(|from| (0..length).map(|_| from.item::<(K, V)>()).collect())
     }
 }
 
@@ -283,6 +318,18 @@ impl<A: Binary, B: Binary> Binary for (A, B) {
 
     fn take(from: &mut Reader<'_>) -> Option<Self> {
         Some((A::take(from)?, B::take(from)?))
+    }
+}
+
+impl<A: Binary, B: Binary, C: Binary> Binary for (A, B, C) {
+    fn put(&self, into: &mut Vec<u8>) {
+        self.0.put(into);
+        self.1.put(into);
+        self.2.put(into);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Option<Self> {
+        Some((A::take(from)?, B::take(from)?, C::take(from)?))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::binary::{Binary, Reader, binary_fields, from_bytes, to_bytes};
+use super::binary::{Binary, Owner, Reader, binary_fields, from_bytes, to_bytes};
 #[cfg(feature = "serde")]
 use super::checked;
 use super::round::Round;
@@ -257,13 +257,10 @@ impl GateSet {
     }
 }
 
-/// Says of bytes that they are the state of a set of gates.
-const OF_A_SET: u8 = 2;
-
 impl GateSetState {
     /// The state as bytes: see [`GateState::to_bytes`].
     pub fn to_bytes(&self) -> Vec<u8> {
-        to_bytes(OF_A_SET, STATE_VERSION, &self.0)
+        to_bytes(Owner::GateSet, STATE_VERSION, &self.0)
     }
 
     /// Reads what [`to_bytes`](Self::to_bytes) wrote.
@@ -272,7 +269,7 @@ impl GateSetState {
     ///
     /// As [`GateState::from_bytes`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        from_bytes(OF_A_SET, STATE_VERSION, bytes, "a set of gates").map(Self)
+        from_bytes(Owner::GateSet, STATE_VERSION, bytes).map(Self)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A gate as a value: what survives a restart.
 
 use super::argo::RunState;
-use super::binary::{binary_fields, from_bytes, to_bytes};
+use super::binary::{Owner, binary_fields, from_bytes, to_bytes};
 #[cfg(feature = "serde")]
 use super::checked;
 use super::elements::Elements;
@@ -239,13 +239,10 @@ fn refused(message: String) -> Error {
     Error::new(ErrorKind::InvalidArgument, message)
 }
 
-/// Says of bytes that they are the state of a gate.
-const OF_A_GATE: u8 = 1;
-
 impl GateState {
     /// The state as bytes, with its version and a checksum; less than half as long as the JSON.
     pub fn to_bytes(&self) -> Vec<u8> {
-        to_bytes(OF_A_GATE, STATE_VERSION, &self.0)
+        to_bytes(Owner::Gate, STATE_VERSION, &self.0)
     }
 
     /// Reads what [`to_bytes`](Self::to_bytes) wrote: the same state, bit for bit.
@@ -253,9 +250,9 @@ impl GateState {
     /// # Errors
     ///
     /// [`ErrorKind::Corrupt`] for bytes that are not those of a state as they were written, [`ErrorKind::Unsupported`] for
-    /// those of another version, [`ErrorKind::Limit`] for more than 64 MiB.
+    /// those of another version, [`ErrorKind::Limit`] for more than 64 MiB, or more than 256 MiB of memory.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        from_bytes(OF_A_GATE, STATE_VERSION, bytes, "a gate").map(Self)
+        from_bytes(Owner::Gate, STATE_VERSION, bytes).map(Self)
     }
 }
 

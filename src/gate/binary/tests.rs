@@ -10,11 +10,11 @@ use crate::gate::reason::{Finding, Trace};
 use crate::gate::run::Gate;
 
 fn bytes_of(value: &impl Binary) -> Vec<u8> {
-    to_bytes(0, 1, value)
+    to_bytes(Owner::Gate, 1, value)
 }
 
 fn read<T: Binary>(bytes: &[u8]) -> Result<T> {
-    from_bytes(0, 1, bytes, "a test")
+    from_bytes(Owner::Gate, 1, bytes)
 }
 
 /// The bytes of a state come back as it, and no other bytes do.
@@ -141,6 +141,24 @@ fn other_versions_other_states_and_sizes_beyond_the_limit_are_told_apart() {
 }
 
 #[test]
+fn a_list_whose_items_take_too_much_memory_is_not_read() {
+    // Each item is one byte that says that there is none, and 32 KiB in memory.
+    let list = |items: usize| {
+        let mut bytes = [MAGIC, &[1, 1]].concat();
+        items.put(&mut bytes);
+        bytes.extend(vec![0; items]);
+        read::<Vec<Option<[f64; 4096]>>>(&sealed(bytes))
+    };
+    assert_eq!(list(100).unwrap().len(), 100);
+    let error = list(9_000).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Limit);
+    assert_eq!(
+        error.to_string(),
+        "this is no state of a gate: it would take more than 268435456 bytes of memory"
+    );
+}
+
+#[test]
 fn lists_within_lists_end_before_the_stack_does() {
     struct Deep(Vec<Deep>);
     impl Binary for Deep {
@@ -152,7 +170,7 @@ fn lists_within_lists_end_before_the_stack_does() {
             Vec::take(from).map(Self)
         }
     }
-    let nested = |depth: usize| sealed([MAGIC, &[0, 1], &vec![1; depth], &[0]].concat());
+    let nested = |depth: usize| sealed([MAGIC, &[1, 1], &vec![1; depth], &[0]].concat());
     assert!(read::<Deep>(&nested(10)).is_ok());
     assert!(read::<Deep>(&nested(1_000_000)).is_err());
 }

@@ -1,20 +1,22 @@
 //! A rollout together with its gates: the machine asks for runs, gates answer it.
 
+mod state;
+
 use std::collections::BTreeMap;
 
+use self::state::GatedRolloutFields;
+pub use self::state::GatedRolloutState;
 use super::command::RolloutCommand;
 use super::event::RolloutEvent;
 use super::gates::RolloutGates;
 use super::machine::{Rollout, RolloutTick, refused};
 use super::spec::RolloutSpec;
-use super::state::{RolloutFields, RolloutRun, RolloutState};
+use super::state::{RolloutRun, RolloutState};
 use crate::error::Result;
 use crate::gate::argo::Phase;
-#[cfg(feature = "serde")]
-use crate::gate::checked;
 use crate::gate::report::{Mode, Report};
 use crate::gate::run::Gate;
-use crate::gate::state::{GateFields, GateState};
+use crate::gate::state::GateState;
 use crate::model::Timestamp;
 use crate::source::Source;
 
@@ -33,21 +35,6 @@ pub struct GatedRollout {
     gates: RolloutGates,
     running: BTreeMap<String, Gate>,
     /// What the gates of remembered runs said last.
-    reports: BTreeMap<String, Report>,
-}
-
-/// Everything a rollout and its gates have learned. Comparable; with feature `serde` it is JSON.
-///
-/// However it is serialized, a checksum goes with it, and one that does not fit is refused.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct GatedRolloutState(#[cfg_attr(feature = "serde", serde(with = "checked"))] GatedRolloutFields);
-
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-struct GatedRolloutFields {
-    rollout: RolloutFields,
-    gates: BTreeMap<String, GateFields>,
     reports: BTreeMap<String, Report>,
 }
 
@@ -324,28 +311,6 @@ impl GatedRollout {
 /// A rollout that waits for its background analysis if that has an end of its own.
 fn waiting(rollout: Rollout, ends: bool) -> Rollout {
     if ends { rollout } else { rollout.without_waiting_for_background() }
-}
-
-#[cfg(feature = "serde")]
-impl GatedRolloutState {
-    /// The state as JSON, with a checksum.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if it cannot be written.
-    pub fn to_json(&self) -> Result<String> {
-        checked::to_json(self, "a rollout and its gates")
-    }
-
-    /// Reads what [`to_json`](Self::to_json) wrote.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) with the place if it is something else, and if the state is not the
-    /// one that was written.
-    pub fn from_json(text: &str) -> Result<Self> {
-        checked::from_json(text, "a rollout and its gates")
-    }
 }
 
 #[cfg(test)]

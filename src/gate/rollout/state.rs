@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-#[cfg(feature = "serde")]
 use crate::error::Result;
 use crate::gate::argo::Phase;
+use crate::gate::binary::{Owner, binary_fields, binary_variants, from_bytes, to_bytes};
 #[cfg(feature = "serde")]
 use crate::gate::checked;
 use crate::model::Timestamp;
@@ -12,7 +12,7 @@ use crate::model::Timestamp;
 /// The form of state that this version writes and reads.
 pub(super) const STATE_VERSION: u16 = 1;
 
-/// Everything that decides about a rollout. Comparable; with feature `serde` it is JSON.
+/// Everything that decides about a rollout. Comparable; as bytes, and with feature `serde` as JSON, it is kept.
 ///
 /// A rollout that stops at any instant and resumes from its state goes on as if it had not stopped. However it is serialized,
 /// a checksum goes with it, and one that does not fit is refused.
@@ -70,6 +70,37 @@ pub(super) struct RolloutFields {
     pub(super) background_waived: bool,
 }
 
+binary_fields!(RolloutFields {
+    version,
+    spec,
+    now,
+    unseen,
+    asked,
+    wanted,
+    stable,
+    revision,
+    replica_sets,
+    step,
+    steps,
+    pauses,
+    controller_pause,
+    seen_paused,
+    user_pause,
+    abort,
+    aborted_at,
+    promote_full,
+    weight,
+    runs,
+    current,
+    active,
+    preview_done,
+    progress,
+    phase,
+    message,
+    last_abort,
+    background_waived,
+});
+
 /// The pods of one version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -91,6 +122,8 @@ pub struct ReplicaSet {
     pub scale_down_at: Option<Timestamp>,
 }
 
+binary_fields!(ReplicaSet { version, revision, first_revision, wanted, existing, available, scale_down_at });
+
 /// Why a rollout waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -103,6 +136,8 @@ pub enum PauseReason {
     /// It is before the switch of blue-green.
     BlueGreenPause,
 }
+
+binary_variants!(PauseReason { 0 = CanaryPauseStep, 1 = InconclusiveAnalysisRun, 2 = BlueGreenPause });
 
 impl fmt::Display for PauseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -121,6 +156,8 @@ pub(super) struct PauseCondition {
     pub(super) start: Timestamp,
 }
 
+binary_fields!(PauseCondition { reason, start });
+
 /// The share of the traffic, and to which version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -128,6 +165,8 @@ pub(super) struct Weight {
     pub(super) canary: i64,
     pub(super) version: String,
 }
+
+binary_fields!(Weight { canary, version });
 
 /// What an analysis run is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +182,8 @@ pub enum RunPurpose {
     /// The analysis after the switch of blue-green.
     PostPromotion,
 }
+
+binary_variants!(RunPurpose { 0 = Step(index), 1 = Background, 2 = PrePromotion, 3 = PostPromotion });
 
 /// An analysis run of a rollout: a gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,6 +211,8 @@ pub struct RolloutRun {
     pub terminate: bool,
 }
 
+binary_fields!(RolloutRun { name, purpose, attempt, version, stable, phase, message, passes, terminate });
+
 impl RolloutRun {
     /// Whether it still measures and nobody asked it to end.
     pub fn is_open(&self) -> bool {
@@ -186,6 +229,8 @@ pub(super) struct CurrentRuns {
     pre_promotion: Option<String>,
     post_promotion: Option<String>,
 }
+
+binary_fields!(CurrentRuns { step, background, pre_promotion, post_promotion });
 
 impl CurrentRuns {
     /// The run for a purpose; of steps for the one at work, whatever its index.
@@ -233,6 +278,8 @@ pub enum RolloutPhase {
     Degraded,
 }
 
+binary_variants!(RolloutPhase { 0 = Progressing, 1 = Paused, 2 = Healthy, 3 = Degraded });
+
 impl fmt::Display for RolloutPhase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -258,6 +305,8 @@ pub(super) struct Progress {
     pub(super) stable: Option<String>,
 }
 
+binary_fields!(Progress { reason, message, updated, pods, step, stable });
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(super) enum ProgressReason {
@@ -270,6 +319,16 @@ pub(super) enum ProgressReason {
     TimedOut,
     Aborted,
 }
+
+binary_variants!(ProgressReason {
+    0 = Updated,
+    1 = Paused,
+    2 = Resumed,
+    3 = Retry,
+    4 = Complete,
+    5 = TimedOut,
+    6 = Aborted
+});
 
 /// What was so when a rollout was aborted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -288,6 +347,24 @@ pub struct Aborted {
     pub message: String,
     /// The runs that were looked at.
     pub runs: Vec<String>,
+}
+
+binary_fields!(Aborted { at, version, step, weight, message, runs });
+
+impl RolloutState {
+    /// The state as bytes, with its version and a checksum.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        to_bytes(Owner::Rollout, STATE_VERSION, &self.0)
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote: the same state.
+    ///
+    /// # Errors
+    ///
+    /// As [`GateState::from_bytes`](crate::GateState::from_bytes).
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        from_bytes(Owner::Rollout, STATE_VERSION, bytes).map(Self)
+    }
 }
 
 #[cfg(feature = "serde")]

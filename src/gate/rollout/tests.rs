@@ -5,6 +5,7 @@ mod laws;
 use super::*;
 use crate::error::Result;
 use crate::gate::argo::Phase;
+use crate::gate::binary::tests::every_flip_is_refused;
 use crate::gate::checked::tests::every_edit_is_refused;
 use crate::gate::report::Mode;
 use crate::model::Timestamp;
@@ -407,6 +408,7 @@ fn a_state_that_was_damaged_is_refused_wherever_it_was_kept() {
     pass_time(&mut rollout, 20);
     let state = rollout.state();
     every_edit_is_refused(&state.to_json().unwrap(), RolloutState::from_json);
+    every_flip_is_refused(&state, &state.to_bytes(), RolloutState::from_bytes);
     // Inside something else, and without the functions for JSON.
     let kept = serde_json::json!({"status": state});
     let back = |kept: &serde_json::Value| serde_json::from_value::<RolloutState>(kept["status"].clone());

@@ -380,8 +380,12 @@ fn a_rollout_that_is_stopped_at_every_tick_and_resumed_is_the_same_rollout() {
             for set in stopped.rollout().replica_sets().to_vec() {
                 stopped.observe(&set.version, set.wanted, set.wanted).unwrap();
             }
-            let text = stopped.state().to_json().unwrap();
-            let state = GatedRolloutState::from_json(&text).unwrap();
+            let state = if stops % 2 == 0 {
+                GatedRolloutState::from_json(&stopped.state().to_json().unwrap())
+            } else {
+                GatedRolloutState::from_bytes(&stopped.state().to_bytes())
+            };
+            let state = state.unwrap();
             stopped = GatedRollout::resume(spec(), mode, gates(mode), state).unwrap();
             stops += 1;
         }
@@ -396,6 +400,14 @@ fn a_state_of_which_anything_was_damaged_is_refused() {
         let mut rollout = GatedRollout::new(spec(), mode, gates(mode)).unwrap();
         rollout.replay(&traffic(0.04), ("v1", "v2"), at(0), at(20), |_, _, _| ()).unwrap();
         assert!(!rollout.running.is_empty());
-        every_edit_is_refused(&rollout.state().to_json().unwrap(), GatedRolloutState::from_json);
+        let state = rollout.state();
+        every_edit_is_refused(&state.to_json().unwrap(), GatedRolloutState::from_json);
+        let bytes = state.to_bytes();
+        assert_eq!(GatedRolloutState::from_bytes(&bytes).unwrap(), state);
+        for place in 0..bytes.len() {
+            let mut edited = bytes.clone();
+            edited[place] ^= 1 << (place % 8);
+            assert_eq!(GatedRolloutState::from_bytes(&edited).unwrap_err().kind(), ErrorKind::Corrupt);
+        }
     }
 }

@@ -120,8 +120,14 @@ proptest! {
             happen(&mut whole, &mut a, happening).unwrap();
             happen(&mut stopped, &mut b, happening).unwrap();
             if *stop {
-                let text = stopped.state().to_json().unwrap();
-                stopped = Rollout::resume(spec.clone(), mode, RolloutState::from_json(&text).unwrap()).unwrap();
+                let state = stopped.state();
+                let state = [
+                    RolloutState::from_json(&state.to_json().unwrap()).unwrap(),
+                    RolloutState::from_bytes(&state.to_bytes()).unwrap(),
+                ];
+                prop_assert_eq!(&state[0], &state[1]);
+                let [state, _] = state;
+                stopped = Rollout::resume(spec.clone(), mode, state).unwrap();
             }
             prop_assert_eq!(&whole, &stopped);
         }
