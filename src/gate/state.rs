@@ -219,7 +219,9 @@ impl GateFields {
                 self.standing.verdict
             )));
         }
-        match self.last_tick.or(self.started).filter(|latest| now < *latest) {
+        // Argo's run beside is looked at at its own times.
+        let beside = self.beside.as_ref().and_then(|beside| beside.last_tick);
+        match self.last_tick.or(self.started).max(beside).filter(|latest| now < *latest) {
             Some(latest) => Err(refused(format!(
                 "time went back from {latest} to {now}; a specification changes after the last look"
             ))),

@@ -1,8 +1,8 @@
-use crate::gate::argo::AnalysisTemplate;
+use crate::gate::argo::{AnalysisTemplate, Profile};
 use crate::gate::fixture::Fixture;
 use crate::gate::report::Report;
 use crate::gate::run::Gate;
-use crate::gate::spec::GateSpec;
+use crate::gate::spec::{Check, GateSpec};
 use crate::gate::state::GateState;
 use crate::gate::verdict::Verdict;
 use crate::model::Timestamp;
@@ -98,6 +98,27 @@ fn both_go_on_from_a_state_and_a_state_goes_with_or_without_the_other() {
     assert_eq!(alone.report().strict, None);
     // Half a run says nothing.
     assert_eq!(Gate::resume(with, alone.state()).unwrap().report().strict, None);
+}
+
+#[test]
+fn a_changed_specification_goes_on_after_the_last_look_of_either() {
+    let every_minute = |deadline_ms: i64| {
+        let check = Check::ratio("errors", r#"all_total{code="500"}"#, "all_total").below(0.05);
+        let spec = GateSpec::builder("g").check(check).interval_ms(60_000).deadline_ms(deadline_ms);
+        spec.build().unwrap().beside_argo(&template(""), &[("limit", "0.05")], Profile::V1_10).unwrap()
+    };
+    let mut gate = Gate::new(every_minute(300_000));
+    gate.start(at(1_000));
+    for due in [1_000, 1_007] {
+        assert_eq!(gate.next_due(), Some(at(due)));
+        gate.tick(at(due), &traffic(0.0)).unwrap();
+    }
+    let (state, changed) = (gate.state(), every_minute(600_000));
+    assert_eq!(state.0.last_tick, Some(at(1_000)), "only Argo's run was due");
+    let error = Gate::resume_changed(changed.clone(), state.clone(), at(1_006)).unwrap_err();
+    assert!(error.to_string().starts_with("time went back from "), "{error}");
+    let gate = Gate::resume_changed(changed, state, at(1_007)).unwrap();
+    assert_eq!(gate.report().strict.unwrap().at, Some(at(1_007)));
 }
 
 #[test]
