@@ -149,7 +149,8 @@ pub struct Query {
 const EXECUTION: &str = "query execution";
 /// More would wait for the caller's thread.
 const MOST_THREADS: usize = 64;
-const DEFAULT_LOOKBACK_MS: i64 = 5 * 60 * 1000;
+/// How far back a selector without a window looks.
+pub(crate) const DEFAULT_LOOKBACK_MS: i64 = 5 * 60 * 1000;
 const DEFAULT_SUBQUERY_STEP_MS: i64 = 60 * 1000;
 
 impl Default for Engine {

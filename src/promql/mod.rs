@@ -26,6 +26,7 @@ mod value;
 pub use analysis::{Analysis, EvaluationPath, OperatorAnalysis};
 pub use ast::ValueType;
 pub use cancellation::CancellationToken;
+pub(crate) use engine::DEFAULT_LOOKBACK_MS;
 pub use engine::{Engine, Query, QueryLimits};
 pub use explanation::{Explanation, OperatorPlan};
 pub use value::{Annotations, Evaluation, MatrixSeries, Value, VectorSample};

@@ -34,12 +34,13 @@ use super::stats::dispersion::Scatter;
 use super::stats::windows::Starts;
 use crate::error::Result;
 use crate::model::{Labels, Loss, Timestamp, Window};
+use crate::promql::DEFAULT_LOOKBACK_MS;
 use crate::source::{Source, Watched};
 
 /// Longest time that a scrape may take to settle.
 pub(crate) const MAX_SETTLE_MS: i64 = 60_000;
-/// Prometheus's lookback: without a sample for longer a series is stale.
-const STALE_MS: i64 = 300_000;
+/// Without a sample for so long a series is stale, however rarely it is scraped.
+const STALE_MS: i64 = DEFAULT_LOOKBACK_MS;
 
 /// Cumulative counts of one check since its evidence began.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -9,8 +9,6 @@ use crate::gate::spec::Selector;
 use crate::model::{Labels, NativeHistogram, SampleBuffer, Timestamp, Window, is_stale, stale_marker};
 use crate::source::{Item, SelectRequest, Series, Source};
 
-/// How far before the span samples are read at once: Prometheus's lookback. Older ones only where none is this new.
-const LOOKBACK_MS: i64 = STALE_MS;
 /// Series without a sample for this long are stale, and for this many scrape intervals if that is longer; never later
 /// than Prometheus's lookback says so.
 const SILENT_MS: i64 = 60_000;
@@ -108,7 +106,8 @@ pub(crate) fn read<'a>(
     let mut buffer = SampleBuffer::default();
     for series in selected {
         buffer.clear();
-        series.read(Window::new(after.minus_millis(LOOKBACK_MS), now), &mut buffer)?;
+        // Older ones only where none is newer than stale.
+        series.read(Window::new(after.minus_millis(STALE_MS), now), &mut buffer)?;
         loaded.note_kinds(&buffer);
         let samples = as_floats(&buffer);
         let mut one = LoadedSeries::of(series.labels().clone(), &samples, after);
@@ -124,7 +123,7 @@ pub(crate) fn read<'a>(
         }
         if one.base.is_none() {
             buffer.clear();
-            series.read(Window::new(Timestamp::MIN, after.minus_millis(LOOKBACK_MS)), &mut buffer)?;
+            series.read(Window::new(Timestamp::MIN, after.minus_millis(STALE_MS)), &mut buffer)?;
             loaded.note_kinds(&buffer);
             let older = LoadedSeries::of(series.labels().clone(), &as_floats(&buffer), after);
             one.base = older.base;

@@ -10,14 +10,12 @@ use crate::gate::round::{At, Round};
 use crate::gate::spec::Selector;
 use crate::model::{Labels, SampleBuffer, SampleValue, Timestamp, Window};
 use crate::promql::ast::{self, Binary, BinaryOp, DurationExpr, Expr, UnaryOp, VectorSelector};
-use crate::promql::{Value, VectorSample};
+use crate::promql::{DEFAULT_LOOKBACK_MS, Value, VectorSample};
 
 /// So many parts of a query are asked for one by one.
 const MAX_PARTS: usize = 64;
 /// A reason names so many values.
 const TOLD: usize = 3;
-/// How far back a selector looks without a window: Prometheus's lookback.
-const LOOKBACK_MS: i64 = 300_000;
 
 /// Why a query answers nothing at `at`; none where its form does not tell.
 ///
@@ -140,7 +138,8 @@ fn of_selector(
     let own = Selector::of(selector.matchers.clone());
     let modifiers = &selector.modifiers;
     let offset = modifiers.offset.as_ref().map_or(Some(0), millis);
-    let (Some(length_ms), Some(offset_ms)) = (window.map_or(Some(LOOKBACK_MS), millis), offset) else {
+    let (Some(length_ms), Some(offset_ms)) = (window.map_or(Some(DEFAULT_LOOKBACK_MS), millis), offset)
+    else {
         return Ok(None);
     };
     let base = match modifiers.at {
