@@ -7,6 +7,8 @@
     reason = "a test reads files and stops at what is wrong"
 )]
 
+#[path = "support/rollout_play.rs"]
+mod rollout_play;
 mod support;
 
 use promgate::argo::{AnalysisTemplate, Profile};
@@ -14,6 +16,8 @@ use promgate::rollout::{GatedRollout, GatedRolloutState, RolloutGates, RolloutSp
 use promgate::{GateSpec, Mode};
 use support::recordings::{Folder, folders};
 
+/// Blue-green rollouts as Argo's controller walked through them, in the form of the conformance data.
+const BLUE_GREEN: &str = include_str!("rollouts/blue_green.json");
 const ROLLOUT: &str = include_str!("../examples/data/rollout.yaml");
 const TEMPLATE: &str = include_str!("../examples/data/walkthrough.yaml");
 const GATE: &str = include_str!("../examples/data/user-requests.gate.yaml");
@@ -93,4 +97,17 @@ fn a_rollout_that_is_stopped_at_every_tick_and_resumed_is_the_same_rollout() {
             assert!(rollout.state() == rolled_out(&folder, mode).state(), "{} {mode:?}", folder.name);
         }
     }
+}
+
+#[test]
+fn blue_green_rollouts_go_as_argos_controller_has_them_go() {
+    let document: serde_json::Value = serde_json::from_str(BLUE_GREEN).unwrap();
+    let cases = document["cases"].as_array().unwrap();
+    assert!(cases.len() > 50);
+    let failed = cases.iter().filter_map(|case| {
+        let played = rollout_play::is_played(case).err()?;
+        Some(format!("{} ({}), {played}", case["id"], case["about"]))
+    });
+    let failed: Vec<String> = failed.collect();
+    assert!(failed.is_empty(), "{} cases\n{}", failed.len(), failed.join("\n"));
 }

@@ -24,6 +24,8 @@ mod promqltest;
 mod recordings;
 mod report;
 mod request;
+#[path = "../support/rollout_play.rs"]
+mod rollout_play;
 mod script;
 mod sequence;
 mod skips;

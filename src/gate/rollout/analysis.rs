@@ -106,7 +106,7 @@ impl Pass<'_> {
         }
     }
 
-    fn act_on(&mut self, run: &RolloutRun, text: &str) {
+    pub(super) fn act_on(&mut self, run: &RolloutRun, text: &str) {
         match run.phase {
             Phase::Inconclusive => {
                 let waived = run.purpose == RunPurpose::Background && self.rollout.state.background_waived;

@@ -112,6 +112,7 @@ impl Rollout {
             runs: Vec::new(),
             current: CurrentRuns::default(),
             active: None,
+            preview: None,
             preview_done: false,
             progress: Progress::default(),
             phase: RolloutPhase::default(),

@@ -19,16 +19,14 @@ pub(super) struct Pass<'a> {
     left: Option<PauseReason>,
     abort: Option<String>,
     remove_abort: bool,
-    /// Whether the wanted version waited for its end when the pass began.
+    /// Whether the wanted version is an earlier one of blue-green, whose pods waited for their end when the pass began.
     pub(super) comes_back: bool,
 }
 
 impl<'a> Pass<'a> {
     pub(super) fn run(rollout: &'a mut Rollout, now: Timestamp) -> Vec<RolloutEvent> {
-        // Pods of a version that no gate has let through wait for their end, too: with Argo it is switched to without being asked.
-        let was_let_through = rollout.mode == Mode::Strict || rollout.state.stable == rollout.state.wanted;
-        let comes_back =
-            was_let_through && rollout.wanted_set().is_some_and(|set| set.scale_down_at.is_some());
+        let waits = rollout.wanted_set().and_then(|set| set.scale_down_at).is_some_and(|at| now < at);
+        let comes_back = waits && rollout.spec.blue_green.is_some() && rollout.is_rollback();
         let mut pass = Self {
             rollout,
             now,
@@ -45,6 +43,11 @@ impl<'a> Pass<'a> {
 
     pub(super) fn is_aborted(&self) -> bool {
         !self.remove_abort && (self.rollout.state.abort || self.abort.is_some())
+    }
+
+    /// Whether an earlier version comes back without being asked about.
+    pub(super) fn is_fast_rollback(&self) -> bool {
+        self.rollout.fully_promoted() || self.comes_back || self.rollout.is_within_rollback_window()
     }
 
     pub(super) fn add_pause(&mut self, reason: PauseReason) {
@@ -142,6 +145,7 @@ impl<'a> Pass<'a> {
                     version: version.clone(),
                     revision,
                     first_revision: revision,
+                    was_stable: false,
                     wanted: 0,
                     existing: 0,
                     available: 0,
@@ -168,7 +172,7 @@ impl<'a> Pass<'a> {
         if state.stable.is_none() {
             // The first version has nothing to be compared with.
             state.active = self.rollout.spec.blue_green.is_some().then(|| version.clone());
-            state.stable = Some(version);
+            state.become_stable(version);
             state.step = (last > 0).then_some(last);
         } else if state.stable.as_ref() == Some(&version) {
             state.step = (last > 0).then_some(last);
@@ -177,7 +181,9 @@ impl<'a> Pass<'a> {
             }
         }
         self.rollout.tell();
-        self.end_runs(|_| true);
+        if self.rollout.spec.blue_green.is_none() {
+            self.end_runs(|_| true);
+        }
         true
     }
 
@@ -369,7 +375,7 @@ impl<'a> Pass<'a> {
     fn promote(&mut self, reason: String) {
         let state = &mut self.rollout.state;
         let version = state.wanted.clone().unwrap_or_default();
-        state.stable = Some(version.clone());
+        state.become_stable(version.clone());
         state.step = state.step.map(|_| self.rollout.spec.canary.steps.len());
         state.promote_full = false;
         self.remove_abort = true;
@@ -384,7 +390,11 @@ impl<'a> Pass<'a> {
         let message = self.abort.clone().unwrap_or_default();
         let weight = self.rollout.weight();
         let state = &mut self.rollout.state;
-        let runs = std::mem::take(&mut state.current);
+        let runs = state.current.clone();
+        // With Argo the runs of blue-green stay those that are looked at.
+        if self.rollout.mode == Mode::Native || self.rollout.spec.blue_green.is_none() {
+            state.current = CurrentRuns::default();
+        }
         if state.aborted_at.is_none() {
             state.last_abort = Some(Aborted {
                 at: self.now,

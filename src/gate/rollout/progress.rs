@@ -14,15 +14,21 @@ impl Rollout {
         Some(pause.start.plus_millis(seconds.saturating_mul(1000)))
     }
 
-    /// Whether the wanted version is older than stable by fewer versions than may be skipped.
-    pub(super) fn is_within_rollback_window(&self) -> bool {
-        let Some(revisions) = self.spec.rollback_window else { return false };
+    /// Whether the wanted version came before the stable one. With Argo also one that no analysis has let through; here it has been
+    /// stable.
+    pub(super) fn is_rollback(&self) -> bool {
         let (Some(wanted), Some(stable)) = (self.wanted_set(), self.stable_set()) else { return false };
-        let older = wanted.first_revision < stable.first_revision;
+        wanted.first_revision < stable.first_revision && (self.mode == Mode::Strict || wanted.was_stable)
+    }
+
+    /// Whether it is older than stable by fewer versions than may be skipped.
+    pub(super) fn is_within_rollback_window(&self) -> bool {
+        let Some(revisions) = self.spec.rollback_window.filter(|_| self.is_rollback()) else { return false };
+        let (Some(wanted), Some(stable)) = (self.wanted_set(), self.stable_set()) else { return false };
         let between = self.state.replica_sets.iter().filter(|set| {
             set.first_revision > wanted.first_revision && set.first_revision < stable.first_revision
         });
-        older && i64::try_from(between.count()).is_ok_and(|between| between < revisions)
+        i64::try_from(between.count()).is_ok_and(|between| between < revisions)
     }
 
     /// Times at which a pass is due although nothing was told.
@@ -30,11 +36,13 @@ impl Rollout {
         let now = self.state.now;
         let later = |time: Timestamp| now.is_none_or(|now| time > now);
         let halted = self.state.user_pause || self.is_paused_by(PauseReason::InconclusiveAnalysisRun);
+        // Who stops a blue-green rollout does not stop the pods of versions before.
+        let scales = !halted || (self.spec.blue_green.is_some() && self.state.user_pause);
         let stopped = self.state.user_pause || (self.mode == Mode::Native && halted);
         let mut alarms =
             vec![self.pause_ends().filter(|_| !stopped), self.preview_ends().filter(|_| !halted)];
         alarms.extend(
-            self.state.replica_sets.iter().map(|set| set.scale_down_at.filter(|_| !halted && set.wanted > 0)),
+            self.state.replica_sets.iter().map(|set| set.scale_down_at.filter(|_| scales && set.wanted > 0)),
         );
         // A second is added, as times are cut to seconds.
         alarms.push(self.deadline().map(|deadline| deadline.plus_millis(1000)));
@@ -46,8 +54,9 @@ impl Rollout {
         let indefinite = matches!(self.current_step(), Some(CanaryStep::Analysis(_) | CanaryStep::Pause(_)));
         let state = &self.state;
         let over = matches!(state.progress.reason, ProgressReason::TimedOut | ProgressReason::Complete);
-        // Blue-green has no step that tells: the time of its gates is that after the pods came.
-        let gated = self.spec.blue_green.is_some()
+        // Blue-green has no step that tells: the time of its gates is that after the pods came. With Argo it counts.
+        let gated = self.mode == Mode::Native
+            && self.spec.blue_green.is_some()
             && self.wanted_set().is_some_and(|set| set.available == set.wanted);
         let waits = self.other_sets().any(|set| set.scale_down_at.is_some());
         if indefinite || gated || over || waits || state.abort || state.user_pause || !state.pauses.is_empty()
@@ -58,30 +67,50 @@ impl Rollout {
         Some(since.plus_millis(self.spec.progress_deadline_seconds.saturating_mul(1000)))
     }
 
-    /// Pods of the wanted version, of the others, and available ones.
+    /// Pods of the wanted version, of the others, and available ones: in blue-green those that have the traffic.
     fn pods_seen(&self) -> (i64, i64, i64) {
         let updated = self.wanted_set().map_or(0, |set| set.existing);
         let all: i64 = self.state.replica_sets.iter().map(|set| set.existing).sum();
-        let available: i64 = self.state.replica_sets.iter().map(|set| set.available).sum();
+        let active = self.state.active.as_ref();
+        let counted =
+            self.state.replica_sets.iter().filter(|set| active.is_none_or(|active| *active == set.version));
+        let available: i64 = counted.map(|set| set.available).sum();
         (updated, all - updated, available)
     }
 
     /// Notes a sign of progress.
     pub(super) fn note_progress(&mut self, now: Timestamp) {
         let seen = self.pods_seen();
-        let healthy = self.fully_promoted() && self.unfinished().is_none();
+        let is_blue_green = self.spec.blue_green.is_some();
+        let state = &self.state;
+        let is_there = match is_blue_green {
+            true => state.active == state.wanted && state.preview == state.wanted,
+            false => self.fully_promoted(),
+        };
+        let healthy = is_there && self.unfinished().is_none();
         let state = &mut self.state;
         let before = std::mem::replace(&mut state.progress.pods, seen);
-        let moved = state.progress.step != state.step || state.progress.stable != state.stable;
+        let switched = (state.active.clone(), state.preview.clone());
+        let moved = match is_blue_green {
+            true => state.progress.switched != switched,
+            false => state.progress.step != state.step || state.progress.stable != state.stable,
+        };
+        let became_unhealthy = state.progress.reason == ProgressReason::Complete && !healthy;
         state.progress.step = state.step;
         state.progress.stable.clone_from(&state.stable);
+        state.progress.switched = switched;
         if state.abort {
             return;
         }
         let (updated, others, available) = seen;
         if healthy {
             state.progress.reason = ProgressReason::Complete;
-        } else if moved || updated != before.0 || others < before.1 || available > before.2 {
+        } else if moved
+            || became_unhealthy
+            || updated != before.0
+            || others < before.1
+            || available > before.2
+        {
             state.progress.reason = ProgressReason::Updated;
             state.progress.updated = Some(now);
         }

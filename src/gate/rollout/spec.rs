@@ -115,13 +115,13 @@ pub struct BlueGreenStrategy {
     pub post_promotion_analysis: Option<RolloutAnalysis>,
     /// Whether the switch needs no human.
     pub auto_promotion_enabled: bool,
-    /// Seconds of a pause before the switch; 0: none.
+    /// Seconds of a pause before the switch; 0: none. It ends by itself only where the switch needs no human.
     pub auto_promotion_seconds: i64,
     /// Pods of the new version before the switch; none: all.
     pub preview_replica_count: Option<i64>,
     /// How long the new version's pods outlive an abort; none: 30; 0: they are kept.
     pub abort_scale_down_delay_seconds: Option<i64>,
-    /// How long the pods of the version before outlive a promotion; none: 30.
+    /// How long the pods of the version before outlive a promotion; none: 30; 0: they are kept.
     pub scale_down_delay_seconds: Option<i64>,
     /// How many versions may wait for their end at once; none: any number.
     pub scale_down_delay_revision_limit: Option<i64>,

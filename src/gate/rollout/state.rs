@@ -58,8 +58,10 @@ pub(super) struct RolloutFields {
     pub(super) weight: Option<Weight>,
     pub(super) runs: Vec<RolloutRun>,
     pub(super) current: CurrentRuns,
-    /// Of blue-green: the version that the traffic goes to, and whether the preview's pods were there and passed.
+    /// Of blue-green: the version that the traffic goes to, the one to look at before that, and whether its pods were there and passed.
     pub(super) active: Option<String>,
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(super) preview: Option<String>,
     pub(super) preview_done: bool,
     pub(super) progress: Progress,
     pub(super) phase: RolloutPhase,
@@ -93,6 +95,7 @@ binary_fields!(RolloutFields {
     runs,
     current,
     active,
+    preview,
     preview_done,
     progress,
     phase,
@@ -100,6 +103,15 @@ binary_fields!(RolloutFields {
     last_abort,
     background_waived,
 });
+
+impl RolloutFields {
+    pub(super) fn become_stable(&mut self, version: String) {
+        for set in self.replica_sets.iter_mut().filter(|set| set.version == version) {
+            set.was_stable = true;
+        }
+        self.stable = Some(version);
+    }
+}
 
 /// The pods of one version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +124,9 @@ pub struct ReplicaSet {
     pub revision: i64,
     /// The revision with which the version came first.
     pub(super) first_revision: i64,
+    /// Whether it has been the stable version.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(super) was_stable: bool,
     /// Pods that there are to be.
     pub wanted: i64,
     /// Pods that there are, as last observed.
@@ -122,7 +137,16 @@ pub struct ReplicaSet {
     pub scale_down_at: Option<Timestamp>,
 }
 
-binary_fields!(ReplicaSet { version, revision, first_revision, wanted, existing, available, scale_down_at });
+binary_fields!(ReplicaSet {
+    version,
+    revision,
+    first_revision,
+    was_stable,
+    wanted,
+    existing,
+    available,
+    scale_down_at
+});
 
 /// Why a rollout waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -303,9 +327,12 @@ pub(super) struct Progress {
     pub(super) pods: (i64, i64, i64),
     pub(super) step: Option<usize>,
     pub(super) stable: Option<String>,
+    /// The versions that have the traffic and the preview, of blue-green.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(super) switched: (Option<String>, Option<String>),
 }
 
-binary_fields!(Progress { reason, message, updated, pods, step, stable });
+binary_fields!(Progress { reason, message, updated, pods, step, stable, switched });
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

@@ -421,15 +421,66 @@ fn a_state_that_was_damaged_is_refused_wherever_it_was_kept() {
 
 #[test]
 fn in_native_mode_no_version_is_switched_to_for_its_pods_are_still_there() {
-    let spec = || blue_green(&format!(r#"{{"prePromotionAnalysis": {ONCE}}}"#));
-    for (mode, active) in [(Mode::Native, "v1"), (Mode::Strict, "v2")] {
+    let spec = || {
+        blue_green(&format!(
+            r#"{{"prePromotionAnalysis": {ONCE}, "abortScaleDownDelaySeconds": 600, "scaleDownDelaySeconds": 600}}"#
+        ))
+    };
+    for (mode, active) in [(Mode::Native, "v3"), (Mode::Strict, "v2")] {
         let mut rollout = begun(spec(), mode);
-        assert_eq!(rollout.active(), Some("v1"));
-        for (second, version) in [(1, "v1"), (2, "v2")] {
-            rollout.deploy(at(second), version).unwrap();
-            settle(&mut rollout, second);
-        }
-        // Nothing has judged `v2`. Argo takes it for one that was active a moment ago.
+        end(&mut rollout, RunPurpose::PrePromotion, Phase::Failed, "bad", 10);
+        rollout.deploy(at(20), "v3").unwrap();
+        settle(&mut rollout, 20);
+        end(&mut rollout, RunPurpose::PrePromotion, Phase::Successful, "", 30);
+        assert_eq!((rollout.active(), rollout.stable()), (Some("v3"), Some("v3")));
+        rollout.deploy(at(40), "v2").unwrap();
+        settle(&mut rollout, 40);
+        // Its gate has failed `v2`. For Argo it is an earlier version that comes back.
         assert_eq!(rollout.active(), Some(active), "{mode:?}");
+        // What has been stable comes back at once.
+        rollout.deploy(at(50), "v1").unwrap();
+        settle(&mut rollout, 50);
+        assert_eq!((rollout.active(), rollout.stable()), (Some("v1"), Some("v1")), "{mode:?}");
+    }
+}
+
+#[test]
+fn in_native_mode_an_abort_switches_back_also_where_pods_are_gone_or_a_human_paused() {
+    let spec = || blue_green(&format!(r#"{{"postPromotionAnalysis": {ONCE}}}"#));
+    for paused in [false, true] {
+        for (mode, active, pods_of_v2) in [(Mode::Native, "v1", 0), (Mode::Strict, "v2", 0)] {
+            let mut rollout = begun(spec(), mode);
+            assert_eq!((rollout.active(), rollout.stable()), (Some("v2"), Some("v1")));
+            if paused {
+                rollout.command(at(5), RolloutCommand::Pause).unwrap();
+                rollout.command(at(10), RolloutCommand::Abort).unwrap();
+            } else {
+                rollout.observe("v2", 10, 3).unwrap();
+                let run = rollout.runs()[0].name.clone();
+                rollout.judge(&run, Phase::Failed, "bad").unwrap();
+            }
+            // No pod of `v2` becomes available any more.
+            while rollout.next_due().is_some_and(|due| due <= at(10)) {
+                rollout.tick(at(10)).unwrap();
+            }
+            assert_eq!((rollout.active(), rollout.is_aborted()), (Some(active), true), "{mode:?} {paused}");
+            pass_time(&mut rollout, 60);
+            assert_eq!(rollout.active(), Some(active), "{mode:?} {paused}");
+            // With Argo the version that has the traffic has no pods then.
+            assert_eq!(pods(&rollout), [("v1", 10), ("v2", pods_of_v2)], "{mode:?} {paused}");
+        }
+    }
+}
+
+#[test]
+fn in_native_mode_a_human_need_not_wait_for_the_time_of_the_pause() {
+    for (mode, active) in [(Mode::Native, "v2"), (Mode::Strict, "v1")] {
+        let mut rollout = begun(blue_green(r#"{"autoPromotionSeconds": 60}"#), mode);
+        rollout.command(at(20), RolloutCommand::Promote).unwrap();
+        settle(&mut rollout, 20);
+        pass_time(&mut rollout, 79);
+        assert_eq!(rollout.active(), Some(active), "{mode:?}");
+        pass_time(&mut rollout, 80);
+        assert_eq!(rollout.active(), Some("v2"), "{mode:?}");
     }
 }
