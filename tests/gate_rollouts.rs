@@ -18,6 +18,8 @@ use support::recordings::{Folder, folders};
 
 /// Blue-green rollouts as Argo's controller walked through them, in the form of the conformance data.
 const BLUE_GREEN: &str = include_str!("rollouts/blue_green.json");
+/// Canary and blue-green rollouts drawn at random, the same way.
+const DRAWN: &str = include_str!("rollouts/drawn.json");
 const ROLLOUT: &str = include_str!("../examples/data/rollout.yaml");
 const TEMPLATE: &str = include_str!("../examples/data/walkthrough.yaml");
 const GATE: &str = include_str!("../examples/data/user-requests.gate.yaml");
@@ -99,15 +101,24 @@ fn a_rollout_that_is_stopped_at_every_tick_and_resumed_is_the_same_rollout() {
     }
 }
 
-#[test]
-fn blue_green_rollouts_go_as_argos_controller_has_them_go() {
-    let document: serde_json::Value = serde_json::from_str(BLUE_GREEN).unwrap();
+fn play(document: &str, least: usize) {
+    let document: serde_json::Value = serde_json::from_str(document).unwrap();
     let cases = document["cases"].as_array().unwrap();
-    assert!(cases.len() > 50);
+    assert!(cases.len() >= least);
     let failed = cases.iter().filter_map(|case| {
         let played = rollout_play::is_played(case).err()?;
         Some(format!("{} ({}), {played}", case["id"], case["about"]))
     });
     let failed: Vec<String> = failed.collect();
     assert!(failed.is_empty(), "{} cases\n{}", failed.len(), failed.join("\n"));
+}
+
+#[test]
+fn blue_green_rollouts_go_as_argos_controller_has_them_go() {
+    play(BLUE_GREEN, 111);
+}
+
+#[test]
+fn rollouts_of_any_kind_go_as_argos_controller_has_them_go() {
+    play(DRAWN, 160);
 }

@@ -1,11 +1,11 @@
-// Plays rollouts through Argo's own controller, to make or check the answers of blue_green.json beside this file.
+// Plays rollouts through Argo's own controller, to make or check the answers of the files beside this one.
 //
 // It is a test of Argo's package `rollout`, whose fixtures it uses: put it into the folder `rollout` of
 // github.com/argoproj/argo-rollouts v1.10.2 and run there
 //
 //	PLAY_IN=.../blue_green.json PLAY_OUT=/tmp/blue_green.json go test ./rollout -run TestPlay
 //
-// Pods are available in the moment they are asked for; the controller reconciles when it asks to, and after every change.
+// Without a traffic router. Pods are available in the moment they are asked for; the controller reconciles when it asks to, and after every change.
 package rollout
 
 import (
@@ -23,6 +23,7 @@ import (
 	"github.com/argoproj/argo-rollouts/pkg/kubectl-argo-rollouts/cmd/abort"
 	"github.com/argoproj/argo-rollouts/pkg/kubectl-argo-rollouts/cmd/promote"
 	"github.com/argoproj/argo-rollouts/pkg/kubectl-argo-rollouts/cmd/retry"
+	replicasetutil "github.com/argoproj/argo-rollouts/utils/replicaset"
 	timeutil "github.com/argoproj/argo-rollouts/utils/time"
 	log "github.com/sirupsen/logrus"
 	appsv1 "k8s.io/api/apps/v1"
@@ -41,7 +42,9 @@ type playCase struct {
 	Never    []string                 `json:"images_never_available,omitempty"`
 	Outcomes map[string][]playOutcome `json:"analysis_outcomes,omitempty"`
 	Actions  []playAction             `json:"actions,omitempty"`
-	Expect   []map[string]any         `json:"expect"`
+	// Runs that are made in the same second have no order.
+	RunsByName bool             `json:"runs_by_name,omitempty"`
+	Expect     []map[string]any `json:"expect"`
 }
 type playOutcome struct {
 	Phase   string `json:"phase"`
@@ -208,7 +211,7 @@ func play(t *testing.T, pc playCase) []map[string]any {
 	var states []map[string]any
 	keys := []string{"at", "step", "aborted", "active"}
 	note := func() {
-		state := stateOf(t, f, second)
+		state := stateOf(t, f, pc, second)
 		if len(states) > 0 {
 			before := states[len(states)-1]
 			same := true
@@ -245,7 +248,7 @@ func play(t *testing.T, pc playCase) []map[string]any {
 		if second >= 0 {
 			note()
 		}
-		for n := 0; n < 12; n++ {
+		for n := 0; n < 80; n++ {
 			before := all()
 			if err := c.syncHandler(ctx, key); err != nil {
 				t.Logf("%s: second %d: %v", pc.ID, second, err)
@@ -275,6 +278,10 @@ func play(t *testing.T, pc playCase) []map[string]any {
 		case what == "promote-full":
 			_, err = promote.PromoteRollout(rollouts, "checkout", false, false, true)
 		case what == "abort":
+			ro, _ := rollouts.Get(ctx, "checkout", metav1.GetOptions{})
+			if ro.Status.StableRS == ro.Status.CurrentPodHash {
+				return
+			}
 			_, err = abort.AbortRollout(rollouts, "checkout")
 		case what == "retry":
 			_, err = retry.RetryRollout(rollouts, "checkout")
@@ -297,7 +304,7 @@ func play(t *testing.T, pc playCase) []map[string]any {
 	now = base
 	second = 0
 	refresh()
-	states = []map[string]any{stateOf(t, f, -1)}
+	states = []map[string]any{stateOf(t, f, pc, -1)}
 	act("image:app:2")
 	actions := append([]playAction{}, pc.Actions...)
 	for second = 0; second <= 1500; second++ {
@@ -344,7 +351,7 @@ func purposeOf(ar *v1alpha1.AnalysisRun) string {
 
 var attemptRe = regexp.MustCompile(`\.(\d+)$`)
 
-func stateOf(t *testing.T, f *fixture, second int64) map[string]any {
+func stateOf(t *testing.T, f *fixture, pc playCase, second int64) map[string]any {
 	ctx := context.Background()
 	ro, err := f.client.ArgoprojV1alpha1().Rollouts("default").Get(ctx, "checkout", metav1.GetOptions{})
 	if err != nil {
@@ -408,15 +415,26 @@ func stateOf(t *testing.T, f *fixture, second int64) map[string]any {
 		}
 		return imageOf(svc.Spec.Selector[v1alpha1.DefaultRolloutUniqueLabelKey])
 	}
+	if pc.RunsByName {
+		sort.Strings(names)
+	}
 	var active any
 	if ro.Spec.Strategy.BlueGreen != nil {
 		active = service("active")
 	}
-	return map[string]any{
+	state := map[string]any{
 		"at": second, "step": step, "phase": string(ro.Status.Phase), "message": message,
 		"aborted": ro.Status.Abort, "stable": imageOf(ro.Status.StableRS), "active": active,
 		"canary_pods": otherPods, "stable_pods": stablePods, "runs": names,
 	}
+	if active == nil {
+		delete(state, "active")
+		state["weight"] = 0
+		if ro.Status.StableRS != ro.Status.CurrentPodHash && !ro.Status.Abort {
+			state["weight"] = replicasetutil.GetCurrentSetWeight(ro)
+		}
+	}
+	return state
 }
 
 func TestPlay(t *testing.T) {

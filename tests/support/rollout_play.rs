@@ -36,6 +36,8 @@ struct Play {
     ends: Vec<(String, i64, String, String)>,
     begun: BTreeMap<String, usize>,
     states: Vec<Value>,
+    /// Runs that were made in the same second have no order.
+    runs_by_name: bool,
 }
 
 impl Play {
@@ -57,6 +59,7 @@ impl Play {
             ends: Vec::new(),
             begun: BTreeMap::new(),
             states: Vec::new(),
+            runs_by_name: case["runs_by_name"] == true,
         }
     }
 
@@ -195,6 +198,10 @@ impl Play {
             let ended = if run.terminate && run.phase.is_completed() { " (terminated)" } else { "" };
             format!("{purpose}{attempt} of {}: {}{ended}", run.version, run.phase)
         });
+        let mut runs: Vec<String> = runs.collect();
+        if self.runs_by_name {
+            runs.sort();
+        }
         let mut state = json!({
             "at": second,
             "step": rollout.step(),
@@ -204,7 +211,7 @@ impl Play {
             "stable": stable,
             "canary_pods": pods(false),
             "stable_pods": pods(true),
-            "runs": runs.collect::<Vec<_>>(),
+            "runs": runs,
         });
         match rollout.active() {
             Some(active) => state["active"] = json!(active),

@@ -102,8 +102,11 @@ impl Pass<'_> {
         }
         self.scale_blue_green(strategy);
         self.pause_before_switch(strategy);
+        // What is due is told by the version that has the traffic before it is switched.
+        let before = self.rollout.skips_analysis_before(strategy);
+        let after = self.rollout.skips_analysis_after();
         self.switch(strategy);
-        self.analyse_blue_green(strategy);
+        self.analyse_blue_green(strategy, (before, after));
     }
 
     fn scale_blue_green(&mut self, strategy: &BlueGreenStrategy) {
@@ -240,7 +243,7 @@ impl Pass<'_> {
         }
     }
 
-    fn analyse_blue_green(&mut self, strategy: &BlueGreenStrategy) {
+    fn analyse_blue_green(&mut self, strategy: &BlueGreenStrategy, skips: (bool, bool)) {
         let rollout = &self.rollout;
         let cancels = rollout.fully_promoted()
             || self.is_aborted()
@@ -250,8 +253,8 @@ impl Pass<'_> {
             self.end_runs(|_| true);
             return;
         }
-        let before = strategy.pre_promotion_analysis.is_some() && !rollout.skips_analysis_before(strategy);
-        let after = strategy.post_promotion_analysis.is_some() && !rollout.skips_analysis_after();
+        let before = strategy.pre_promotion_analysis.is_some() && !skips.0;
+        let after = strategy.post_promotion_analysis.is_some() && !skips.1;
         let waits = rollout.is_paused_by(PauseReason::InconclusiveAnalysisRun);
         for (purpose, is_due, text) in [
             (RunPurpose::PrePromotion, before, "Blue/green pre-promotion analysis phase error/failed"),

@@ -48,6 +48,7 @@ impl Rollout {
             RolloutCommand::Promote if self.mode == Mode::Native => {
                 !self.state.pauses.is_empty() || self.state.user_pause
             }
+            RolloutCommand::Promote | RolloutCommand::PromoteFull => in_flight || self.state.user_pause,
             _ => in_flight,
         };
         if !acts {
@@ -59,7 +60,7 @@ impl Rollout {
             RolloutCommand::Promote => self.promote(now),
             RolloutCommand::Resume => self.resume_pauses(now),
             RolloutCommand::PromoteFull => {
-                self.state.promote_full = true;
+                self.state.promote_full = in_flight;
                 self.state.user_pause = false;
             }
             RolloutCommand::SkipCurrentStep => self.skip_step(),
@@ -99,6 +100,9 @@ impl Rollout {
             if !self.state.pauses.is_empty() {
                 self.resume_pauses(now);
             }
+            return;
+        }
+        if self.fully_promoted() {
             return;
         }
         if self.could_not_tell(RunPurpose::Step(0)) && !self.state.pauses.is_empty() {

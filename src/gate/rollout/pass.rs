@@ -78,6 +78,10 @@ impl<'a> Pass<'a> {
     }
 
     fn go(&mut self) {
+        if self.rollout.mode == Mode::Strict {
+            // With Argo a step that a human left is no progress.
+            self.rollout.state.progress.step = self.rollout.state.step;
+        }
         if self.rollout.state.asked.is_none() || self.notice_pause() || self.reset() {
             return;
         }
@@ -105,14 +109,24 @@ impl<'a> Pass<'a> {
         let paused = !state.pauses.is_empty() || state.user_pause;
         let was_aborted = state.progress.reason == ProgressReason::Aborted;
         let retried = was_aborted && !state.abort && state.asked == state.wanted;
+        let is_created = state.replica_sets.iter().all(|set| Some(&set.version) != state.asked.as_ref());
         if retried {
             state.progress.reason = ProgressReason::Retry;
             state.progress.message = "Retrying Rollout after abort".to_owned();
             state.progress.updated = Some(self.now);
             state.seen_paused = paused;
-        } else if paused != state.seen_paused && !was_aborted {
-            state.progress.reason = if paused { ProgressReason::Paused } else { ProgressReason::Resumed };
+        } else if was_aborted && is_created && (paused || paused != state.seen_paused) {
+            // The new version is noted before the abort of the one before is taken back.
+            state.progress.reason = ProgressReason::Updated;
             state.progress.updated = Some(self.now);
+            state.seen_paused = paused;
+        } else if paused != state.seen_paused && !was_aborted {
+            let is_promoted = self.rollout.fully_promoted();
+            let state = &mut self.rollout.state;
+            if !is_promoted {
+                state.progress.reason = if paused { ProgressReason::Paused } else { ProgressReason::Resumed };
+                state.progress.updated = Some(self.now);
+            }
             state.seen_paused = paused;
             if !paused {
                 self.events.push(RolloutEvent::Resumed);
@@ -166,7 +180,10 @@ impl<'a> Pass<'a> {
         state.background_waived = false;
         state.step = (last > 0).then_some(0);
         state.current = CurrentRuns::default();
-        state.preview_done = false;
+        if self.rollout.mode == Mode::Native {
+            // With Argo a version in the place of one whose preview had passed takes that over.
+            state.preview_done = false;
+        }
         state.progress.reason = ProgressReason::Updated;
         state.progress.updated = Some(self.now);
         if state.stable.is_none() {
@@ -180,10 +197,8 @@ impl<'a> Pass<'a> {
                 self.events.push(RolloutEvent::RolledBack { version });
             }
         }
+        self.rollout.state.progress.pods = self.rollout.pods_seen();
         self.rollout.tell();
-        if self.rollout.spec.blue_green.is_none() {
-            self.end_runs(|_| true);
-        }
         true
     }
 
@@ -347,7 +362,11 @@ impl<'a> Pass<'a> {
     fn write(&mut self) {
         let last = self.rollout.spec.canary.steps.len();
         let mut clear = false;
-        if self.rollout.state.promote_full || self.rollout.is_within_rollback_window() {
+        let steps_are_skipped = self.rollout.state.promote_full || self.rollout.is_within_rollback_window();
+        let is_judged = matches!(self.rollout.current_step(), Some(CanaryStep::Analysis(_)));
+        let is_done =
+            steps_are_skipped && !is_judged && self.rollout.mode == Mode::Strict && self.is_step_done();
+        if steps_are_skipped {
             clear = true;
             self.remove_abort = true;
             self.rollout.state.step = (last > 0).then_some(last);
@@ -362,6 +381,9 @@ impl<'a> Pass<'a> {
             clear = true;
         } else if self.is_aborted() {
             self.give_up();
+        } else if is_done {
+            // Argo counts the step that was done on top of all that are skipped.
+            self.rollout.state.step = self.rollout.state.step.map(|step| step.saturating_add(1));
         } else if self.is_step_done() {
             self.leave_step();
             self.left = Some(PauseReason::CanaryPauseStep);
@@ -369,6 +391,7 @@ impl<'a> Pass<'a> {
         self.write_pauses(clear);
         self.rollout.note_progress(self.now);
         self.check_deadline();
+        self.rollout.note_deadline(self.now);
         self.rollout.tell();
     }
 
@@ -387,14 +410,21 @@ impl<'a> Pass<'a> {
     }
 
     fn give_up(&mut self) {
-        let message = self.abort.clone().unwrap_or_default();
-        let weight = self.rollout.weight();
+        self.note_abort();
         let state = &mut self.rollout.state;
-        let runs = state.current.clone();
         // With Argo the runs of blue-green stay those that are looked at.
         if self.rollout.mode == Mode::Native || self.rollout.spec.blue_green.is_none() {
             state.current = CurrentRuns::default();
         }
+        state.step = state.step.map(|_| 0);
+        self.end_runs(|_| true);
+    }
+
+    /// Notes what was so when the rollout was aborted.
+    fn note_abort(&mut self) {
+        let message = self.abort.clone().unwrap_or_default();
+        let weight = self.rollout.weight();
+        let state = &mut self.rollout.state;
         if state.aborted_at.is_none() {
             state.last_abort = Some(Aborted {
                 at: self.now,
@@ -402,11 +432,9 @@ impl<'a> Pass<'a> {
                 step: state.step,
                 weight,
                 message,
-                runs: runs.names().cloned().collect(),
+                runs: state.current.names().cloned().collect(),
             });
         }
-        state.step = state.step.map(|_| 0);
-        self.end_runs(|_| true);
     }
 
     fn leave_step(&mut self) {
@@ -454,7 +482,7 @@ impl<'a> Pass<'a> {
     }
 
     fn check_deadline(&mut self) {
-        if self.is_aborted() || self.rollout.deadline().is_none_or(|deadline| self.now <= deadline) {
+        if self.is_aborted() || !self.rollout.is_given_up(self.now) {
             return;
         }
         let version = self.rollout.state.wanted.clone().unwrap_or_default();
@@ -462,7 +490,7 @@ impl<'a> Pass<'a> {
         let message = format!("ReplicaSet \"{name}-{version}\" has timed out progressing.");
         if self.rollout.spec.progress_deadline_abort && !self.rollout.fully_promoted() {
             self.abort(message);
-            self.give_up();
+            self.note_abort();
             self.write_pauses(false);
             return;
         }

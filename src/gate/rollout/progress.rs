@@ -39,13 +39,16 @@ impl Rollout {
         // Who stops a blue-green rollout does not stop the pods of versions before.
         let scales = !halted || (self.spec.blue_green.is_some() && self.state.user_pause);
         let stopped = self.state.user_pause || (self.mode == Mode::Native && halted);
-        let mut alarms =
-            vec![self.pause_ends().filter(|_| !stopped), self.preview_ends().filter(|_| !halted)];
+        let mut alarms = vec![
+            self.pause_ends().filter(|_| !stopped),
+            self.preview_ends().filter(|_| !halted || self.mode == Mode::Strict),
+        ];
         alarms.extend(
             self.state.replica_sets.iter().map(|set| set.scale_down_at.filter(|_| scales && set.wanted > 0)),
         );
         // A second is added, as times are cut to seconds.
         alarms.push(self.deadline().map(|deadline| deadline.plus_millis(1000)));
+        alarms.push(self.state.progress.due.filter(|_| self.mode == Mode::Strict));
         alarms.into_iter().map(|alarm| alarm.filter(|time| later(*time))).collect()
     }
 
@@ -63,12 +66,37 @@ impl Rollout {
         {
             return None;
         }
-        let since = state.progress.updated?;
+        self.deadline_by_time()
+    }
+
+    fn deadline_by_time(&self) -> Option<Timestamp> {
+        let since = self.state.progress.updated?;
         Some(since.plus_millis(self.spec.progress_deadline_seconds.saturating_mul(1000)))
     }
 
+    /// Whether pods are given up. With Argo a look that was due for the deadline aborts by the time alone, also where all pods have
+    /// come since and a gate is waited for.
+    pub(super) fn is_given_up(&self, now: Timestamp) -> bool {
+        let was_complete = self.mode == Mode::Strict
+            && self.spec.progress_deadline_abort
+            && self.state.progress.reason == ProgressReason::Complete
+            && !self.fully_promoted()
+            && !self.state.user_pause
+            && self.state.pauses.is_empty()
+            && !self.other_sets().any(|set| set.scale_down_at.is_some());
+        let deadline = if was_complete { self.deadline_by_time() } else { self.deadline() };
+        deadline.is_some_and(|deadline| now > deadline)
+    }
+
+    /// Remembers that a look is due for the deadline, whatever happens before.
+    pub(super) fn note_deadline(&mut self, now: Timestamp) {
+        let due = self.deadline().map(|deadline| deadline.plus_millis(1000));
+        let kept = self.state.progress.due.filter(|due| self.mode == Mode::Strict && *due > now);
+        self.state.progress.due = due.or(kept);
+    }
+
     /// Pods of the wanted version, of the others, and available ones: in blue-green those that have the traffic.
-    fn pods_seen(&self) -> (i64, i64, i64) {
+    pub(super) fn pods_seen(&self) -> (i64, i64, i64) {
         let updated = self.wanted_set().map_or(0, |set| set.existing);
         let all: i64 = self.state.replica_sets.iter().map(|set| set.existing).sum();
         let active = self.state.active.as_ref();
@@ -87,15 +115,16 @@ impl Rollout {
             true => state.active == state.wanted && state.preview == state.wanted,
             false => self.fully_promoted(),
         };
+        let before = std::mem::replace(&mut self.state.progress.pods, seen);
         let healthy = is_there && self.unfinished().is_none();
         let state = &mut self.state;
-        let before = std::mem::replace(&mut state.progress.pods, seen);
         let switched = (state.active.clone(), state.preview.clone());
         let moved = match is_blue_green {
             true => state.progress.switched != switched,
             false => state.progress.step != state.step || state.progress.stable != state.stable,
         };
-        let became_unhealthy = state.progress.reason == ProgressReason::Complete && !healthy;
+        let became_unhealthy =
+            state.progress.reason == ProgressReason::Complete && !healthy && !state.seen_paused;
         state.progress.step = state.step;
         state.progress.stable.clone_from(&state.stable);
         state.progress.switched = switched;
@@ -104,6 +133,9 @@ impl Rollout {
         }
         let (updated, others, available) = seen;
         if healthy {
+            if state.progress.reason != ProgressReason::Complete {
+                state.progress.updated = Some(now);
+            }
             state.progress.reason = ProgressReason::Complete;
         } else if moved
             || became_unhealthy
@@ -116,9 +148,9 @@ impl Rollout {
         }
     }
 
-    /// What pods are still waited for.
+    /// What pods are still waited for, of those that were there when it was last written.
     fn unfinished(&self) -> Option<&'static str> {
-        let (updated, others, available) = self.pods_seen();
+        let (updated, others, available) = self.state.progress.pods;
         if updated < self.spec.replicas {
             return Some("more replicas need to be updated");
         }

@@ -330,9 +330,12 @@ pub(super) struct Progress {
     /// The versions that have the traffic and the preview, of blue-green.
     #[cfg_attr(feature = "serde", serde(default))]
     pub(super) switched: (Option<String>, Option<String>),
+    /// When a look for the deadline is due that was asked for before, of strict mode.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(super) due: Option<Timestamp>,
 }
 
-binary_fields!(Progress { reason, message, updated, pods, step, stable, switched });
+binary_fields!(Progress { reason, message, updated, pods, step, stable, switched, due });
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
