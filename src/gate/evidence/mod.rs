@@ -40,7 +40,7 @@ use crate::source::{Source, Watched};
 /// Longest time that a scrape may take to settle.
 pub(crate) const MAX_SETTLE_MS: i64 = 60_000;
 /// Without a sample for so long a series is stale, however rarely it is scraped.
-const STALE_MS: i64 = DEFAULT_LOOKBACK_MS;
+pub(crate) const STALE_MS: i64 = DEFAULT_LOOKBACK_MS;
 
 /// Cumulative counts of one check since its evidence began.
 #[derive(Clone, Debug, Default, PartialEq)]

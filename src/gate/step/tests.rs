@@ -1,6 +1,7 @@
 mod changed;
 mod deadline;
 mod gauge;
+mod late;
 mod once;
 mod strays;
 mod watch;
