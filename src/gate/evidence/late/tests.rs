@@ -237,3 +237,28 @@ fn events_of_a_pod_that_is_gone_are_not_waited_for() {
     let (tally, last) = looked(&spec, Some(0), &[1_100], |_| fixture.clone());
     assert_eq!((tally.most, tally.trials, last.obstacle), (50.0, 150.0, None));
 }
+
+fn labels_of_pod(name: &str) -> [(&str, &str); 4] {
+    [("__name__", name), ("pod", "a"), ("instance", "i"), ("job", "j")]
+}
+
+#[test]
+fn counters_that_ended_before_the_evidence_are_no_events_where_missing_ones_are_none() {
+    let gone = |_: i64| {
+        let samples = (500..600).step_by(10).map(|time| (time, 7.0)).chain([(600, stale_marker())]);
+        Fixture::default().series(&labels_of_pod("kills_total"), samples)
+    };
+    let kills = || Check::count("kills", "kills_total", 60_000);
+    let (tally, last) =
+        looked(&check(kills().missing_numerator_is_zero().at_most(0.0)), None, &[1_100], gone);
+    assert_eq!((last.until, tally.most, last.obstacle), (at(1_100), 0.0, None));
+    let (_, last) = looked(&check(kills().at_most(0.0)), None, &[1_100], gone);
+    assert_eq!(last.obstacle.unwrap().code(), "stale");
+    // Those that end during the evidence are no silence that is good.
+    let ends = |_: i64| {
+        let samples = (500..1_020).step_by(10).map(|time| (time, 7.0)).chain([(1_020, stale_marker())]);
+        Fixture::default().series(&labels_of_pod("kills_total"), samples)
+    };
+    let (_, last) = looked(&check(kills().missing_numerator_is_zero().at_most(0.0)), None, &[1_100], ends);
+    assert_eq!(last.obstacle.unwrap().code(), "stale");
+}
