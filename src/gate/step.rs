@@ -263,7 +263,7 @@ impl NativeGate {
                 continue;
             }
             let after = state.until.unwrap_or(origin);
-            let span = Span { origin, after, now, settle_ms: options.settle_ms };
+            let span = Span { origin, after, now, settle_ms: options.settle_ms, waits: true };
             match look_at(check, state, span, source, (rules, &self.spec.trace_link)) {
                 Ok(seen) => {
                     state.source_errors = 0;

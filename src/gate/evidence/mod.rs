@@ -13,6 +13,7 @@ mod traces;
 mod value;
 
 pub(crate) use self::gauge::{Gauges, least_ms};
+pub(crate) use self::late::is_late;
 pub(crate) use self::series::{read, select, select_between};
 pub(crate) use self::traces::{TRACE_ID, traces};
 pub(crate) use self::value::{Answer, Values};
@@ -202,6 +203,8 @@ pub(crate) struct Observation {
     pub(crate) losses: Vec<Loss>,
     /// How often the traffic's counters are scraped, and change.
     pub(crate) pace: Pace,
+    /// Where something is late: what there is without it, and up to when.
+    pub(crate) ahead: Option<Box<(Tally, Timestamp)>>,
 }
 
 /// How often counters are scraped, and how often they change, in milliseconds; 0 where that is not known.
@@ -237,6 +240,8 @@ pub(crate) struct Span {
     pub(crate) after: Timestamp,
     pub(crate) now: Timestamp,
     pub(crate) settle_ms: Option<i64>,
+    /// Whether counts go no further than what is late.
+    pub(crate) waits: bool,
 }
 
 /// Counts what happened since the last tick and adds it to the tally.
@@ -250,29 +255,13 @@ pub(crate) fn observe(
 ) -> Result<Observation> {
     let mut next = tally.clone();
     let watched = Watched::new(source);
-    let mut observation = match &check.kind {
-        CheckKind::Ratio { share, burn_rate, .. } => {
-            let observation = share::observe_share(share, &mut next, span, &watched)?;
-            if let Some(burn_rate) = burn_rate {
-                next.slide(burn_rate, observation.until.millis_since(span.origin));
-            }
-            observation
-        }
-        CheckKind::Comparison { canary, baseline, limit } => {
-            share::observe_comparison(canary, baseline, *limit, &mut next, span, &watched)?
-        }
-        CheckKind::Count { events, window_ms, missing_is_zero, .. } => {
-            count::observe_count(events, *window_ms, *missing_is_zero, &mut next, span, &watched)?
-        }
-        CheckKind::Gauge { canary, baseline, every_ms, .. } => {
-            gauge::observe_gauge((canary, baseline), *every_ms, &mut next, span, &watched)?
-        }
-        CheckKind::Value(value) => value::observe_value(value, &mut next, span, (source, &watched))?,
-        CheckKind::Quantile { buckets, limit, .. } => {
-            histogram::observe_quantile(buckets, *limit, &mut next, span, &watched)?
-        }
-        CheckKind::Volume { requests, .. } => observe_volume(requests, &mut next, span, &watched)?,
-    };
+    let mut observation = add(check, &mut next, span, (source, &watched))?;
+    if check.can_err() && observation.notes.iter().any(is_late) {
+        let mut ahead = tally.clone();
+        let until = add(check, &mut ahead, Span { waits: false, ..span }, (source, &watched))?.until;
+        ahead.scatter(tally);
+        observation.ahead = Some(Box::new((ahead, until)));
+    }
     if let Some((selector, problem)) = next.left_out.clone() {
         observation.obstacle = Some(Finding::NotAClassicHistogram { selector, problem });
     }
@@ -296,6 +285,38 @@ pub(crate) fn observe(
         *tally = next;
     }
     Ok(observation)
+}
+
+/// Adds what one tick saw to the tally.
+fn add(
+    check: &CheckSpec,
+    tally: &mut Tally,
+    span: Span,
+    (round, watched): (&Round<'_>, &Watched<'_>),
+) -> Result<Observation> {
+    match &check.kind {
+        CheckKind::Ratio { share, burn_rate, .. } => {
+            let observation = share::observe_share(share, tally, span, watched)?;
+            if let Some(burn_rate) = burn_rate {
+                tally.slide(burn_rate, observation.until.millis_since(span.origin));
+            }
+            Ok(observation)
+        }
+        CheckKind::Comparison { canary, baseline, limit } => {
+            share::observe_comparison(canary, baseline, *limit, tally, span, watched)
+        }
+        CheckKind::Count { events, window_ms, missing_is_zero, .. } => {
+            count::observe_count(events, *window_ms, *missing_is_zero, tally, span, watched)
+        }
+        CheckKind::Gauge { canary, baseline, every_ms, .. } => {
+            gauge::observe_gauge((canary, baseline), *every_ms, tally, span, watched)
+        }
+        CheckKind::Value(value) => value::observe_value(value, tally, span, (round, watched)),
+        CheckKind::Quantile { buckets, limit, .. } => {
+            histogram::observe_quantile(buckets, *limit, tally, span, watched)
+        }
+        CheckKind::Volume { requests, .. } => observe_volume(requests, tally, span, watched),
+    }
 }
 
 /// What is wrong with the series that stand for the traffic, if anything.

@@ -34,6 +34,10 @@ impl<'a> LoadedShare<'a> {
 
     /// Up to where requests and events are both there, `until` or earlier, and what of it is late.
     fn both_until(&self, until: Timestamp, span: Span, notes: &mut Vec<Finding>) -> Timestamp {
+        // Requests without the good ones among them would be bad ones.
+        if !span.waits && !self.share.events_are_good {
+            return until;
+        }
         let terms = self.share.events.iter().zip(&self.events);
         let until = terms.fold(until, |until, ((_, events), loaded)| {
             let extra = extra_matchers(events, &self.share.trials);

@@ -254,7 +254,7 @@ mod tests {
         let mut observation = Observation { until: origin, ..Observation::default() };
         for look in looks {
             let now = Timestamp::from_secs(*look);
-            let span = Span { origin, after: observation.until, now, settle_ms: Some(0) };
+            let span = Span { origin, after: observation.until, now, settle_ms: Some(0), waits: true };
             observation = observe_check(&check(limit), &mut tally, span, &Round::new(source, now)).unwrap();
         }
         (tally, observation)

@@ -26,7 +26,7 @@ fn looked(
     let (mut tally, mut last) =
         (Tally::default(), Observation { until: at(1_000), ..Observation::default() });
     for look in looks {
-        let span = Span { origin: at(1_000), after: last.until, now: at(*look), settle_ms };
+        let span = Span { origin: at(1_000), after: last.until, now: at(*look), settle_ms, waits: true };
         last = observe(spec, &mut tally, span, &Round::new(&known(*look), span.now)).unwrap();
     }
     (tally, last)
@@ -39,8 +39,13 @@ fn note(observation: &Observation) -> &'static str {
 /// Two pods that are scraped every 10 s from `first` to 1,400: requests, those of them that failed from `failing` on, classic and
 /// native histograms and a gauge. Of each series only what has come by `now`; it comes as late as `late` says, in turns.
 fn pods(now: i64, first: i64, failing: i64, late: &[i64]) -> Fixture {
+    pods_by([now, now], first, failing, late)
+}
+
+/// The same of what had come by another instant of either pod.
+fn pods_by(by: [i64; 2], first: i64, failing: i64, late: &[i64]) -> Fixture {
     let known = |turn: usize, first: i64| {
-        let late = late[turn % late.len()];
+        let (late, now) = (late[turn % late.len()], by[turn / 6]);
         (first..=1_400).step_by(10).filter(move |time| time + late <= now)
     };
     let counter = |turn: usize, first: i64, rate: i64| {
@@ -236,6 +241,47 @@ fn events_of_a_pod_that_is_gone_are_not_waited_for() {
     let fixture = requests().series(&pod_a("all_total", "i", "500"), ended);
     let (tally, last) = looked(&spec, Some(0), &[1_100], |_| fixture.clone());
     assert_eq!((tally.most, tally.trials, last.obstacle), (50.0, 150.0, None));
+}
+
+#[test]
+fn what_comes_after_everything_was_cut_off_is_not_lost() {
+    // Nothing comes from 1,050 s on, and all of it at once at 1,190 s.
+    let known = |now: i64| pods(if now < 1_190 { now.min(1_050) } else { now }, 940, 940, &[0]);
+    let looks: Vec<i64> = (1_001..=1_400).step_by(10).collect();
+    for kind in kinds() {
+        let spec = check(kind);
+        let (at_once, _) = looked(&spec, None, &[1_391], known);
+        let (in_turns, _) = looked(&spec, None, &looks, known);
+        assert_eq!(counts(in_turns), counts(at_once), "{}", spec.name);
+    }
+}
+
+#[test]
+fn what_comes_after_one_side_was_cut_off_is_not_lost() {
+    // Of pod `b` nothing comes from 1,050 s on, and all of it at once at 1,190 s.
+    let known = |now: i64| pods_by([now, if now < 1_190 { now.min(1_050) } else { now }], 940, 940, &[0]);
+    let looks: Vec<i64> = (1_001..=1_400).step_by(10).collect();
+    let of_two_sides = |spec: &CheckSpec| matches!(&*spec.name, "comparison" | "gauge");
+    for spec in kinds().into_iter().map(check).filter(of_two_sides) {
+        let (at_once, _) = looked(&spec, None, &[1_391], known);
+        let (in_turns, _) = looked(&spec, None, &looks, known);
+        assert_eq!(counts(in_turns), counts(at_once), "{}", spec.name);
+    }
+}
+
+#[test]
+fn the_first_samples_of_all_may_come_late() {
+    // The pod started at 1,005 s and is scraped at 1,010 s for the first time; scrapes come 15 s late.
+    let known = |now: i64| {
+        let every = || (1_010..=now - 15).step_by(10);
+        let started = labels_of_pod("process_start_time_seconds");
+        Fixture::default()
+            .series(&labels_of_pod("all_total"), every().map(|time| (time, (10 * (time - 1_005)) as f64)))
+            .series(&started, every().map(|time| (time, 1_005.0)))
+    };
+    let spec = check(Check::volume("volume", "all_total").at_least(1.0));
+    let (tally, last) = looked(&spec, None, &[1_002, 1_012, 1_022, 1_032, 1_042, 1_082], known);
+    assert_eq!((last.until, tally.trials), (at(1_060), 550.0));
 }
 
 fn labels_of_pod(name: &str) -> [(&str, &str); 4] {

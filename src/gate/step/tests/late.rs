@@ -30,6 +30,71 @@ fn labels<'a>(name: &'a str, pod: &'a str, more: (&'a str, &'a str)) -> [(&'a st
     [("__name__", name), ("pod", pod), ("instance", pod), ("job", "j"), more]
 }
 
+/// Ten requests a second of two pods of the canary and one of the baseline, slow and failing ones among them as half of those of pod `b`
+/// from `turns` on; of pod `a` nothing comes any more from 1,050 on.
+fn half_gone(now: i64, turns: i64) -> Fixture {
+    let every = |pod: &str| (990..=now.min(if pod == "a" { 1_050 } else { now })).step_by(10);
+    ["a", "b", "base"].into_iter().fold(Fixture::default(), |source, pod| {
+        let turns = if pod == "b" { turns } else { i64::MAX };
+        let bad = move |time: i64| (5 * time.saturating_sub(turns).max(0)) as f64;
+        let all = |time: i64| (10 * (time - 990)) as f64;
+        source
+            .series(
+                &labels("all_total", pod, ("code", "200")),
+                every(pod).map(|time| (time, all(time) - bad(time))),
+            )
+            .series(&labels("all_total", pod, ("code", "500")), every(pod).map(|time| (time, bad(time))))
+            .series(
+                &labels("seconds_bucket", pod, ("le", "0.5")),
+                every(pod).map(|time| (time, all(time) - bad(time))),
+            )
+            .series(&labels("seconds_bucket", pod, ("le", "+Inf")), every(pod).map(|time| (time, all(time))))
+    })
+}
+
+#[test]
+fn no_gate_passes_over_failures_that_are_known_because_another_series_is_waited_for() {
+    let side = |pod: &str| {
+        (format!("all_total{{pod{pod}\"base\",code=\"500\"}}"), format!("all_total{{pod{pod}\"base\"}}"))
+    };
+    let kinds = [
+        Check::ratio("errors", r#"all_total{code="500"}"#, "all_total").below(0.05),
+        Check::comparison("errors", side("!="), side("=")).within_difference(0.05),
+        Check::quantile("slow", "seconds_bucket", 0.95).below(0.5),
+    ];
+    for kind in kinds {
+        let spec = || {
+            let gate = GateSpec::builder("g").check(kind.clone()).min_duration_ms(100_000).health(false);
+            gate.deadline_ms(600_000).build().unwrap()
+        };
+        let looks = follow(spec(), 1_700, |now| half_gone(now, 1_050));
+        assert_eq!(passes(&looks), None, "{kind:?}");
+        assert!(fails(&looks), "{kind:?}");
+        // A pod that is gone alone keeps nothing back.
+        let looks = follow(spec(), 1_700, |now| half_gone(now, i64::MAX));
+        assert_eq!(passes(&looks), Some(1_100), "{kind:?}");
+    }
+}
+
+#[test]
+fn no_gate_passes_over_failures_that_are_known_because_other_failures_are_waited_for() {
+    // Failures of one kind ended without a marker, those of another go on.
+    let known = |now: i64| {
+        let every = |until: i64| (990..=now.min(until)).step_by(10);
+        let all = |code| labels("all_total", "a", ("code", code));
+        let counter = |time: i64| (10 * (time - 990)) as f64;
+        Fixture::default()
+            .series(&all("200"), every(now).map(|time| (time, counter(time.min(1_100)))))
+            .series(&all("500"), every(1_100).map(|time| (time, 1.0)))
+            .series(&all("503"), every(now).map(|time| (time, counter(time.max(1_100)) - counter(1_100))))
+    };
+    let check = Check::ratio("errors", r#"all_total{code=~"5.."}"#, "all_total").below(0.05);
+    let spec = GateSpec::builder("g").check(check).min_duration_ms(250_000).health(false);
+    let looks = follow(spec.deadline_ms(900_000).build().unwrap(), 1_900, known);
+    assert_eq!(passes(&looks), None);
+    assert!(fails(&looks));
+}
+
 #[test]
 fn an_element_whose_samples_always_come_late_is_judged() {
     // A sample a minute; all of pod `b`, every third request of which fails, come 100 s late.
