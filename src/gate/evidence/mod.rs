@@ -77,6 +77,9 @@ pub(crate) struct Tally {
     /// How far back the counts look, if that is before the evidence begins.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) reach: Option<Timestamp>,
+    /// Up to when everything was counted that the source had forgotten at a later look, if it had.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
+    pub(crate) forgotten: Option<Timestamp>,
     /// Bad requests of the baseline, and its requests.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) baseline: (f64, f64),
@@ -127,6 +130,7 @@ binary_fields!(Tally {
     scatter_of_fewest,
     baseline_scatter,
     values,
+    forgotten,
 });
 
 impl Tally {
@@ -172,6 +176,22 @@ impl Tally {
         if self.invalid.is_none() {
             self.invalid = counted.invalid.map(|value| value.to_string());
         }
+    }
+
+    /// From when on processes that started are new ones: since the evidence began, and where the source has forgotten what was
+    /// counted, as a store in memory that was lost, since then. What `counted` holds of them would count twice.
+    fn births<'a>(
+        &mut self,
+        (counted, loaded): (f64, &Loaded),
+        span: Span,
+        source: &'a dyn Source,
+    ) -> Births<'a> {
+        let begins = !loaded.series.is_empty() && loaded.series.iter().all(|one| one.base.is_none());
+        if counted > 0.0 && begins {
+            self.forgotten = Some(span.after);
+        }
+        let origin = self.forgotten.map_or(span.origin, |forgotten| forgotten.max(span.origin));
+        Births::new(source, origin, span.now)
     }
 
     /// Notes how far back counting looks: to the sample on which it builds, and where there is none as far as the
@@ -354,7 +374,7 @@ fn observe_volume(
     let loaded = load(source, requests, span.after, span.now)?;
     tally.reach_back(&loaded, span.origin);
     let (until, late) = late::settled(span, &[(requests, &loaded)]);
-    let mut births = Births::new(source, span.origin, span.now);
+    let mut births = tally.births((tally.trials, &loaded), span, source);
     let fallen = Fallen::of(&loaded.series);
     let counted = count(&loaded, &loaded.series, until, &[], (&fallen, &mut births))?;
     tally.trials += counted.amount;

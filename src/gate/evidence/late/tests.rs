@@ -308,3 +308,42 @@ fn counters_that_ended_before_the_evidence_are_no_events_where_missing_ones_are_
     let (_, last) = looked(&check(kills().missing_numerator_is_zero().at_most(0.0)), None, &[1_100], ends);
     assert_eq!(last.obstacle.unwrap().code(), "stale");
 }
+
+#[test]
+fn requests_that_were_counted_do_not_count_again_where_the_source_has_forgotten_them() {
+    // Pods that started at 1,005 s; a store in memory that was lost has their scrapes from 1,210 s on.
+    let known = |now: i64| {
+        let from = if now < 1_205 { 1_010 } else { 1_210 };
+        ["a", "b"].into_iter().fold(Fixture::default(), |source, pod| {
+            let labels =
+                |name, more| [("__name__", name), ("pod", pod), ("instance", pod), ("job", "j"), more];
+            let every = || (from..=now).step_by(10);
+            let counter = |each: i64| every().map(move |time| (time, (each * (time - 1_005)) as f64));
+            let native = |time: i64| NativeHistogram {
+                count: (10 * (time - 1_005)) as f64,
+                positive_spans: vec![Buckets { offset: 0, length: 1 }],
+                positive_buckets: vec![(10 * (time - 1_005)) as f64],
+                ..NativeHistogram::default()
+            };
+            source
+                .series(&labels("all_total", ("code", "200")), counter(9))
+                .series(&labels("all_total", ("code", "500")), counter(1))
+                .series(&labels("seconds_bucket", ("le", "0.5")), counter(9))
+                .series(&labels("seconds_bucket", ("le", "+Inf")), counter(10))
+                .series(
+                    &labels("process_start_time_seconds", ("x", "y")),
+                    every().map(|time| (time, 1_005.0)),
+                )
+                .native(&labels("seconds", ("kind", "native")), every().map(|time| (time, native(time))))
+        })
+    };
+    let looks: Vec<i64> = (1_001..=1_301).step_by(10).collect();
+    for spec in kinds().into_iter().map(check).filter(|spec| &*spec.name != "gauge") {
+        let (tally, _) = looked(&spec, None, &looks, known);
+        let pods = if &*spec.name == "comparison" { 1.0 } else { 2.0 };
+        // Those between the last scrape that was known and the first one are not known.
+        let all = pods * 10.0 * ((1_200 - 1_005) + (1_290 - 1_210)) as f64;
+        assert!(tally.trials <= all && tally.baseline.1 <= all, "{} {tally:?}", spec.name);
+        assert!(tally.trials > 0.8 * all, "{} {tally:?}", spec.name);
+    }
+}
