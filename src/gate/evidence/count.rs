@@ -29,7 +29,7 @@ fn is_missing(loaded: &Loaded, span: Span) -> bool {
     loaded.series.iter().all(is_gone)
 }
 
-/// Counts the last `window_ms` that are known, cut where the evidence begins: unlike other counts it is made anew at every tick.
+/// Counts the last `window_ms` that are known, of a series that is behind the last that are known of it, cut where the evidence begins: unlike other counts it is made anew at every tick.
 pub(super) fn observe_count(
     events: &Selector,
     window_ms: i64,
@@ -46,7 +46,13 @@ pub(super) fn observe_count(
     let is_late = !missing && span.now.millis_since(known) > loaded.interval_ms.unwrap_or(0);
     let until = if is_late { known } else { span.now };
     let after = until.minus_millis(window_ms).max(span.origin);
-    loaded.series.iter_mut().for_each(|series| series.begin(after));
+    let (silent_ms, interval_ms) = (loaded.silent_ms(), loaded.interval_ms.unwrap_or(0));
+    for series in &mut loaded.series {
+        let behind_ms = late::behind_ms(series, until);
+        let is_behind = behind_ms > interval_ms && behind_ms < silent_ms;
+        let own = if is_behind { after.minus_millis(behind_ms) } else { after };
+        series.begin(own.max(span.origin));
+    }
     *tally = Tally { invalid: tally.invalid.take(), ..Tally::default() };
     tally.leave_histograms_out(events, &loaded);
     tally.reach_back(&loaded, after);

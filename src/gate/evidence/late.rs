@@ -93,6 +93,11 @@ pub(crate) fn is_late(finding: &Finding) -> bool {
     matches!(finding, Finding::SamplesLate { .. } | Finding::EventsLate { .. })
 }
 
+/// How far a series is behind `until`; one that has ended is not.
+pub(super) fn behind_ms(one: &LoadedSeries, until: Timestamp) -> i64 {
+    newest(one).map_or(0, |time| until.as_millis().saturating_sub(time))
+}
+
 /// Whether a series goes on at `until`, or may: none that a marker has ended, or that has been silent for as long as the lookback.
 pub(super) fn goes_on(one: &LoadedSeries, until: Timestamp) -> bool {
     newest(one).is_some_and(|time| until.as_millis().saturating_sub(time) < STALE_MS)

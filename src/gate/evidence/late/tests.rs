@@ -189,6 +189,26 @@ fn a_window_of_events_ends_with_what_is_known_where_all_comes_late() {
     assert_eq!((last.until, tally.most), (at(1_160), 0.0));
 }
 
+#[test]
+fn events_of_a_series_that_is_further_behind_than_the_window_is_long_count() {
+    // One event of pod `b` in ten seconds until 1,100 s; they come 50 s late, those of pod `a` at once.
+    let known = |now: i64| {
+        let counter = |late: i64, each: f64| {
+            let every = (900..=1_400).step_by(10).filter(move |time| time + late <= now);
+            every.map(move |time| (time, each * (time.min(1_100) - 900) as f64 / 10.0))
+        };
+        let labels = |pod| [("__name__", "kills_total"), ("pod", pod), ("instance", pod), ("job", "j")];
+        Fixture::default().series(&labels("a"), counter(0, 0.0)).series(&labels("b"), counter(50, 1.0))
+    };
+    let spec = check(Check::count("kills", "kills_total", 30_000).at_most(0.0));
+    // They are those of the 30 s before its newest sample, once these are evidence.
+    for (look, events) in [(1_050, 0.0), (1_070, 2.0), (1_100, 3.0), (1_150, 3.0), (1_170, 1.0), (1_200, 0.0)]
+    {
+        let (tally, last) = looked(&spec, None, &[look], known);
+        assert_eq!((last.until, tally.most), (at(look), events), "{look}");
+    }
+}
+
 /// A hundred requests of pod `a` between 1,000 and 1,100 s.
 fn requests() -> Fixture {
     let samples = (990..=1_100).step_by(10).map(|time| (time, (time - 990) as f64));
