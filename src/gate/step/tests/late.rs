@@ -119,3 +119,34 @@ fn an_element_whose_samples_always_come_late_is_judged() {
     assert_eq!(passes(&looks), None);
     assert!(fails(&looks));
 }
+
+#[test]
+fn a_good_canary_passes_although_pods_go_without_a_marker_or_some_are_scraped_rarely() {
+    let pod = |source: Fixture, pod: &str, (from, until, every): (i64, i64, usize), now: i64| {
+        let times = move || (from..=until.min(now)).step_by(every);
+        let counter = |each: i64| times().map(move |time| (time, (each * (time - from)) as f64));
+        source
+            .series(&labels("all_total", pod, ("code", "200")), counter(10))
+            .series(&labels("all_total", pod, ("code", "500")), counter(0))
+    };
+    let check = || Check::ratio("errors", r#"all_total{code="500"}"#, "all_total").below(0.05);
+    let spec = || {
+        let gate = GateSpec::builder("g").check(check()).min_duration_ms(100_000).health(false);
+        gate.deadline_ms(600_000).build().unwrap()
+    };
+    // A new one every 20 s, each of which lives for 30 s.
+    let short = |now: i64| {
+        (0..60).filter(|number| 900 + 20 * number <= now).fold(Fixture::default(), |source, number| {
+            let from = 900 + 20 * number;
+            pod(source, &number.to_string(), (from, from + 30, 10), now)
+        })
+    };
+    assert_eq!(passes(&follow(spec(), 1_700, short)), Some(1_100));
+    for every in [60, 300] {
+        let rare = |now: i64| {
+            let source = pod(Fixture::default(), "a", (700, 9_000, every), now);
+            ["b", "c", "d"].into_iter().fold(source, |source, name| pod(source, name, (900, 9_000, 10), now))
+        };
+        assert_eq!(passes(&follow(spec(), 1_700, rare)), Some(1_100), "{every}");
+    }
+}
