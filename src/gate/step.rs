@@ -96,6 +96,8 @@ impl NativeGate {
         if self.standing.settled {
             return self.answer(false, false);
         }
+        // It cannot refuse a time that goes back: nothing ends before it was looked at.
+        let now = self.last_tick.or(self.started).map_or(now, |latest| latest.max(now));
         if let Some(argo) = &mut self.argo {
             argo.terminate(now);
         }

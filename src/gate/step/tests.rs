@@ -138,6 +138,16 @@ fn a_gate_that_is_ended_stays_inconclusive() {
 }
 
 #[test]
+fn a_gate_does_not_end_before_its_last_look() {
+    let mut gate = started();
+    gate.tick_on(at(1_030), &traffic(i64::MAX)).unwrap();
+    gate.terminate(at(900));
+    assert_eq!(gate.report().at, Some(at(1_030)));
+    let ended = gate.report().reasons.into_iter().find(|reason| reason.code() == "terminated").unwrap();
+    assert!(ended.text.contains("30 s"), "{ended}");
+}
+
+#[test]
 fn a_gate_that_was_ended_before_its_start_does_not_start() {
     // It was settled and asked for ticks all the same, so that a controller's loop went on with an ended run.
     let mut gate = NativeGate::new(spec());
