@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::binary::binary_fields;
-use super::evidence::{MAX_SETTLE_MS, Observation, Pace, Span, Tally, observe, select_between, traces};
+use super::evidence::{Observation, Pace, STALE_MS, Span, Tally, observe, select_between, traces};
 use super::explain;
 use super::judge::{Decision, Judged, Rules, Shown, judge, seconds};
 use super::reason::{Finding, Reason, Severity, Trace};
@@ -157,9 +157,8 @@ impl Elements {
     fn learn(&mut self, check: &CheckSpec, span: Span, source: &Round<'_>) -> Result<Option<usize>> {
         let with_bounds = matches!(check.kind, CheckKind::Quantile { .. });
         let mut seen: BTreeSet<Vec<(String, String)>> = BTreeSet::new();
-        // A scrape may come a little later than its time.
-        let after =
-            self.until.map_or(span.origin, |until| until.minus_millis(MAX_SETTLE_MS).max(span.origin));
+        // Its samples may all come late, by as much as counts wait for.
+        let after = self.until.map_or(span.origin, |until| until.minus_millis(STALE_MS).max(span.origin));
         for labels in select_between(source, check.traffic(), after, span.now)? {
             seen.insert(element_of(&labels, &check.by, with_bounds));
         }

@@ -96,6 +96,8 @@ impl NativeGate {
         if self.standing.settled {
             return self.answer(false, false);
         }
+        // It cannot refuse a time that goes back: nothing ends before it was looked at.
+        let now = self.last_tick.or(self.started).map_or(now, |latest| latest.max(now));
         if let Some(argo) = &mut self.argo {
             argo.terminate(now);
         }
@@ -263,7 +265,7 @@ impl NativeGate {
                 continue;
             }
             let after = state.until.unwrap_or(origin);
-            let span = Span { origin, after, now, settle_ms: options.settle_ms };
+            let span = Span { origin, after, now, settle_ms: options.settle_ms, waits: true };
             match look_at(check, state, span, source, (rules, &self.spec.trace_link)) {
                 Ok(seen) => {
                     state.source_errors = 0;

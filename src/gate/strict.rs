@@ -131,7 +131,7 @@ impl StrictGate {
         let metric = self.run.metrics().iter().find(|metric| metric.name == name);
         let Some((check, window_ms)) = metric.and_then(counted) else { return };
         let origin = self.started.unwrap_or(now).minus_millis(window_ms);
-        let span = Span { origin, after: origin, now, settle_ms: None };
+        let span = Span { origin, after: origin, now, settle_ms: None, waits: true };
         let found = traces(&check, span, source, &self.trace_link);
         if !found.is_empty() {
             self.traces.insert(name, found);

@@ -114,7 +114,7 @@ mod tests {
         let mut observation = Observation { until: origin, ..Observation::default() };
         for look in looks {
             let now = Timestamp::from_secs(*look);
-            let span = Span { origin, after: observation.until, now, settle_ms: None };
+            let span = Span { origin, after: observation.until, now, settle_ms: None, waits: true };
             observation = observe(&check(), &mut tally, span, &Round::new(source, now)).unwrap();
         }
         (tally.gauges.map_or_else(Gauges::default, |gauges| *gauges), observation, tally.invalid)
@@ -156,10 +156,11 @@ mod tests {
         let source = pod(pod(Fixture::default(), "a", |_| 5.0), "s", |_| 7.0);
         let (mut tally, now) = (Tally::default(), Timestamp::MAX);
         let origin = Timestamp::from_secs(1_000);
-        let span = Span { origin, after: origin, now, settle_ms: None };
+        let span = Span { origin, after: origin, now, settle_ms: None, waits: true };
         observe(&check(), &mut tally, span, &Round::new(&source, now)).unwrap();
         let gauges = tally.gauges.unwrap();
-        assert_eq!((gauges.own.len(), gauges.baseline.len()), (17, 17));
+        // What is known ends within the seventeenth minute.
+        assert_eq!((gauges.own.len(), gauges.baseline.len()), (16, 16));
     }
 
     #[test]

@@ -4,7 +4,7 @@ mod native;
 
 use std::collections::BTreeMap;
 
-use super::increase::{Births, Counted, Fallen, histogram_of, increase};
+use super::increase::{Counted, Fallen, histogram_of, increase};
 use super::series::{LoadedSeries, load};
 use super::{Observation, Pace, Span, Tally, labels_of, late, traffic_obstacle};
 use crate::error::Result;
@@ -29,7 +29,7 @@ pub(super) fn observe_quantile(
     }
     tally.reach_back(&loaded, span.origin);
     let (until, late) = late::settled(span, &[(selector, &loaded)]);
-    let mut births = Births::new(source, span.origin, span.now);
+    let mut births = tally.births((tally.trials, &loaded), span, source);
     let fallen = Fallen::of(&loaded.series);
     let mut groups: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
     let mut counted = Counted::default();

@@ -15,17 +15,28 @@ use crate::model::{Labels, Timestamp};
 /// The instant up to which samples count, and which series holds it back, if one does by more than a scrape: one scrape interval
 /// back, or as long as the span says, and no further than the newest sample of each series; never before what is counted already.
 ///
-/// A series without a sample for as long as makes all of them stale is not waited for: it has ended.
+/// A series without a sample for as long as makes all of them stale is not waited for: it has ended. Where all of one selector are
+/// silent they may have been cut off together, and what is kept for them comes at once: as long as Prometheus's lookback they hold the
+/// others back. Where nothing goes on at all, counts go no further than anything has come.
 pub(super) fn settled(span: Span, all: &[(&Selector, &Loaded)]) -> (Timestamp, Option<Finding>) {
     let interval_ms = all.iter().filter_map(|(_, loaded)| loaded.interval_ms).max().unwrap_or(0);
     let settle_ms = span.settle_ms.unwrap_or(interval_ms).clamp(0, MAX_SETTLE_MS);
     let due = span.now.minus_millis(settle_ms).max(span.after);
-    let live = all.iter().flat_map(|(selector, loaded)| {
-        let since = span.now.minus_millis(loaded.silent_ms()).as_millis();
-        let times = loaded.series.iter().filter_map(move |one| Some((newest(one)?, *selector, &one.labels)));
-        times.filter(move |(time, ..)| *time > since)
+    if !span.waits {
+        return (due, None);
+    }
+    let waited_for = all.iter().filter_map(|(selector, loaded)| {
+        let since = |silent_ms| span.now.minus_millis(silent_ms).as_millis();
+        let times = || loaded.series.iter().filter_map(|one| Some((newest(one)?, *selector, &one.labels)));
+        let live = times().filter(|(time, ..)| *time > since(loaded.silent_ms()));
+        let last = || times().max_by_key(|(time, ..)| *time).filter(|(time, ..)| *time > since(STALE_MS));
+        live.min_by_key(|(time, ..)| *time).or_else(last)
     });
-    let Some((time, selector, labels)) = live.min_by_key(|(time, ..)| *time) else { return (due, None) };
+    let Some((time, selector, labels)) = waited_for.min_by_key(|(time, ..)| *time) else {
+        let times = all.iter().flat_map(|(_, loaded)| &loaded.series).filter_map(|one| one.newest);
+        let last = times.map(|(time, _)| Timestamp::from_millis(time)).max();
+        return (last.map_or(span.after, |last| due.min(last).max(span.after)), None);
+    };
     let behind_ms = due.as_millis().saturating_sub(time);
     let late = (behind_ms > interval_ms).then(|| Finding::SamplesLate {
         selector: selector.text.clone(),
@@ -75,6 +86,16 @@ pub(super) fn both_until(
     };
     let seconds = due.saturating_sub(last) as f64 / 1e3;
     (Timestamp::from_millis(last), Some(Finding::EventsLate { selector: selector.text.clone(), seconds }))
+}
+
+/// Whether this tells that counts wait for something.
+pub(crate) fn is_late(finding: &Finding) -> bool {
+    matches!(finding, Finding::SamplesLate { .. } | Finding::EventsLate { .. })
+}
+
+/// How far a series is behind `until`; one that has ended is not.
+pub(super) fn behind_ms(one: &LoadedSeries, until: Timestamp) -> i64 {
+    newest(one).map_or(0, |time| until.as_millis().saturating_sub(time))
 }
 
 /// Whether a series goes on at `until`, or may: none that a marker has ended, or that has been silent for as long as the lookback.

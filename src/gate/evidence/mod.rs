@@ -13,6 +13,7 @@ mod traces;
 mod value;
 
 pub(crate) use self::gauge::{Gauges, least_ms};
+pub(crate) use self::late::is_late;
 pub(crate) use self::series::{read, select, select_between};
 pub(crate) use self::traces::{TRACE_ID, traces};
 pub(crate) use self::value::{Answer, Values};
@@ -40,7 +41,7 @@ use crate::source::{Source, Watched};
 /// Longest time that a scrape may take to settle.
 pub(crate) const MAX_SETTLE_MS: i64 = 60_000;
 /// Without a sample for so long a series is stale, however rarely it is scraped.
-const STALE_MS: i64 = DEFAULT_LOOKBACK_MS;
+pub(crate) const STALE_MS: i64 = DEFAULT_LOOKBACK_MS;
 
 /// Cumulative counts of one check since its evidence began.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -76,6 +77,9 @@ pub(crate) struct Tally {
     /// How far back the counts look, if that is before the evidence begins.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) reach: Option<Timestamp>,
+    /// Up to when everything was counted that the source had forgotten at a later look, if it had.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
+    pub(crate) forgotten: Option<Timestamp>,
     /// Bad requests of the baseline, and its requests.
     #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     pub(crate) baseline: (f64, f64),
@@ -126,6 +130,7 @@ binary_fields!(Tally {
     scatter_of_fewest,
     baseline_scatter,
     values,
+    forgotten,
 });
 
 impl Tally {
@@ -173,6 +178,22 @@ impl Tally {
         }
     }
 
+    /// From when on processes that started are new ones: since the evidence began, and where the source has forgotten what was
+    /// counted, as a store in memory that was lost, since then. What `counted` holds of them would count twice.
+    fn births<'a>(
+        &mut self,
+        (counted, loaded): (f64, &Loaded),
+        span: Span,
+        source: &'a dyn Source,
+    ) -> Births<'a> {
+        let begins = !loaded.series.is_empty() && loaded.series.iter().all(|one| one.base.is_none());
+        if counted > 0.0 && begins {
+            self.forgotten = Some(span.after);
+        }
+        let origin = self.forgotten.map_or(span.origin, |forgotten| forgotten.max(span.origin));
+        Births::new(source, origin, span.now)
+    }
+
     /// Notes how far back counting looks: to the sample on which it builds, and where there is none as far as the
     /// lookback, for whether a series is new is told by what else there was before it.
     fn reach_back(&mut self, loaded: &Loaded, origin: Timestamp) {
@@ -202,6 +223,8 @@ pub(crate) struct Observation {
     pub(crate) losses: Vec<Loss>,
     /// How often the traffic's counters are scraped, and change.
     pub(crate) pace: Pace,
+    /// Where something is late: what there is without it, and up to when.
+    pub(crate) ahead: Option<Box<(Tally, Timestamp)>>,
 }
 
 /// How often counters are scraped, and how often they change, in milliseconds; 0 where that is not known.
@@ -237,6 +260,8 @@ pub(crate) struct Span {
     pub(crate) after: Timestamp,
     pub(crate) now: Timestamp,
     pub(crate) settle_ms: Option<i64>,
+    /// Whether counts go no further than what is late.
+    pub(crate) waits: bool,
 }
 
 /// Counts what happened since the last tick and adds it to the tally.
@@ -250,29 +275,13 @@ pub(crate) fn observe(
 ) -> Result<Observation> {
     let mut next = tally.clone();
     let watched = Watched::new(source);
-    let mut observation = match &check.kind {
-        CheckKind::Ratio { share, burn_rate, .. } => {
-            let observation = share::observe_share(share, &mut next, span, &watched)?;
-            if let Some(burn_rate) = burn_rate {
-                next.slide(burn_rate, observation.until.millis_since(span.origin));
-            }
-            observation
-        }
-        CheckKind::Comparison { canary, baseline, limit } => {
-            share::observe_comparison(canary, baseline, *limit, &mut next, span, &watched)?
-        }
-        CheckKind::Count { events, window_ms, missing_is_zero, .. } => {
-            count::observe_count(events, *window_ms, *missing_is_zero, &mut next, span, &watched)?
-        }
-        CheckKind::Gauge { canary, baseline, every_ms, .. } => {
-            gauge::observe_gauge((canary, baseline), *every_ms, &mut next, span, &watched)?
-        }
-        CheckKind::Value(value) => value::observe_value(value, &mut next, span, (source, &watched))?,
-        CheckKind::Quantile { buckets, limit, .. } => {
-            histogram::observe_quantile(buckets, *limit, &mut next, span, &watched)?
-        }
-        CheckKind::Volume { requests, .. } => observe_volume(requests, &mut next, span, &watched)?,
-    };
+    let mut observation = add(check, &mut next, span, (source, &watched))?;
+    if check.can_err() && observation.notes.iter().any(is_late) {
+        let mut ahead = tally.clone();
+        let until = add(check, &mut ahead, Span { waits: false, ..span }, (source, &watched))?.until;
+        ahead.scatter(tally);
+        observation.ahead = Some(Box::new((ahead, until)));
+    }
     if let Some((selector, problem)) = next.left_out.clone() {
         observation.obstacle = Some(Finding::NotAClassicHistogram { selector, problem });
     }
@@ -296,6 +305,38 @@ pub(crate) fn observe(
         *tally = next;
     }
     Ok(observation)
+}
+
+/// Adds what one tick saw to the tally.
+fn add(
+    check: &CheckSpec,
+    tally: &mut Tally,
+    span: Span,
+    (round, watched): (&Round<'_>, &Watched<'_>),
+) -> Result<Observation> {
+    match &check.kind {
+        CheckKind::Ratio { share, burn_rate, .. } => {
+            let observation = share::observe_share(share, tally, span, watched)?;
+            if let Some(burn_rate) = burn_rate {
+                tally.slide(burn_rate, observation.until.millis_since(span.origin));
+            }
+            Ok(observation)
+        }
+        CheckKind::Comparison { canary, baseline, limit } => {
+            share::observe_comparison(canary, baseline, *limit, tally, span, watched)
+        }
+        CheckKind::Count { events, window_ms, missing_is_zero, .. } => {
+            count::observe_count(events, *window_ms, *missing_is_zero, tally, span, watched)
+        }
+        CheckKind::Gauge { canary, baseline, every_ms, .. } => {
+            gauge::observe_gauge((canary, baseline), *every_ms, tally, span, watched)
+        }
+        CheckKind::Value(value) => value::observe_value(value, tally, span, (round, watched)),
+        CheckKind::Quantile { buckets, limit, .. } => {
+            histogram::observe_quantile(buckets, *limit, tally, span, watched)
+        }
+        CheckKind::Volume { requests, .. } => observe_volume(requests, tally, span, watched),
+    }
 }
 
 /// What is wrong with the series that stand for the traffic, if anything.
@@ -333,7 +374,7 @@ fn observe_volume(
     let loaded = load(source, requests, span.after, span.now)?;
     tally.reach_back(&loaded, span.origin);
     let (until, late) = late::settled(span, &[(requests, &loaded)]);
-    let mut births = Births::new(source, span.origin, span.now);
+    let mut births = tally.births((tally.trials, &loaded), span, source);
     let fallen = Fallen::of(&loaded.series);
     let counted = count(&loaded, &loaded.series, until, &[], (&fallen, &mut births))?;
     tally.trials += counted.amount;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::increase::{Births, Fallen, count};
+use super::increase::{Fallen, count};
 use super::late;
 use super::series::{Loaded, load, select};
 use super::{Observation, Pace, Span, Tally, labels_of, traffic_obstacle};
@@ -34,6 +34,10 @@ impl<'a> LoadedShare<'a> {
 
     /// Up to where requests and events are both there, `until` or earlier, and what of it is late.
     fn both_until(&self, until: Timestamp, span: Span, notes: &mut Vec<Finding>) -> Timestamp {
+        // Requests without the good ones among them would be bad ones.
+        if !span.waits && !self.share.events_are_good {
+            return until;
+        }
         let terms = self.share.events.iter().zip(&self.events);
         let until = terms.fold(until, |until, ((_, events), loaded)| {
             let extra = extra_matchers(events, &self.share.trials);
@@ -44,11 +48,12 @@ impl<'a> LoadedShare<'a> {
         until.max(span.after)
     }
 
-    /// Adds what happened up to `until`, and says what stands in the way of judging it.
+    /// Adds what happened up to `until`, of requests of which so many were counted before, and says what stands in the way of judging
+    /// it.
     fn count(
         &self,
         until: Timestamp,
-        tally: &mut Tally,
+        (tally, counted): (&mut Tally, f64),
         span: Span,
         source: &dyn Source,
     ) -> Result<Observation> {
@@ -58,7 +63,7 @@ impl<'a> LoadedShare<'a> {
         let classifying: BTreeSet<&str> =
             terms().flat_map(|((_, events), _)| extra_matchers(events, trials)).collect();
         let classifying: Vec<&str> = classifying.into_iter().collect();
-        let mut births = Births::new(source, span.origin, span.now);
+        let mut births = tally.births((counted, &self.trials), span, source);
         // Where an event's counter has started again the requests' may have too, also where it has grown past its old value.
         let fallen =
             Fallen::of(std::iter::once(&self.trials).chain(&self.events).flat_map(|one| &one.series));
@@ -122,7 +127,8 @@ pub(super) fn observe_share(
     let (until, late) = late::settled(span, &[(&share.trials, &loaded.trials)]);
     let mut notes = late.into_iter().collect();
     let until = loaded.both_until(until, span, &mut notes);
-    let mut observation = loaded.count(until, tally, span, source)?;
+    let counted = tally.trials;
+    let mut observation = loaded.count(until, (tally, counted), span, source)?;
     observation.notes.extend(notes);
     Ok(observation)
 }
@@ -143,9 +149,10 @@ pub(super) fn observe_comparison(
     let mut notes = late.into_iter().collect();
     let until = other.both_until(own.both_until(until, span, &mut notes), span, &mut notes);
     let (events, trials) = (tally.most, tally.trials);
-    let mut observation = own.count(until, tally, span, source)?;
-    let mut beside = Tally::default();
-    let seen = other.count(until, &mut beside, span, source)?;
+    let mut observation = own.count(until, (&mut *tally, trials), span, source)?;
+    let mut beside = Tally { forgotten: tally.forgotten, ..Tally::default() };
+    let seen = other.count(until, (&mut beside, tally.baseline.1), span, source)?;
+    tally.forgotten = beside.forgotten;
     tally.baseline.0 += beside.most;
     tally.baseline.1 += beside.trials;
     tally.invalid = tally.invalid.take().or(beside.invalid);

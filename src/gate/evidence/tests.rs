@@ -15,7 +15,7 @@ const AT: Timestamp = Timestamp::MAX;
 
 fn span(origin: i64, now: i64) -> Span {
     let origin = Timestamp::from_secs(origin);
-    Span { origin, after: origin, now: Timestamp::from_secs(now), settle_ms: Some(0) }
+    Span { origin, after: origin, now: Timestamp::from_secs(now), settle_ms: Some(0), waits: true }
 }
 
 fn seen(spec: Check, fixture: &Fixture) -> (Tally, Observation) {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::increase::{Births, Fallen, count};
+use super::increase::{Fallen, count};
 use super::series::{Loaded, load};
 use super::{Observation, Span, Tally, explain, labels_of, late, traffic_obstacle};
 use crate::error::{ErrorKind, Result};
@@ -86,7 +86,7 @@ pub(super) fn observe_value(
     if let Some((requests, _)) = &value.least {
         let counters = load(source, requests, span.after, span.now)?;
         tally.reach_back(&counters, span.origin);
-        let mut births = Births::new(source, span.origin, span.now);
+        let mut births = tally.births((tally.trials, &counters), span, source);
         let fallen = Fallen::of(&counters.series);
         let counted = count(&counters, &counters.series, until, &[], (&fallen, &mut births))?;
         tally.trials += counted.amount;

@@ -12,7 +12,7 @@ mod windows;
 use self::share::Thresholds;
 pub(crate) use self::shown::Shown;
 use super::binary::{Binary, Reader, binary_fields, binary_variants};
-use super::evidence::{Observation, Tally};
+use super::evidence::{Observation, Tally, is_late};
 use super::reason::{BurnRates, Finding, Severity};
 use super::spec::{CheckKind, CheckSpec, GateSpec};
 use super::stats::change::{Change, Detector, Limit};
@@ -208,7 +208,8 @@ impl Outcome {
 /// `decision` is what the check has decided before: a failure stands; a pass stands unless the failing test, whose
 /// promise holds at all looks, contradicts it, or, where it is watched, its counts change for the worse. An obstacle, or a
 /// ratio that has risen to the threshold since, keeps a pass back while it lasts. So does data that may be missing where the
-/// check looks: it can fail on what is there, and does not pass.
+/// check looks: it can fail on what is there, and does not pass. Where counts wait for something late, what is there without it
+/// has to pass as well: what is known is not passed over.
 pub(crate) fn judge(
     check: &CheckSpec,
     tally: &Tally,
@@ -218,7 +219,33 @@ pub(crate) fn judge(
     rules: Rules,
 ) -> Judged {
     let look = Look { check, tally, observation, seconds: seconds(origin, observation.until), rules };
-    let outcome = match &check.kind {
+    let before = observation.ahead.is_some().then(|| decision.clone());
+    let mut outcome = decided(look, decision);
+    if outcome.verdict == Verdict::Pass
+        && let (Some(before), Some(ahead)) = (before, &observation.ahead)
+    {
+        let (tally, until) = &**ahead;
+        let seen = Observation { until: *until, ..observation.clone() };
+        let ahead = Look { tally, observation: &seen, seconds: seconds(origin, *until), ..look };
+        if decided(ahead, &mut before.clone()).verdict != Verdict::Pass {
+            if before.latched.is_none() {
+                *decision = before;
+            }
+            let late = observation.notes.iter().find(|note| is_late(note)).cloned();
+            let because = late.map_or(Because::Undecided, Because::Found);
+            outcome = Outcome { verdict: Verdict::Inconclusive, because };
+        }
+    }
+    let mut judged =
+        Judged { verdict: outcome.verdict, said: vec![Said(outcome.severity(), outcome.because)] };
+    doubts(observation, &mut judged);
+    notes(look, &mut judged);
+    judged
+}
+
+/// What the counts of a look come to.
+fn decided(look: Look<'_>, decision: &mut Decision) -> Outcome {
+    match &look.check.kind {
         CheckKind::Volume { rate, .. } => volume::judge(look, *rate),
         CheckKind::Ratio { threshold, fail_threshold, .. } => {
             share::judge(look, Thresholds { pass: *threshold, fail: *fail_threshold }, decision)
@@ -232,12 +259,7 @@ pub(crate) fn judge(
         CheckKind::Comparison { limit, .. } => comparison::judge(look, *limit, decision),
         CheckKind::Gauge { limit, .. } => gauge::judge(look, *limit, decision),
         CheckKind::Value(value) => value::judge(look, value, &mut decision.latched),
-    };
-    let mut judged =
-        Judged { verdict: outcome.verdict, said: vec![Said(outcome.severity(), outcome.because)] };
-    doubts(observation, &mut judged);
-    notes(look, &mut judged);
-    judged
+    }
 }
 
 /// How long the evidence is, in seconds.
@@ -299,7 +321,8 @@ fn not_yet(look: Look<'_>, is_known: bool) -> Option<Finding> {
 fn notes(look: Look<'_>, judged: &mut Judged) {
     let Look { check, tally, observation, rules, .. } = look;
     let selector = || check.traffic().text.clone();
-    let mut found = observation.notes.clone();
+    let is_said = |note: &&Finding| !judged.said.iter().any(|said| said.finding() == Some(*note));
+    let mut found: Vec<Finding> = observation.notes.iter().filter(is_said).cloned().collect();
     match &check.kind {
         CheckKind::Value(value) => {
             found.push(Finding::NoErrorGuarantee {});

@@ -167,6 +167,8 @@ impl GatedRollout {
     ///
     /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if `now` is earlier than a time that was told before.
     pub fn tick(&mut self, now: Timestamp, source: &dyn Source) -> Result<RolloutTick> {
+        // Before any gate looks: what that comes to would be told to nobody.
+        self.rollout.is_in_order(now)?;
         let mut all = RolloutTick::default();
         for _ in 0..MAX_PASSES {
             let looked = self.look(now, source, &mut all)?;

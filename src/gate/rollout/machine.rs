@@ -301,12 +301,18 @@ impl Rollout {
     }
 
     pub(super) fn in_order(&mut self, now: Timestamp) -> Result<()> {
+        self.is_in_order(now)?;
+        self.state.now = Some(now);
+        Ok(())
+    }
+
+    /// Refuses a time before one that was told.
+    pub(super) fn is_in_order(&self, now: Timestamp) -> Result<()> {
         if let Some(latest) = self.state.now.filter(|latest| now < *latest) {
             return Err(refused(format!(
                 "time went back from {latest} to {now}; a rollout's times come in order"
             )));
         }
-        self.state.now = Some(now);
         Ok(())
     }
 

@@ -26,7 +26,7 @@ fn gate() -> Gate {
 
 #[test]
 fn a_replay_over_data_as_they_were_known_says_what_the_gate_said_then() {
-    let late = 90;
+    let late = 330;
     let mut live = gate();
     live.start(at(1_000));
     let mut said = Vec::new();
@@ -39,10 +39,15 @@ fn a_replay_over_data_as_they_were_known_says_what_the_gate_said_then() {
     let report =
         gate().replay_as_of(known, at(1_000), at(2_000), |report| again.push(report.clone())).unwrap();
     assert_eq!(again, said);
-    // A minute and a half after its time no scrape is news.
+    // Of the failures none had come by the deadline.
     assert_eq!((report.verdict, report.reasons[0].code()), (Verdict::Inconclusive, "stale"), "{report}");
     let today = gate().replay(&arrived(at(9_000), late), at(1_000), at(2_000), |_| ()).unwrap();
     assert_eq!(today.verdict, Verdict::Fail, "with all that is known today it is seen");
+    // A minute and a half after its time no scrape is news, and failures are failures.
+    let known = |now| Ok(arrived(now, 90));
+    let report = gate().replay_as_of(known, at(1_000), at(2_000), |_| ()).unwrap();
+    assert_eq!(report.verdict, Verdict::Fail);
+    assert!(today.at < report.at, "{report}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 mod changed;
 mod deadline;
 mod gauge;
+mod late;
 mod once;
 mod strays;
 mod watch;
@@ -134,6 +135,16 @@ fn a_gate_that_is_ended_stays_inconclusive() {
     let tick = gate.terminate(at(1_031));
     assert!(tick.settled && tick.verdict == Verdict::Inconclusive && tick.next_due.is_none());
     assert!(gate.report().reasons.iter().any(|reason| reason.code() == "terminated"));
+}
+
+#[test]
+fn a_gate_does_not_end_before_its_last_look() {
+    let mut gate = started();
+    gate.tick_on(at(1_030), &traffic(i64::MAX)).unwrap();
+    gate.terminate(at(900));
+    assert_eq!(gate.report().at, Some(at(1_030)));
+    let ended = gate.report().reasons.into_iter().find(|reason| reason.code() == "terminated").unwrap();
+    assert!(ended.text.contains("30 s"), "{ended}");
 }
 
 #[test]

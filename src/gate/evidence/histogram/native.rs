@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::super::increase::{Births, Counted, Fallen, Increase, is_count, restarted_between};
+use super::super::increase::{Counted, Fallen, Increase, is_count, restarted_between};
 use super::super::series::{Loaded, LoadedSeries};
 use super::super::{Observation, Pace, Span, Tally, labels_of, late, traffic_obstacle};
 use crate::error::Result;
@@ -58,7 +58,7 @@ pub(super) fn observe(
 ) -> Result<Observation> {
     tally.reach_back(loaded, span.origin);
     let (until, late) = late::settled(span, &[(selector, loaded)]);
-    let mut births = Births::new(source, span.origin, span.now);
+    let mut births = tally.births((tally.trials, loaded), span, source);
     let mut counted = Counted::default();
     let mut above = Above::default();
     let mut problem = loaded.floats.then_some("floats stand beside its native histograms");
@@ -254,7 +254,7 @@ mod tests {
         let mut observation = Observation { until: origin, ..Observation::default() };
         for look in looks {
             let now = Timestamp::from_secs(*look);
-            let span = Span { origin, after: observation.until, now, settle_ms: Some(0) };
+            let span = Span { origin, after: observation.until, now, settle_ms: Some(0), waits: true };
             observation = observe_check(&check(limit), &mut tally, span, &Round::new(source, now)).unwrap();
         }
         (tally, observation)

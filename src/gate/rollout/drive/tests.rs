@@ -129,6 +129,20 @@ fn a_run_that_is_left_has_not_passed_in_native_mode() {
     }
 }
 
+#[test]
+fn time_that_goes_back_changes_nothing() {
+    let source = traffic(0.01);
+    for mode in [Mode::Strict, Mode::Native] {
+        let mut rollout = GatedRollout::new(spec(), mode, gates(mode)).unwrap();
+        rollout.replay(&source, ("v1", "v2"), at(0), at(20), |_, _, _| ()).unwrap();
+        rollout.command(at(60), RolloutCommand::Pause).unwrap();
+        let before = rollout.state();
+        // Gates are due, and what they would say would be told to nobody.
+        assert_eq!(rollout.tick(at(50), &source).unwrap_err().kind(), ErrorKind::InvalidArgument);
+        assert_eq!(rollout.state(), before, "{mode:?}");
+    }
+}
+
 /// As [`traffic`], of which a share fails that is another one from an instant on.
 fn turning(before: f64, turns: i64, after: f64) -> Fixture {
     let requests = |second: i64| 10.0 * (second + 120) as f64;
