@@ -29,7 +29,8 @@ fn is_missing(loaded: &Loaded, span: Span) -> bool {
     loaded.series.iter().all(is_gone)
 }
 
-/// Counts the last `window_ms` that are known, of a series that is behind the last that are known of it, cut where the evidence begins: unlike other counts it is made anew at every tick.
+/// Counts the last `window_ms` that are known, of a series that is behind the last that are known of it, cut where the evidence begins:
+/// unlike other counts it is made anew at every tick.
 pub(super) fn observe_count(
     events: &Selector,
     window_ms: i64,
