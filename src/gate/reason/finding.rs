@@ -8,7 +8,7 @@ use crate::model::Timestamp;
 macro_rules! findings {
     ($($(#[$doc:meta])* $variant:ident = $code:literal
         $(($data:ty))? $({ $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? })?)*) => {
-        /// What a [`Reason`] found. Counts are requests, times are instants, ratios lie between 0 and 1.
+        /// What a [`Reason`](super::Reason) found. Counts are requests, times are instants, ratios lie between 0 and 1.
         #[derive(Clone, Debug, PartialEq)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(tag = "code"))]
         #[non_exhaustive]
