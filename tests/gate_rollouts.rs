@@ -120,5 +120,5 @@ fn blue_green_rollouts_go_as_argos_controller_has_them_go() {
 
 #[test]
 fn rollouts_of_any_kind_go_as_argos_controller_has_them_go() {
-    play(DRAWN, 160);
+    play(DRAWN, 163);
 }

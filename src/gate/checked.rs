@@ -6,6 +6,7 @@
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Error as _, Serialize, Serializer};
 
+use super::binary::Owner;
 use crate::error::{Error, ErrorKind, Result};
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -38,18 +39,18 @@ where
     )))
 }
 
-/// The JSON of a state of `whom`, `a gate`.
-pub(super) fn to_json(state: &impl Serialize, whom: &str) -> Result<String> {
+/// The JSON of a state.
+pub(super) fn to_json(state: &impl Serialize, owner: Owner) -> Result<String> {
     serde_json::to_string(state).map_err(|error| {
-        let text = format!("the state of {whom} cannot be written as JSON");
+        let text = format!("the state of {owner} cannot be written as JSON");
         Error::new(ErrorKind::InvalidArgument, text).caused_by(error)
     })
 }
 
-/// The state of `whom` in this text.
-pub(super) fn from_json<'de, S: Deserialize<'de>>(text: &'de str, whom: &str) -> Result<S> {
+/// The state in this text.
+pub(super) fn from_json<'de, S: Deserialize<'de>>(text: &'de str, owner: Owner) -> Result<S> {
     serde_json::from_str(text).map_err(|error| {
-        Error::new(ErrorKind::Corrupt, format!("this is no state of {whom}: {error}")).caused_by(error)
+        Error::new(ErrorKind::Corrupt, format!("this is no state of {owner}: {error}")).caused_by(error)
     })
 }
 

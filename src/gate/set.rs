@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::binary::{Binary, Owner, Reader, binary_fields, from_bytes, to_bytes};
+use super::binary::{Binary, Owner, Reader, binary_fields, written_state};
 #[cfg(feature = "serde")]
 use super::checked;
 use super::round::Round;
@@ -257,42 +257,7 @@ impl GateSet {
     }
 }
 
-impl GateSetState {
-    /// The state as bytes: see [`GateState::to_bytes`].
-    pub fn to_bytes(&self) -> Vec<u8> {
-        to_bytes(Owner::GateSet, STATE_VERSION, &self.0)
-    }
-
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
-    ///
-    /// # Errors
-    ///
-    /// As [`GateState::from_bytes`].
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        from_bytes(Owner::GateSet, STATE_VERSION, bytes).map(Self)
-    }
-}
-
-#[cfg(feature = "serde")]
-impl GateSetState {
-    /// The state as JSON, with a checksum.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidArgument`] if it cannot be written.
-    pub fn to_json(&self) -> Result<String> {
-        checked::to_json(self, "a set of gates")
-    }
-
-    /// Reads what [`to_json`](Self::to_json) wrote.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Corrupt`] with the place if it is something else, and if the state is not the one that was written.
-    pub fn from_json(text: &str) -> Result<Self> {
-        checked::from_json(text, "a set of gates")
-    }
-}
+written_state!(GateSetState, Owner::GateSet, STATE_VERSION);
 
 #[cfg(test)]
 #[cfg(feature = "argo")]

@@ -1,7 +1,7 @@
 //! A gate as a value: what survives a restart.
 
 use super::argo::RunState;
-use super::binary::{Owner, binary_fields, from_bytes, to_bytes};
+use super::binary::{Owner, binary_fields, written_state};
 #[cfg(feature = "serde")]
 use super::checked;
 use super::elements::Elements;
@@ -241,41 +241,4 @@ fn refused(message: String) -> Error {
     Error::new(ErrorKind::InvalidArgument, message)
 }
 
-impl GateState {
-    /// The state as bytes, with its version and a checksum; less than half as long as the JSON.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        to_bytes(Owner::Gate, STATE_VERSION, &self.0)
-    }
-
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote: the same state, bit for bit.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Corrupt`] for bytes that are not those of a state as they were written, [`ErrorKind::Unsupported`] for
-    /// those of another version, [`ErrorKind::Limit`] for more than 64 MiB, or more than 256 MiB of memory.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        from_bytes(Owner::Gate, STATE_VERSION, bytes).map(Self)
-    }
-}
-
-#[cfg(feature = "serde")]
-impl GateState {
-    /// The state as JSON, with a checksum.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if it cannot be written.
-    pub fn to_json(&self) -> Result<String> {
-        checked::to_json(self, "a gate")
-    }
-
-    /// Reads what [`to_json`](Self::to_json) wrote.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) with the place if it is something else, and if the state is not the
-    /// one that was written.
-    pub fn from_json(text: &str) -> Result<Self> {
-        checked::from_json(text, "a gate")
-    }
-}
+written_state!(GateState, Owner::Gate, STATE_VERSION);

@@ -3,9 +3,10 @@
 // It is a test of Argo's package `rollout`, whose fixtures it uses: put it into the folder `rollout` of
 // github.com/argoproj/argo-rollouts v1.10.2 and run there
 //
-//	PLAY_IN=.../blue_green.json PLAY_OUT=/tmp/blue_green.json go test ./rollout -run TestPlay
+//	PLAY_IN=drawn.json PLAY_OUT=answers.json go test ./rollout -run TestPlay
 //
-// Without a traffic router. Pods are available in the moment they are asked for; the controller reconciles when it asks to, and after every change.
+// Without a traffic router. Pods are available in the moment they are asked for; the controller reconciles when it asks to, and
+// after every change.
 package rollout
 
 import (

@@ -48,7 +48,8 @@ impl Pass<'_> {
     /// Makes, watches and ends analysis runs; may ask for an abort or a pause.
     pub(super) fn analyse(&mut self) {
         let rollout = &self.rollout;
-        let canary_waits_for_its_end = rollout.wanted_set().is_some_and(|set| set.scale_down_at.is_some());
+        let canary_waits_for_its_end =
+            rollout.wanted_set().is_some_and(|set| set.wanted > 0 && set.scale_down_at.is_some());
         let no_stable = rollout.state.stable.is_none();
         if self.is_aborted()
             || rollout.state.promote_full

@@ -247,7 +247,14 @@ impl<'a> Pass<'a> {
     pub(super) fn scale_canary(&mut self, version: &str, pods: i64, delay: Option<i64>) -> bool {
         let Some(delay) = delay else { return self.scale_to(version, pods) };
         match self.rollout.set(version).and_then(|set| set.scale_down_at) {
-            Some(at) if self.now >= at => self.scale_to(version, 0),
+            Some(at) if self.now >= at => {
+                let scaled = self.scale_to(version, 0);
+                if self.rollout.mode == Mode::Strict {
+                    // With Argo that it waited stays noted, and the time of versions after it does not count.
+                    self.rollout.wait_until(version, at);
+                }
+                scaled
+            }
             Some(_) => false,
             None => {
                 // The canary stays until stable is whole.
@@ -264,9 +271,7 @@ impl<'a> Pass<'a> {
 
     pub(super) fn keep_for(&mut self, version: &str, seconds: i64) {
         let until = self.stamp().plus_millis(seconds.saturating_mul(1000));
-        if let Some(set) = self.rollout.state.replica_sets.iter_mut().find(|set| set.version == version) {
-            set.scale_down_at = Some(until);
-        }
+        self.rollout.wait_until(version, until);
     }
 
     pub(super) fn scale_to(&mut self, version: &str, pods: i64) -> bool {

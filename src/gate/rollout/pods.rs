@@ -3,10 +3,18 @@
 use super::machine::Rollout;
 use super::spec::SCALE_DOWN_DELAY_SECONDS;
 use super::state::ReplicaSet;
+use crate::model::Timestamp;
 
 impl Rollout {
     pub(super) fn set(&self, version: &str) -> Option<&ReplicaSet> {
         self.state.replica_sets.iter().find(|set| set.version == version)
+    }
+
+    /// Has the pods of a version wait for their end until then.
+    pub(super) fn wait_until(&mut self, version: &str, at: Timestamp) {
+        if let Some(set) = self.state.replica_sets.iter_mut().find(|set| set.version == version) {
+            set.scale_down_at = Some(at);
+        }
     }
 
     pub(super) fn wanted_set(&self) -> Option<&ReplicaSet> {

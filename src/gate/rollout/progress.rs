@@ -46,53 +46,54 @@ impl Rollout {
         alarms.extend(
             self.state.replica_sets.iter().map(|set| set.scale_down_at.filter(|_| scales && set.wanted > 0)),
         );
-        // A second is added, as times are cut to seconds.
-        alarms.push(self.deadline().map(|deadline| deadline.plus_millis(1000)));
-        alarms.push(self.state.progress.due.filter(|_| self.mode == Mode::Strict));
+        alarms.extend([self.deadline_look(), self.state.progress.due]);
         alarms.into_iter().map(|alarm| alarm.filter(|time| later(*time))).collect()
     }
 
     /// When pods that make no progress are given up; none while the time does not count.
-    pub(super) fn deadline(&self) -> Option<Timestamp> {
+    fn deadline(&self) -> Option<Timestamp> {
+        let over = matches!(self.state.progress.reason, ProgressReason::TimedOut | ProgressReason::Complete);
+        self.deadline_by_time().filter(|_| !over)
+    }
+
+    /// The same where pods that have all come may be given up as well.
+    fn deadline_by_time(&self) -> Option<Timestamp> {
         let indefinite = matches!(self.current_step(), Some(CanaryStep::Analysis(_) | CanaryStep::Pause(_)));
         let state = &self.state;
-        let over = matches!(state.progress.reason, ProgressReason::TimedOut | ProgressReason::Complete);
         // Blue-green has no step that tells: the time of its gates is that after the pods came. With Argo it counts.
         let gated = self.mode == Mode::Native
             && self.spec.blue_green.is_some()
             && self.wanted_set().is_some_and(|set| set.available == set.wanted);
         let waits = self.other_sets().any(|set| set.scale_down_at.is_some());
-        if indefinite || gated || over || waits || state.abort || state.user_pause || !state.pauses.is_empty()
-        {
+        if indefinite || gated || waits || state.abort || state.user_pause || !state.pauses.is_empty() {
             return None;
         }
-        self.deadline_by_time()
-    }
-
-    fn deadline_by_time(&self) -> Option<Timestamp> {
-        let since = self.state.progress.updated?;
+        let since = state.progress.updated?;
         Some(since.plus_millis(self.spec.progress_deadline_seconds.saturating_mul(1000)))
     }
 
     /// Whether pods are given up. With Argo a look that was due for the deadline aborts by the time alone, also where all pods have
     /// come since and a gate is waited for.
     pub(super) fn is_given_up(&self, now: Timestamp) -> bool {
-        let was_complete = self.mode == Mode::Strict
+        let by_time = self.mode == Mode::Strict
             && self.spec.progress_deadline_abort
             && self.state.progress.reason == ProgressReason::Complete
-            && !self.fully_promoted()
-            && !self.state.user_pause
-            && self.state.pauses.is_empty()
-            && !self.other_sets().any(|set| set.scale_down_at.is_some());
-        let deadline = if was_complete { self.deadline_by_time() } else { self.deadline() };
+            && !self.fully_promoted();
+        let deadline = if by_time { self.deadline_by_time() } else { self.deadline() };
         deadline.is_some_and(|deadline| now > deadline)
     }
 
-    /// Remembers that a look is due for the deadline, whatever happens before.
+    /// When a look for the deadline is due. A second is added, as times are cut to seconds.
+    fn deadline_look(&self) -> Option<Timestamp> {
+        self.deadline().map(|deadline| deadline.plus_millis(1000))
+    }
+
+    /// Remembers that a look is due for the deadline, whatever happens before, as Argo's queue does.
     pub(super) fn note_deadline(&mut self, now: Timestamp) {
-        let due = self.deadline().map(|deadline| deadline.plus_millis(1000));
-        let kept = self.state.progress.due.filter(|due| self.mode == Mode::Strict && *due > now);
-        self.state.progress.due = due.or(kept);
+        if self.mode == Mode::Strict {
+            let kept = self.state.progress.due.filter(|due| *due > now);
+            self.state.progress.due = self.deadline_look().or(kept);
+        }
     }
 
     /// Pods of the wanted version, of the others, and available ones: in blue-green those that have the traffic.
@@ -123,8 +124,9 @@ impl Rollout {
             true => state.progress.switched != switched,
             false => state.progress.step != state.step || state.progress.stable != state.stable,
         };
-        let became_unhealthy =
-            state.progress.reason == ProgressReason::Complete && !healthy && !state.seen_paused;
+        let paused = state.user_pause || !state.pauses.is_empty();
+        let was_healthy = std::mem::replace(&mut state.progress.healthy, healthy && !paused);
+        let became_unhealthy = was_healthy && !state.progress.healthy;
         state.progress.step = state.step;
         state.progress.stable.clone_from(&state.stable);
         state.progress.switched = switched;
@@ -145,6 +147,9 @@ impl Rollout {
         {
             state.progress.reason = ProgressReason::Updated;
             state.progress.updated = Some(now);
+        } else if state.progress.reason == ProgressReason::Complete {
+            // What has made no progress since is timed by that.
+            state.progress.reason = ProgressReason::Updated;
         }
     }
 

@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use crate::error::Result;
 use crate::gate::argo::Phase;
-use crate::gate::binary::{Owner, binary_fields, binary_variants, from_bytes, to_bytes};
+use crate::gate::binary::{Owner, binary_fields, binary_variants, written_state};
 #[cfg(feature = "serde")]
 use crate::gate::checked;
 use crate::model::Timestamp;
@@ -330,12 +329,15 @@ pub(super) struct Progress {
     /// The versions that have the traffic and the preview, of blue-green.
     #[cfg_attr(feature = "serde", serde(default))]
     pub(super) switched: (Option<String>, Option<String>),
+    /// Whether all was well at the last write, and nothing paused.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub(super) healthy: bool,
     /// When a look for the deadline is due that was asked for before, of strict mode.
     #[cfg_attr(feature = "serde", serde(default))]
     pub(super) due: Option<Timestamp>,
 }
 
-binary_fields!(Progress { reason, message, updated, pods, step, stable, switched, due });
+binary_fields!(Progress { reason, message, updated, pods, step, stable, switched, healthy, due });
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -381,40 +383,4 @@ pub struct Aborted {
 
 binary_fields!(Aborted { at, version, step, weight, message, runs });
 
-impl RolloutState {
-    /// The state as bytes, with its version and a checksum.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        to_bytes(Owner::Rollout, STATE_VERSION, &self.0)
-    }
-
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote: the same state.
-    ///
-    /// # Errors
-    ///
-    /// As [`GateState::from_bytes`](crate::GateState::from_bytes).
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        from_bytes(Owner::Rollout, STATE_VERSION, bytes).map(Self)
-    }
-}
-
-#[cfg(feature = "serde")]
-impl RolloutState {
-    /// The state as JSON, with a checksum.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if it cannot be written.
-    pub fn to_json(&self) -> Result<String> {
-        checked::to_json(self, "a rollout")
-    }
-
-    /// Reads what [`to_json`](Self::to_json) wrote.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) with the place if it is something else, and if the state is not the
-    /// one that was written.
-    pub fn from_json(text: &str) -> Result<Self> {
-        checked::from_json(text, "a rollout")
-    }
-}
+written_state!(RolloutState, Owner::Rollout, STATE_VERSION);

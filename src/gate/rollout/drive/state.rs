@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::Result;
-use crate::gate::binary::{Owner, binary_fields, from_bytes, to_bytes};
+use crate::gate::binary::{Owner, binary_fields, written_state};
 #[cfg(feature = "serde")]
 use crate::gate::checked;
 use crate::gate::report::Report;
@@ -32,40 +31,4 @@ pub(super) struct GatedRolloutFields {
 
 binary_fields!(GatedRolloutFields { rollout, gates, reports });
 
-impl GatedRolloutState {
-    /// The state as bytes, with its version and a checksum.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        to_bytes(Owner::GatedRollout, STATE_VERSION, &self.0)
-    }
-
-    /// Reads what [`to_bytes`](Self::to_bytes) wrote: the same state.
-    ///
-    /// # Errors
-    ///
-    /// As [`GateState::from_bytes`](crate::GateState::from_bytes).
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        from_bytes(Owner::GatedRollout, STATE_VERSION, bytes).map(Self)
-    }
-}
-
-#[cfg(feature = "serde")]
-impl GatedRolloutState {
-    /// The state as JSON, with a checksum.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidArgument`](crate::ErrorKind::InvalidArgument) if it cannot be written.
-    pub fn to_json(&self) -> Result<String> {
-        checked::to_json(self, "a rollout and its gates")
-    }
-
-    /// Reads what [`to_json`](Self::to_json) wrote.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) with the place if it is something else, and if the state is not the
-    /// one that was written.
-    pub fn from_json(text: &str) -> Result<Self> {
-        checked::from_json(text, "a rollout and its gates")
-    }
-}
+written_state!(GatedRolloutState, Owner::GatedRollout, STATE_VERSION);
